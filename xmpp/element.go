@@ -128,16 +128,21 @@ func (e Element) Text() string {
 		return ""
 	}
 	var out strings.Builder
-	w.text = func(b []byte, cdata bool) {
+	w.text = textInto(&out)
+	for w.next() && w.child {
+	}
+	return out.String()
+}
+
+// textInto returns what a walker does with character data to join it in out.
+func textInto(out *strings.Builder) func(b []byte, cdata bool) {
+	return func(b []byte, cdata bool) {
 		if cdata {
 			out.WriteString(normaliseNewlines(string(b)))
 		} else {
 			out.WriteString(unescape(b, false))
 		}
 	}
-	for w.next() && w.child {
-	}
-	return out.String()
 }
 
 // ChildText returns the text of the first child of that name.

@@ -3,7 +3,10 @@
 // written, not what anything means to a server.
 package xmpp
 
-import "unsafe"
+import (
+	"strings"
+	"unsafe"
+)
 
 // Namespaces that more than one package speaks of.
 const (
@@ -315,4 +318,13 @@ func AppendEscaped(dst []byte, s string) []byte {
 		at = i + 1
 	}
 	return append(dst, s[at:]...)
+}
+
+// Text returns the character data directly in the stanza, as SASL elements carry it.
+func (st *Stanza) Text() string {
+	var out strings.Builder
+	w := walker{src: st.body, text: textInto(&out)}
+	for w.next() && w.child {
+	}
+	return out.String()
 }

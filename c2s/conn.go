@@ -1,0 +1,214 @@
+package c2s
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"parley/auth"
+	"parley/router"
+	"parley/xmpp"
+)
+
+// linger is how long a stream that has ended may take to send what is left.
+const linger = 2 * time.Second
+
+// A conn is one connection of a client, from accepting it to its end. Until a resource is
+// bound it is driven by negotiate, plain code that waits; after that by live.
+type conn struct {
+	srv    *Server
+	set    *Settings
+	t      *xmpp.TCP
+	s      *xmpp.Stream
+	id     string // in every line of the log about this connection
+	addr   netip.Addr
+	direct bool
+
+	login  *login         // what negotiation needs; nil afterwards
+	sender *router.Sender // nil until a resource is bound
+	jid    xmpp.JID       // full, once bound
+	out    queue
+
+	heard   atomic.Int64 // when bytes last came, Unix nanoseconds
+	asked   atomic.Int64 // when the server asked whether the client lives; 0 unless it waits
+	partial atomic.Int64 // since when a stanza is incomplete; 0 if none is
+	bound   atomic.Bool
+}
+
+// login is the state of a stream on its way to a session.
+type login struct {
+	host     string
+	lang     string
+	from     string // what the client said it is; a hint (XEP-0388 §3)
+	channel  auth.Channel
+	offered  []string // mechanisms of the features sent last
+	account  auth.Account
+	known    bool // authenticated
+	failures int
+	timer    *time.Timer
+	ended    atomic.Bool
+}
+
+func newConn(s *Server, t *xmpp.TCP, addr netip.Addr, direct bool) *conn {
+	c := &conn{srv: s, set: s.settings.Load(), t: t, addr: addr, direct: direct, login: &login{}}
+	c.id = strings.ToLower(rand.Text()[:10])
+	c.s = xmpp.NewStream(t, xmpp.NSClient, false, xmpp.Limits{Stanza: c.set.StanzaBefore})
+	c.out.stream = c.s
+	return c
+}
+
+// log returns the logger of the connection, made when it is needed: an idle session
+// should not hold one.
+func (c *conn) log() *slog.Logger {
+	l := c.srv.log.With("conn", c.id, "addr", c.addr.String())
+	if !c.jid.IsZero() {
+		l = l.With("jid", c.jid.String())
+	}
+	return l
+}
+
+// JID implements router.Session.
+func (c *conn) JID() xmpp.JID { return c.jid }
+
+// Push implements router.Session.
+func (c *conn) Push(st *xmpp.Stanza) error {
+	err := c.out.push(st, c.set.Queue, c.set.Stall)
+	if errors.Is(err, errReadsTooSlowly) {
+		go c.End(xmpp.EndStream("policy-violation", "the client does not read what it is sent"))
+	}
+	return err
+}
+
+// Flush implements router.Session.
+func (c *conn) Flush() { c.out.flush() }
+
+// End implements router.Session: it writes the error and the end of the stream and
+// closes. The reader finds the connection closed and takes the session out.
+func (c *conn) End(err *xmpp.StreamError) {
+	if err != nil {
+		c.srv.countError(err.Condition)
+		c.log().Info("stream ended by the server", "condition", err.Condition, "text", err.Text, "cause", err.Cause)
+	}
+	c.out.end(c.s.AppendClose(nil, err))
+	c.s.Close(linger)
+}
+
+// live runs a bound session. Its stack is shallow while it is parked.
+func (c *conn) live() {
+	defer c.leave()
+	if !c.work() { // bytes may have come with the end of the negotiation
+		return
+	}
+	for {
+		if err := c.t.Wait(); err != nil {
+			c.finish(err)
+			return
+		}
+		if !c.work() {
+			return
+		}
+	}
+}
+
+// stanzasARound is how many stanzas of one client are handled before what they caused is
+// written.
+const stanzasARound = 64
+
+// work handles what has come and returns false when the stream is over.
+func (c *conn) work() bool {
+	c.heard.Store(time.Now().UnixNano())
+	c.asked.Store(0)
+	var rd router.Round
+	for n := 1; ; n++ {
+		st, err := c.s.Next()
+		if err == nil {
+			err = c.sender.Send(context.Background(), &rd, st)
+		}
+		switch {
+		case errors.Is(err, xmpp.ErrMore):
+			rd.Flush()
+			c.notePartial()
+			return true
+		case err != nil:
+			c.sender.Settle(&rd)
+			rd.Flush()
+			c.finish(err)
+			return false
+		}
+		if n%stanzasARound == 0 {
+			rd.Flush()
+		}
+	}
+}
+
+func (c *conn) notePartial() {
+	switch pending := c.s.Pending(); {
+	case !pending:
+		c.partial.Store(0)
+	case c.partial.Load() == 0:
+		c.partial.Store(time.Now().UnixNano())
+	}
+}
+
+// finish ends the stream for what reading or handling said: the client's closing tag, an
+// error of its own making, or the connection's end.
+func (c *conn) finish(err error) {
+	var wrong *xmpp.StreamError
+	switch {
+	case errors.As(err, &wrong):
+		c.End(wrong)
+	case c.s.Ended(): // RFC 6120 §4.4
+		c.End(nil)
+	default:
+		if !quiet(err) {
+			c.log().Debug("connection lost", "error", err)
+		}
+		c.out.end(nil)
+		c.s.Close(0)
+	}
+}
+
+// quiet reports whether an error is how connections usually end.
+func quiet(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// leave takes a bound session out of the house.
+func (c *conn) leave() {
+	c.out.end(nil)
+	c.sender.Leave("")
+	c.log().Info("session closed")
+	c.srv.forget(c)
+}
+
+// look is called now and then by the sweeper, on its goroutine.
+func (c *conn) look(now time.Time) {
+	if !c.bound.Load() {
+		return
+	}
+	if since := c.partial.Load(); since != 0 && now.Sub(time.Unix(0, since)) > c.set.StanzaTimeout {
+		c.End(xmpp.EndStream("connection-timeout", "a stanza was not complete in %s", c.set.StanzaTimeout))
+		return
+	}
+	if asked := c.asked.Load(); asked != 0 {
+		if now.Sub(time.Unix(0, asked)) > c.set.PingTimeout {
+			c.End(xmpp.EndStream("connection-timeout", "no sign of life"))
+		}
+		return
+	}
+	if now.Sub(time.Unix(0, c.heard.Load())) > c.set.Idle {
+		c.asked.Store(now.UnixNano())
+		var b xmpp.Builder
+		var rd router.Round // RFC 6120 §4.6.4; XEP-0199 §4.1
+		c.sender.Ask(&rd, "get", "ping-"+strings.ToLower(rand.Text()[:8]), b.Open("urn:xmpp:ping", "ping").Payload(), func(*xmpp.Stanza) {})
+		rd.Flush()
+	}
+}

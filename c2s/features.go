@@ -1,0 +1,124 @@
+package c2s
+
+import (
+	"crypto/tls"
+	"strconv"
+	"strings"
+
+	"parley/router"
+	"parley/xmpp"
+)
+
+const (
+	nsSASL2    = "urn:xmpp:sasl:2"
+	nsBind2    = "urn:xmpp:bind:0"
+	nsBindings = "urn:xmpp:sasl-cb:0"
+	nsLimits   = "urn:xmpp:stream-limits:0"
+	nsCaps     = "http://jabber.org/protocol/caps"
+	nsRegister = "jabber:iq:register"
+)
+
+type routerSession = router.Session
+
+// features writes the stream features of the moment (RFC 6120 §4.3.2).
+func (c *conn) features() error {
+	return c.out.write(c.appendFeatures(nil))
+}
+
+func (c *conn) appendFeatures(dst []byte) []byte {
+	var b xmpp.Builder
+	l := c.login
+	overTLS := c.t.TLS() != nil
+	switch {
+	case l.known:
+		c.sessionFeatures(&b)
+	default:
+		if !overTLS {
+			b.Open(xmpp.NSTLS, "starttls")
+			if c.set.RequireTLS {
+				b.Open("", "required").Close()
+			}
+			b.Close()
+		}
+		if overTLS || !c.set.RequireTLS {
+			c.loginFeatures(&b, overTLS)
+		}
+	}
+	c.limitFeature(&b)
+	dst = append(dst, "<stream:features>"...)
+	dst = append(dst, b.Payload()...)
+	return append(dst, "</stream:features>"...)
+}
+
+// loginFeatures announces how to authenticate: SASL (RFC 6120 §6.4.1), under TLS also
+// SASL2 with Bind 2 (XEP-0388 §2.1, XEP-0386 §3.1) and the channel bindings (XEP-0440).
+func (c *conn) loginFeatures(b *xmpp.Builder, overTLS bool) {
+	l := c.login
+	l.channel.TLS, l.channel.Peer, l.channel.Host = overTLS, c.addr, l.host
+	l.offered = c.srv.cfg.Auth.Mechanisms(l.channel)
+	b.Open(xmpp.NSSASL, "mechanisms")
+	for _, m := range l.offered {
+		b.Leaf("", "mechanism", m)
+	}
+	b.Close()
+	if overTLS {
+		b.Open(nsSASL2, "authentication")
+		for _, m := range l.offered {
+			b.Leaf("", "mechanism", m)
+		}
+		b.Open("", "inline").Open(nsBind2, "bind").Close().Close().Close()
+	}
+	if bindings := c.srv.cfg.Auth.Bindings(l.channel); len(bindings) > 0 {
+		b.Open(nsBindings, "sasl-channel-binding")
+		for _, t := range bindings {
+			b.Open("", "channel-binding", "type", t).Close()
+		}
+		b.Close()
+	}
+	if c.set.Register { // XEP-0077 §4
+		b.Open("http://jabber.org/features/iq-register", "register").Close()
+	}
+}
+
+// sessionFeatures announces what an authenticated client may do: bind a resource unless
+// it has one, the old session establishment as the no-op that it became, and who we are.
+func (c *conn) sessionFeatures(b *xmpp.Builder) {
+	if c.sender == nil {
+		b.Open(xmpp.NSBind, "bind").Close() // RFC 6120 §7.4
+		b.Open(xmpp.NSSession, "session").Open("", "optional").Close().Close()
+	}
+	b.Open("urn:xmpp:features:rosterver", "ver").Close() // RFC 6121 §2.6.1
+	node, ver := c.srv.cfg.Router.Caps(c.login.host)
+	b.Open(nsCaps, "c", "hash", "sha-1", "node", node, "ver", ver).Close() // XEP-0115 §6.3
+}
+
+// limitFeature announces what one stanza may weigh and how long a client may be silent
+// (XEP-0478 §3.1).
+func (c *conn) limitFeature(b *xmpp.Builder) {
+	b.Open(nsLimits, "limits").Leaf("", "max-bytes", strconv.Itoa(c.limits().Stanza))
+	if c.login.known {
+		b.Leaf("", "idle-seconds", strconv.Itoa(int(c.set.Idle.Seconds())))
+	}
+	b.Close()
+}
+
+func tlsName(s *tls.ConnectionState) string {
+	return strings.ReplaceAll(tls.VersionName(s.Version), " ", "") + " " + tls.CipherSuiteName(s.CipherSuite)
+}
+
+// SessionFeature answers the session establishment of RFC 3921, which old clients ask
+// for after binding: there is nothing to establish.
+func SessionFeature() router.Feature {
+	nothing := func(ctx ctx, q *router.Request) (xmpp.Payload, error) { return nil, nil }
+	return router.Feature{
+		Name: "session",
+		XEPs: []router.XEP{
+			{Number: 386, Version: "1.0.1"}, {Number: 388, Version: "1.0.2"},
+			{Number: 440, Version: "0.4.2"}, {Number: 478, Version: "0.2.0"}, {Number: 368, Version: "1.1.0"},
+		},
+		IQ: []router.IQ{
+			router.Set(router.ToServer, xmpp.NSSession, "session", nothing),
+			router.Set(router.ToOwn, xmpp.NSSession, "session", nothing),
+		},
+	}
+}

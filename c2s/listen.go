@@ -1,0 +1,239 @@
+// Package c2s is the door for clients: streams over TCP with STARTTLS or direct TLS,
+// authentication and resource binding. Behind it a client is a router.Session.
+package c2s
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"parley/auth"
+	"parley/router"
+	"parley/xmpp"
+)
+
+// Settings are what may change while the server runs. New connections see a change;
+// open streams keep what they negotiated.
+type Settings struct {
+	RequireTLS     bool          // nothing but STARTTLS is offered in clear
+	StanzaBefore   int           // bytes of a stanza before login
+	Stanza         int           // bytes of a stanza after login
+	LoginTimeout   time.Duration // from connecting to a bound resource
+	Idle           time.Duration // of silence until the server asks whether the client lives
+	PingTimeout    time.Duration // to answer that
+	StanzaTimeout  time.Duration // for a stanza that has begun to be complete
+	Queue          int           // bytes that may wait for a client
+	Stall          time.Duration // that a client with a quarter of that may take none
+	PerAddress     int           // connections of one address that are not logged in
+	Attempts       int           // failed authentications of one stream
+	Register       bool          // accounts may be made in-band
+	RegisterPerDay int           // by one address
+}
+
+// Defaults are the settings of a server without a configuration.
+func Defaults() Settings {
+	return Settings{
+		RequireTLS: true, StanzaBefore: 64 << 10, Stanza: 256 << 10,
+		LoginTimeout: 60 * time.Second, Idle: 5 * time.Minute, PingTimeout: time.Minute, StanzaTimeout: 2 * time.Minute,
+		Queue: 4 << 20, Stall: 10 * time.Second, PerAddress: 200, Attempts: 3, RegisterPerDay: 3,
+	}
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Router    *router.Router
+	Auth      *auth.Auth
+	Accounts  *auth.Accounts
+	TLS       *tls.Config // for STARTTLS
+	DirectTLS *tls.Config // with the ALPN protocol xmpp-client (XEP-0368 §3)
+	Settings  Settings
+	Log       *slog.Logger
+}
+
+// A Server accepts clients.
+type Server struct {
+	cfg      Config
+	settings atomic.Pointer[Settings]
+	log      *slog.Logger
+	stats    Stats
+	stopping atomic.Bool
+
+	mu        sync.Mutex // a leaf
+	listeners []net.Listener
+	conns     map[*conn]struct{}
+	strangers map[netip.Addr]int // connections that are not logged in
+	done      sync.WaitGroup     // readers
+	sweeping  chan struct{}
+}
+
+// Stats are counters that only grow, and one gauge.
+type Stats struct {
+	Accepted     atomic.Int64 // connections
+	Refused      atomic.Int64 // connections over a limit
+	Open         atomic.Int64 // connections now
+	Logins       atomic.Int64
+	LoginsFailed atomic.Int64
+	StreamErrors sync.Map // condition -> *atomic.Int64
+}
+
+// NewServer returns a server that listens nowhere yet.
+func NewServer(cfg Config) *Server {
+	s := &Server{cfg: cfg, log: cfg.Log, conns: map[*conn]struct{}{}, strangers: map[netip.Addr]int{}, sweeping: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.SetSettings(cfg.Settings)
+	go s.sweep()
+	return s
+}
+
+// SetSettings changes the settings for connections to come.
+func (s *Server) SetSettings(set Settings) { s.settings.Store(&set) }
+
+// Stats returns the counters.
+func (s *Server) Stats() *Stats { return &s.stats }
+
+// Serve accepts connections of l until it is closed; direct says that TLS comes first.
+func (s *Server) Serve(l net.Listener, direct bool) error {
+	s.mu.Lock()
+	s.listeners = append(s.listeners, l)
+	s.mu.Unlock()
+	var pause time.Duration
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if s.stopping.Load() || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.log.Error("accepting a connection failed; is the limit on open files too low?", "error", err)
+			time.Sleep(pause)
+			continue
+		}
+		pause = 0
+		s.accept(nc.(*net.TCPConn), direct)
+	}
+}
+
+func (s *Server) accept(nc *net.TCPConn, direct bool) {
+	s.stats.Accepted.Add(1)
+	addr := nc.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+	t, err := xmpp.NewTCP(nc)
+	if err != nil || !s.admit(addr) {
+		s.stats.Refused.Add(1)
+		nc.Close() // over the limit: no XMPP error (XEP-0205 §2.1)
+		return
+	}
+	c := newConn(s, t, addr, direct)
+	s.mu.Lock()
+	if s.stopping.Load() {
+		s.mu.Unlock()
+		s.known(addr)
+		nc.Close()
+		return
+	}
+	s.conns[c] = struct{}{}
+	s.done.Add(1)
+	s.mu.Unlock()
+	s.stats.Open.Add(1)
+	go c.negotiate()
+}
+
+// admit counts a connection that is not logged in against its address.
+func (s *Server) admit(addr netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if max := s.settings.Load().PerAddress; max > 0 && s.strangers[addr] >= max {
+		return false
+	}
+	s.strangers[addr]++
+	return true
+}
+
+// known takes a connection off its address's count: it has logged in, or is gone.
+func (s *Server) known(addr netip.Addr) {
+	s.mu.Lock()
+	if s.strangers[addr]--; s.strangers[addr] <= 0 {
+		delete(s.strangers, addr)
+	}
+	s.mu.Unlock()
+}
+
+func (s *Server) forget(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.stats.Open.Add(-1)
+	s.done.Done()
+}
+
+// sweepEvery is how often connections are looked at for silence.
+const sweepEvery = 5 * time.Second
+
+// sweep looks after connections that are silent, drip or do not read.
+func (s *Server) sweep() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			for _, c := range s.list() {
+				c.look(now)
+			}
+		case <-s.sweeping:
+			return
+		}
+	}
+}
+
+func (s *Server) list() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		list = append(list, c)
+	}
+	return list
+}
+
+// CloseListeners stops accepting.
+func (s *Server) CloseListeners() {
+	s.stopping.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.listeners {
+		l.Close()
+	}
+}
+
+// Shutdown stops accepting, ends every stream with system-shutdown (RFC 6120 §4.9.3.20)
+// and waits until all are gone or ctx is over.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.CloseListeners()
+	for _, c := range s.list() {
+		c.End(xmpp.EndStream("system-shutdown", ""))
+	}
+	close(s.sweeping)
+	gone := make(chan struct{})
+	go func() { s.done.Wait(); close(gone) }()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Server) countError(condition string) {
+	n, ok := s.stats.StreamErrors.Load(condition)
+	if !ok {
+		n, _ = s.stats.StreamErrors.LoadOrStore(condition, new(atomic.Int64))
+	}
+	n.(*atomic.Int64).Add(1)
+}

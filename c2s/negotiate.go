@@ -1,0 +1,278 @@
+package c2s
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"parley/auth"
+	"parley/xmpp"
+)
+
+// negotiate brings a connection from its first byte to a bound resource
+// (RFC 6120 §4.3), on the connection's own goroutine. The session then goes on with
+// another one, whose stack has not grown.
+func (c *conn) negotiate() {
+	l := c.login
+	l.timer = time.AfterFunc(c.set.LoginTimeout, func() {
+		l.ended.Store(true)
+		c.End(xmpp.EndStream("connection-timeout", "no session after %s", c.set.LoginTimeout))
+	})
+	err := c.safely(c.streams)
+	l.timer.Stop()
+	c.srv.known(c.addr)
+	if err == nil {
+		c.login = nil
+		go c.live()
+		return
+	}
+	if !l.ended.Load() {
+		c.finish(err)
+	}
+	if c.sender != nil {
+		c.leave()
+		return
+	}
+	c.srv.forget(c)
+}
+
+// safely calls f; a panic ends the stream, not the house.
+func (c *conn) safely(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log().Error("a login panicked", "panic", p, "stack", string(debug.Stack()))
+			err = xmpp.EndStream("internal-server-error", "")
+		}
+	}()
+	return f()
+}
+
+// errRestart says that a new stream header follows (RFC 6120 §4.3.3).
+var errRestart = errors.New("c2s: stream restart")
+
+// streams goes through the streams of a connection: in clear, under TLS, authenticated.
+func (c *conn) streams() error {
+	if c.direct {
+		if err := c.startTLS(true); err != nil {
+			return err
+		}
+	}
+	for {
+		if err := c.header(); err != nil {
+			return err
+		}
+		if err := c.features(); err != nil {
+			return err
+		}
+		err := c.steps()
+		if errors.Is(err, errRestart) {
+			c.s.Restart(c.limits())
+			continue
+		}
+		return err
+	}
+}
+
+func (c *conn) limits() xmpp.Limits {
+	if c.login.known {
+		return xmpp.Limits{Stanza: c.set.Stanza}
+	}
+	return xmpp.Limits{Stanza: c.set.StanzaBefore}
+}
+
+// header answers the client's stream header with ours (RFC 6120 §4.7), also where an
+// error follows (§4.9.1.2).
+func (c *conn) header() error {
+	l := c.login
+	h, err := c.s.Header()
+	if err != nil {
+		var wrong *xmpp.StreamError
+		if errors.As(err, &wrong) {
+			c.out.write(c.s.AppendHeader(nil, "", l.host, newID(), "en"))
+		}
+		return err
+	}
+	host, wrong := c.host(h)
+	to := ""
+	if from := h.From; !from.IsZero() && from.Domain() == host {
+		to, l.from = from.Bare().String(), from.Bare().String() // RFC 6120 §4.7.2
+	}
+	if l.lang = h.Lang; l.lang == "" {
+		l.lang = "en"
+	}
+	answer := c.s.AppendHeader(nil, to, host, newID(), "en")
+	if wrong != nil {
+		c.out.write(answer)
+		return wrong
+	}
+	l.host = host
+	return c.out.write(answer)
+}
+
+// host checks a stream header and returns which domain it is for.
+func (c *conn) host(h *xmpp.Header) (string, *xmpp.StreamError) {
+	host := h.To.Domain()
+	serves := host != "" && c.srv.cfg.Router.Serves(host)
+	if !serves {
+		host = c.login.host
+	}
+	switch {
+	case h.Name != (xmpp.Name{Space: xmpp.NSStream, Local: "stream"}): // RFC 6120 §4.9.3.10
+		return host, xmpp.EndStream("invalid-namespace", "")
+	case h.NS != xmpp.NSClient: // RFC 6120 §4.8.2
+		return host, xmpp.EndStream("invalid-namespace", "")
+	case h.Major < 1: // RFC 6120 §4.7.5
+		return host, xmpp.EndStream("unsupported-version", "")
+	case !serves && h.ToRaw == "": // RFC 6120 §4.9.3.7
+		return host, xmpp.EndStream("improper-addressing", "say with 'to' which domain the stream is for")
+	case !serves: // RFC 6120 §4.9.3.6
+		return host, xmpp.EndStream("host-unknown", "")
+	case c.login.host != "" && host != c.login.host:
+		return host, xmpp.EndStream("host-unknown", "the domain of a connection stays the same")
+	}
+	return host, nil
+}
+
+// steps takes what the client negotiates, one element after the other, until a stream
+// restart or a bound resource.
+func (c *conn) steps() error {
+	for {
+		st, err := c.s.Await()
+		if err != nil {
+			return err
+		}
+		if err := c.step(st); err != nil {
+			return err
+		}
+		if c.sender != nil {
+			return nil
+		}
+	}
+}
+
+// step takes one element before a resource is bound.
+func (c *conn) step(st *xmpp.Stanza) error {
+	l := c.login
+	secure := c.t.TLS() != nil || !c.set.RequireTLS
+	switch {
+	case st.Kind == xmpp.Nonza && st.Name == xmpp.Name{Space: xmpp.NSTLS, Local: "starttls"}:
+		return c.starttls()
+	case st.Kind == xmpp.Nonza && st.Name == xmpp.Name{Space: xmpp.NSSASL, Local: "auth"} && secure && !l.known:
+		return c.sasl(st)
+	case st.Kind == xmpp.Nonza && st.Name == xmpp.Name{Space: nsSASL2, Local: "authenticate"} && c.t.TLS() != nil && !l.known:
+		return c.sasl2(st)
+	case st.Kind == xmpp.IQ && l.known:
+		return c.bindIQ(st)
+	case st.Kind == xmpp.IQ && secure && c.set.Register && st.Payload().Is(nsRegister, "query"):
+		return c.register(st)
+	case st.Kind == xmpp.Nonza && !known(st.Name.Space): // RFC 6120 §4.9.3.24
+		return xmpp.EndStream("unsupported-stanza-type", "")
+	}
+	return xmpp.EndStream("not-authorized", "") // RFC 6120 §4.9.3.12
+}
+
+// known reports whether a namespace is one of stream negotiation or stanzas, so that what
+// is wrong is the moment and not the element.
+func known(ns string) bool {
+	switch ns {
+	case xmpp.NSTLS, xmpp.NSSASL, nsSASL2, "":
+		return true
+	}
+	return false
+}
+
+// starttls answers <starttls/> (RFC 6120 §5.4.2). Bytes that the client sent behind it
+// are dropped unread: the handshake begins with nothing buffered (§5.4.3.3).
+func (c *conn) starttls() error {
+	if c.t.TLS() != nil || c.login.known {
+		c.out.write([]byte("<failure xmlns='" + xmpp.NSTLS + "'/>"))
+		return xmpp.EndStream("policy-violation", "")
+	}
+	if err := c.out.write([]byte("<proceed xmlns='" + xmpp.NSTLS + "'/>")); err != nil {
+		return err
+	}
+	if err := c.startTLS(false); err != nil {
+		return err
+	}
+	return errRestart
+}
+
+// startTLS does the handshake. It has no stream to report a failure on, so the
+// connection is just closed.
+func (c *conn) startTLS(direct bool) error {
+	cfg := c.srv.cfg.TLS
+	if direct {
+		cfg = c.srv.cfg.DirectTLS
+	}
+	c.s.Restart(c.limits())
+	if err := c.t.StartTLS(cfg, time.Now().Add(c.set.LoginTimeout/2)); err != nil {
+		c.log().Info("TLS handshake failed", "error", err)
+		return &handshakeError{err}
+	}
+	c.login.channel = auth.NewChannel(c.t.TLS())
+	return nil
+}
+
+type handshakeError struct{ error }
+
+func (e *handshakeError) Unwrap() error { return e.error }
+
+// bindIQ takes an IQ of an authenticated client without a resource: binding it, or the
+// old session establishment. Anything else is not authorized yet (RFC 6120 §7.1).
+func (c *conn) bindIQ(st *xmpp.Stanza) error {
+	p := st.Payload()
+	if st.Type != "set" || !p.Is(xmpp.NSBind, "bind") || st.ID == "" {
+		if answer := xmpp.Bounce(st, xmpp.Refuse("not-authorized", "bind a resource first")); answer != nil {
+			c.out.write(answer.Append(nil))
+		}
+		return xmpp.EndStream("not-authorized", "bind a resource first")
+	}
+	if err := c.bind(p.ChildText(xmpp.NSBind, "resource")); err != nil {
+		var refused *xmpp.Error
+		if !errors.As(err, &refused) {
+			return err
+		}
+		return c.out.write(xmpp.Bounce(st, refused).Append(nil))
+	}
+	var b xmpp.Builder // RFC 6120 §7.6.1
+	b.Open(xmpp.NSBind, "bind").Leaf("", "jid", c.jid.String())
+	answer := xmpp.Result(st, b.Payload())
+	answer.From, answer.To = xmpp.JID{}, xmpp.JID{}
+	return c.enter(answer.Append(nil))
+}
+
+// bind makes the connection a session. Nothing reaches the client before enter.
+func (c *conn) bind(resource string) error {
+	l := c.login
+	s, err := c.srv.cfg.Router.Bind(context.Background(), l.account.JID, resource, func(full xmpp.JID) routerSession {
+		c.jid = full
+		c.out.hold()
+		return c
+	})
+	if err != nil {
+		c.jid = xmpp.JID{}
+		return err
+	}
+	c.sender = s
+	return nil
+}
+
+// enter closes the negotiation with its last answer, behind which everything comes that
+// was pushed meanwhile.
+func (c *conn) enter(answer []byte) error {
+	version := "none"
+	if state := c.t.TLS(); state != nil {
+		version = tlsName(state)
+	}
+	c.srv.stats.Logins.Add(1)
+	c.log().Info("session opened", "tls", version)
+	c.heard.Store(time.Now().UnixNano())
+	c.bound.Store(true)
+	return c.out.release(answer)
+}
+
+// newID returns an unpredictable stream id (RFC 6120 §4.7.3).
+func newID() string { return strings.ToLower(rand.Text()) }

@@ -1,0 +1,146 @@
+package c2s
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"parley/xmpp"
+)
+
+var (
+	errReadsTooSlowly = errors.New("c2s: the client reads too slowly")
+	errOver           = errors.New("c2s: the stream is over")
+)
+
+// keepBuffer is the largest buffer that is kept for the next session to use, in bytes.
+const keepBuffer = 64 << 10
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
+
+// queue holds what one client has yet to read. push may be called by anyone and never
+// waits. Bytes leave in the order they came; at most one goroutine writes, and an empty
+// queue holds no memory.
+type queue struct {
+	stream *xmpp.Stream
+
+	mu      sync.Mutex // a leaf
+	waiting *[]byte    // nil while empty
+	writing bool
+	held    bool  // nothing leaves before release
+	over    bool  // the stream has ended
+	err     error // why nothing more will be written
+}
+
+// push appends a stanza. max is how many bytes may wait for a client that takes none;
+// stall how long one with a smaller backlog may take none.
+func (q *queue) push(st *xmpp.Stanza, max int, stall time.Duration) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.err != nil {
+		return q.err
+	}
+	q.borrow()
+	*q.waiting = q.stream.Append(*q.waiting, st)
+	if len(*q.waiting) > max/4 || q.writing {
+		return q.check(max, stall)
+	}
+	return nil
+}
+
+func (q *queue) borrow() {
+	if q.waiting == nil {
+		q.waiting = buffers.Get().(*[]byte)
+	}
+}
+
+// check looks whether the client reads at all. The lock is held.
+func (q *queue) check(max int, stall time.Duration) error {
+	backlog, since := q.stream.T.Backlog()
+	total := len(*q.waiting) + backlog
+	if total > max || total > max/4 && !since.IsZero() && time.Since(since) > stall {
+		q.err = errReadsTooSlowly
+	}
+	return q.err
+}
+
+// write appends bytes that are no stanza and writes everything.
+func (q *queue) write(p []byte) error {
+	q.mu.Lock()
+	if q.err == nil {
+		q.borrow()
+		*q.waiting = append(*q.waiting, p...)
+	}
+	q.mu.Unlock()
+	return q.flush()
+}
+
+// hold keeps what is pushed until release.
+func (q *queue) hold() {
+	q.mu.Lock()
+	q.held = true
+	q.mu.Unlock()
+}
+
+// release writes first, and behind it what was pushed meanwhile.
+func (q *queue) release(first []byte) error {
+	q.mu.Lock()
+	q.held = false
+	if q.err == nil {
+		q.borrow()
+		*q.waiting = append(*q.waiting, first...)
+		copy((*q.waiting)[len(first):], *q.waiting)
+		copy(*q.waiting, first)
+	}
+	q.mu.Unlock()
+	return q.flush()
+}
+
+// flush writes what waits. It does not wait itself: the transport takes every byte.
+func (q *queue) flush() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.writing || q.held {
+		return q.err // whoever writes finds what came meanwhile
+	}
+	for q.waiting != nil && q.err == nil {
+		out := q.waiting
+		q.waiting, q.writing = nil, true
+		q.mu.Unlock()
+		err := q.stream.T.Write(*out) // no lock held
+		if cap(*out) <= keepBuffer {
+			*out = (*out)[:0]
+			buffers.Put(out)
+		}
+		q.mu.Lock()
+		q.writing = false
+		if err != nil && q.err == nil {
+			q.err = err
+		}
+	}
+	return q.err
+}
+
+// end writes the last bytes of the stream and refuses all that comes later. It does so
+// once; a client that reads too slowly loses what it has not read.
+func (q *queue) end(last []byte) {
+	q.mu.Lock()
+	if q.over {
+		q.mu.Unlock()
+		return
+	}
+	q.over, q.held = true, false
+	if q.err == errReadsTooSlowly {
+		q.waiting, q.err = nil, nil
+	}
+	q.mu.Unlock()
+	if last != nil {
+		q.write(last)
+	}
+	q.mu.Lock()
+	q.err = errOver
+	if !q.writing {
+		q.waiting = nil
+	}
+	q.mu.Unlock()
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// writeExample prints a configuration file in which every key stands with its
+// explanation and, commented out, its default. It is made from the Config type, so it
+// cannot be out of date.
+func writeExample(w io.Writer) {
+	fmt.Fprint(w, "# Parley's configuration. Every key is here with its default; a line that is commented\n# out changes nothing. Keys marked * are read again on SIGHUP (parley reload).\n")
+	cfg := defaults()
+	writeKeys(w, reflect.ValueOf(cfg))
+	for f := range fields(reflect.TypeFor[Config]()) {
+		v := reflect.ValueOf(cfg).FieldByIndex(f.Index)
+		name := f.Tag.Get("toml")
+		switch f.Type.Kind() {
+		case reflect.Struct:
+			fmt.Fprintf(w, "\n\n%s\n[%s]\n", comment(f.Tag.Get("doc")), name)
+			writeKeys(w, v)
+		case reflect.Map:
+			fmt.Fprintf(w, "\n\n%s\n%s", comment(f.Tag.Get("doc")), exampleTable[name])
+		}
+	}
+}
+
+// exampleTable shows the tables whose keys the operator chooses.
+var exampleTable = map[string]string{
+	"contact":      "[contact]\n# abuse = [\"mailto:abuse@example.org\", \"xmpp:admin@example.org\"]\n",
+	"certificates": "# [certificates.\"example.org\"]\n# cert = \"/etc/parley/example.org.pem\"\n# key = \"/etc/parley/example.org.key\"\n",
+}
+
+func writeKeys(w io.Writer, v reflect.Value) {
+	for f := range fields(v.Type()) {
+		kind := f.Type.Kind()
+		if kind == reflect.Map || kind == reflect.Struct && f.Type != reflect.TypeFor[Duration]() {
+			continue
+		}
+		mark := ""
+		if f.Tag.Get("reload") != "" {
+			mark = "* "
+		}
+		fmt.Fprintf(w, "\n%s\n# %s = %s\n", comment(mark+f.Tag.Get("doc")), f.Tag.Get("toml"), tomlValue(v.FieldByIndex(f.Index)))
+	}
+}
+
+func tomlValue(v reflect.Value) string {
+	if d, ok := v.Interface().(Duration); ok {
+		return fmt.Sprintf("%q", shortDuration(d.Duration))
+	}
+	var b strings.Builder
+	if v.Kind() == reflect.Slice && v.Len() == 0 {
+		return "[]"
+	}
+	toml.NewEncoder(&b).Encode(map[string]any{"v": v.Interface()})
+	_, value, _ := strings.Cut(strings.TrimSpace(b.String()), "= ")
+	return value
+}
+
+// comment breaks a text into comment lines.
+func comment(text string) string {
+	var b strings.Builder
+	line := "#"
+	for word := range strings.FieldsSeq(text) {
+		if len(line)+1+len(word) > 92 {
+			b.WriteString(line + "\n")
+			line = "#"
+		}
+		line += " " + word
+	}
+	return b.String() + line
+}

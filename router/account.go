@@ -1,0 +1,182 @@
+package router
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+
+	"parley/xmpp"
+)
+
+// An Account is one account in use, online or not: who is connected, and what features
+// remember of it. It is loaded when somebody needs it and forgotten when nobody has for a
+// while. The list of resources is changed by turns of the account's inbox alone and may
+// be read by anyone.
+type Account struct {
+	JID xmpp.JID // bare
+	ID  int64    // of auth's table
+
+	inbox     Inbox
+	resources atomic.Pointer[[]Resource]
+	pins      atomic.Int32
+	gone      atomic.Bool // removed; what still holds it must not use it
+}
+
+// Resources returns the connected resources, in the order in which they were bound. The
+// slice must not be changed.
+func (a *Account) Resources() []Resource {
+	if l := a.resources.Load(); l != nil {
+		return *l
+	}
+	return nil
+}
+
+// Resource returns the connected resource of that name.
+func (a *Account) Resource(name string) (Resource, bool) {
+	for _, r := range a.Resources() {
+		if r.JID().Resource() == name {
+			return r, true
+		}
+	}
+	return Resource{}, false
+}
+
+// Post puts a turn in the account's line.
+func (a *Account) Post(turn func(*Turn)) error { return a.inbox.Post(turn) }
+
+// Do takes a turn and waits for it. It must not be called from a turn.
+func (a *Account) Do(turn func(*Turn)) error { return a.inbox.Do(turn) }
+
+// change replaces the entry of one session by what f makes of it. Only in a turn.
+func (a *Account) change(s Session, f func(*Resource)) (before, after Resource, ok bool) {
+	old := a.Resources()
+	list := make([]Resource, len(old))
+	copy(list, old)
+	for i := range list {
+		if list[i].Session == s {
+			before = list[i]
+			f(&list[i])
+			after = list[i]
+			ok = true
+		}
+	}
+	if ok {
+		a.resources.Store(&list)
+	}
+	return before, after, ok
+}
+
+// SetInterest marks a resource as one that has asked for the roster. Only in a turn.
+func (a *Account) SetInterest(s *Sender) {
+	a.change(s.session, func(r *Resource) { r.Interest = true })
+}
+
+// add puts a resource at the end of the list. Only in a turn.
+func (a *Account) add(res Resource) {
+	old := a.Resources()
+	list := append(make([]Resource, 0, len(old)+1), old...)
+	list = append(list, res)
+	a.resources.Store(&list)
+}
+
+// remove takes a session out of the list. Only in a turn.
+func (a *Account) remove(s Session) (was Resource, ok bool) {
+	old := a.Resources()
+	list := make([]Resource, 0, len(old))
+	for _, r := range old {
+		if r.Session == s {
+			was, ok = r, true
+			continue
+		}
+		list = append(list, r)
+	}
+	if ok {
+		a.resources.Store(&list)
+	}
+	return was, ok
+}
+
+// A Directory says which accounts exist.
+type Directory interface {
+	// Lookup returns the number of the account with this bare JID; found is false for
+	// one that does not exist. A disabled account exists.
+	Lookup(ctx context.Context, bare xmpp.JID) (id int64, found bool, err error)
+}
+
+// shards is how many parts the map of accounts has, each with its own lock.
+const shards = 64
+
+// idleAccounts is how many accounts that nobody uses one shard remembers.
+const idleAccounts = 256
+
+type accountMap struct {
+	seed  maphash.Seed
+	parts [shards]accountPart
+}
+
+type accountPart struct {
+	mu sync.Mutex // a leaf
+	m  map[xmpp.JID]*Account
+}
+
+// evict forgets an account that nobody uses, if there is one; the lock is held.
+func (p *accountPart) evict() {
+	for bare, a := range p.m {
+		if a.pins.Load() == 0 {
+			delete(p.m, bare)
+			return
+		}
+	}
+}
+
+func newAccountMap() *accountMap {
+	m := &accountMap{seed: maphash.MakeSeed()}
+	for i := range m.parts {
+		m.parts[i].m = map[xmpp.JID]*Account{}
+	}
+	return m
+}
+
+func (m *accountMap) part(bare xmpp.JID) *accountPart {
+	return &m.parts[maphash.String(m.seed, bare.String())%shards]
+}
+
+// get returns a pinned account that is in memory, or nil.
+func (m *accountMap) get(bare xmpp.JID) *Account {
+	p := m.part(bare)
+	p.mu.Lock()
+	a := p.m[bare]
+	if a != nil {
+		a.pins.Add(1)
+	}
+	p.mu.Unlock()
+	return a
+}
+
+// put adds a and returns it pinned, or the one that was there already.
+func (m *accountMap) put(a *Account) *Account {
+	p := m.part(a.JID)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if was := p.m[a.JID]; was != nil {
+		a = was
+	} else {
+		if len(p.m) >= idleAccounts {
+			p.evict()
+		}
+		p.m[a.JID] = a
+	}
+	a.pins.Add(1)
+	return a
+}
+
+// drop forgets a for good.
+func (m *accountMap) drop(a *Account) {
+	p := m.part(a.JID)
+	p.mu.Lock()
+	if p.m[a.JID] == a {
+		delete(p.m, a.JID)
+	}
+	p.mu.Unlock()
+}

@@ -1,0 +1,151 @@
+package router
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+	"time"
+
+	"parley/xmpp"
+)
+
+// Bind makes a session of the account with this bare JID (RFC 6120 §7). resource may be
+// empty: the server makes one then. A session that holds the resource already is ended
+// with conflict (RFC 6120 §7.7.2.2). make is called with the full JID. The session is
+// spoken through the Sender until Leave.
+func (r *Router) Bind(ctx context.Context, bare xmpp.JID, resource string, make func(xmpp.JID) Session) (*Sender, error) {
+	if resource == "" {
+		resource = strings.ToLower(rand.Text())
+	}
+	full, err := bare.WithResource(resource)
+	if err != nil {
+		return nil, xmpp.Refuse("bad-request", "no valid resource") // RFC 6120 §7.7.2.1
+	}
+	a, err := r.account(ctx, bare)
+	if err != nil {
+		return nil, r.failed(err)
+	}
+	if a == nil {
+		return nil, xmpp.Refuse("not-allowed", "")
+	}
+	s := &Sender{r: r, account: a, jid: full}
+	s.moved.L = &s.mu
+	var refused error
+	err = a.Do(func(t *Turn) {
+		if a.gone.Load() {
+			refused = xmpp.Refuse("not-allowed", "")
+			return
+		}
+		r.replace(t, a, full)
+		if limit := int(r.maxResources.Load()); len(a.Resources()) >= limit {
+			refused = tooManyResources()
+			return
+		}
+		s.session = make(full)
+		a.add(Resource{Session: s.session, sender: s, connected: time.Now().UnixNano()})
+		r.sessions.Add(1)
+	})
+	if err == nil {
+		err = refused
+	}
+	if err != nil {
+		a.pins.Add(-1)
+		return nil, err
+	}
+	return s, nil // the pin is the session's, until Leave
+}
+
+// tooManyResources is the error of XEP-0205 §2 for a limit on resources.
+func tooManyResources() error {
+	e := xmpp.Refuse("resource-constraint", "too many connected resources")
+	var b xmpp.Builder
+	e.App = b.Open("http://jabber.org/protocol/errors#resource-limit-exceeded", "resource-limit-exceeded").Payload()
+	return e
+}
+
+// replace ends the session that holds a full JID, if one does.
+func (r *Router) replace(t *Turn, a *Account, full xmpp.JID) {
+	old, ok := a.Resource(full.Resource())
+	if !ok {
+		return
+	}
+	r.depart(t, a, old.sender, unavailable(full, ""))
+	old.End(xmpp.EndStream("conflict", "a newer session has taken this resource"))
+}
+
+// Leave takes the session out of its account: unavailable presence is sent for it unless
+// it was sent already (RFC 6121 §4.5.3). It waits for what is in flight. Leave is called
+// once, by the reader.
+func (s *Sender) Leave(status string) {
+	var rd Round
+	s.settle(&rd)
+	for {
+		err := s.account.Do(func(t *Turn) { s.r.depart(t, s.account, s, unavailable(s.jid, status)) })
+		if err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond) // the line is full; a session that stays would be a ghost
+	}
+	s.account.pins.Add(-1)
+}
+
+// depart removes a session from the list and shows that it went.
+func (r *Router) depart(t *Turn, a *Account, s *Sender, st *xmpp.Stanza) {
+	was, ok := a.remove(s.session)
+	if !ok {
+		return
+	}
+	r.sessions.Add(-1)
+	s.over.Store(true)
+	s.undirect(t, st)
+	if was.Available() {
+		after := was
+		after.Presence, after.Ready = nil, false
+		r.show(t, a, PresenceChange{was, after, st})
+	}
+}
+
+func unavailable(from xmpp.JID, status string) *xmpp.Stanza {
+	var b xmpp.Builder
+	if status != "" {
+		b.Leaf("", "status", status)
+	}
+	st := xmpp.NewStanza(xmpp.Presence, b.Payload())
+	st.Type, st.From = "unavailable", from
+	return st
+}
+
+// Forget ends every session of an account that is removed or disabled, with this error,
+// and forgets what is known of it.
+func (r *Router) Forget(bare xmpp.JID, err *xmpp.StreamError) {
+	a := r.accounts.get(bare)
+	if a == nil {
+		return
+	}
+	defer a.pins.Add(-1)
+	a.Do(func(*Turn) {
+		a.gone.Store(true)
+		for _, res := range a.Resources() {
+			res.End(err)
+		}
+	})
+	r.accounts.drop(a)
+}
+
+// EachSession calls fn for every connected resource of the house.
+func (r *Router) EachSession(fn func(*Account, Resource)) {
+	for i := range r.accounts.parts {
+		p := &r.accounts.parts[i]
+		p.mu.Lock()
+		list := make([]*Account, 0, len(p.m))
+		for _, a := range p.m {
+			list = append(list, a)
+		}
+		p.mu.Unlock()
+		for _, a := range list {
+			for _, res := range a.Resources() {
+				fn(a, res)
+			}
+		}
+	}
+}

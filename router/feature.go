@@ -1,0 +1,139 @@
+package router
+
+import (
+	"context"
+	"log/slog"
+
+	"parley/storage"
+	"parley/xmpp"
+)
+
+// A Feature is one thing the server can do, as a literal: what it announces, answers,
+// hooks into and keeps. What is announced is what is registered: the disco answers and
+// the tables of RFCs and XEPs in the documentation are made from these literals.
+type Feature struct {
+	Name string // the word people use, as in the package
+	RFCs []RFC
+	XEPs []XEP
+
+	Disco        []string                      // features of the server (XEP-0030 §3.1)
+	AccountDisco []string                      // features of an account's bare JID
+	Identities   []Identity                    // of the server, beside its own
+	Forms        func(host string) []xmpp.Form // extended information of the server (XEP-0128)
+
+	IQ []IQ
+
+	Sent    Hooks // steps of the sender's account
+	Arrived Hooks // steps of the recipient's account
+
+	Presence func(t *Turn, a *Account, c PresenceChange)                // an own resource came, changed or went
+	Due      func(t *Turn, a *Account, res Resource, then func(*Round)) // res begins to take messages; call then on the postman
+	Incoming func(t *Turn, a *Account, st *xmpp.Stanza)                 // presence for an account's bare JID
+
+	Start  func(Hall)                                              // before the first stanza
+	Forget func(tx *storage.Tx, account int64, jid xmpp.JID) error // an account is removed
+	Schema storage.Schema
+}
+
+// A Hall is what a feature is given of the router at the start.
+type Hall struct {
+	Router *Router
+	Store  *storage.Store
+	Log    *slog.Logger
+}
+
+// RFC names an RFC that a feature implements.
+type RFC struct {
+	Number int
+	Note   string
+}
+
+// XEP names an extension that a feature implements, in the version that was read.
+type XEP struct {
+	Number  int
+	Version string
+	Note    string
+}
+
+// An Identity is a category and type of XEP-0030 §3.1.
+type Identity struct{ Category, Type, Name string }
+
+// At says whom an IQ request is addressed to.
+type At uint8
+
+const (
+	ToServer  At = iota // a domain of this house (RFC 6120 §10.5.1)
+	ToOwn               // the asker's own account: no 'to', or the own bare JID
+	ToAccount           // any account's bare JID; the handler checks who asks
+)
+
+// A Handler answers one kind of IQ request. A nil payload is an empty result; an error
+// that is no *xmpp.Error is one of ours. It may wait for storage, never for a peer.
+type Handler func(context.Context, *Request) (xmpp.Payload, error)
+
+// IQ registers a handler for a type ("get" or "set") and the name of the payload.
+type IQ struct {
+	At          At
+	Type        string
+	Space, Name string
+	Handle      Handler
+}
+
+// Get registers a handler for IQ gets.
+func Get(at At, ns, name string, h Handler) IQ { return IQ{at, "get", ns, name, h} }
+
+// Set registers a handler for IQ sets.
+func Set(at At, ns, name string, h Handler) IQ { return IQ{at, "set", ns, name, h} }
+
+// Hooks are the functions that a feature adds to the named steps of a message's way.
+// Guard may refuse: nothing has been stored or shown yet. Mark may replace the stanza.
+// Keep names what is to be written (Passage.Keep). Copy knows who was reached and
+// Miss is told who was not; both never wait and never write.
+type Hooks struct {
+	Guard func(*Passage) *xmpp.Error
+	Mark  func(*Passage)
+	Keep  func(*Passage) *xmpp.Error
+	Copy  func(*Passage, *Round)
+	Miss  func(*Passage)
+}
+
+// steps are the hooks of all features, step by step, in the order of the list of
+// features.
+type steps struct {
+	guard []func(*Passage) *xmpp.Error
+	mark  []func(*Passage)
+	keep  []func(*Passage) *xmpp.Error
+	copy  []func(*Passage, *Round)
+	miss  []func(*Passage)
+}
+
+func (s *steps) add(h Hooks) {
+	if h.Guard != nil {
+		s.guard = append(s.guard, h.Guard)
+	}
+	if h.Mark != nil {
+		s.mark = append(s.mark, h.Mark)
+	}
+	if h.Keep != nil {
+		s.keep = append(s.keep, h.Keep)
+	}
+	if h.Copy != nil {
+		s.copy = append(s.copy, h.Copy)
+	}
+	if h.Miss != nil {
+		s.miss = append(s.miss, h.Miss)
+	}
+}
+
+// A PresenceChange tells what became of one resource of an account. Stanza is what it
+// sent, or an unavailable presence made for it when its stream ended.
+type PresenceChange struct {
+	Before, After Resource // After.Presence is nil when it went away
+	Stanza        *xmpp.Stanza
+}
+
+// Came reports whether this is initial presence (RFC 6121 §4.2.1).
+func (c PresenceChange) Came() bool { return !c.Before.Available() && c.After.Available() }
+
+// Went reports whether the resource is no longer available (RFC 6121 §4.5.2).
+func (c PresenceChange) Went() bool { return !c.After.Available() }

@@ -1,0 +1,127 @@
+package router
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"parley/storage"
+	"parley/xmpp"
+)
+
+// maxTurns is how many turns may wait in one inbox; more are refused with
+// resource-constraint.
+const maxTurns = 1024
+
+// turnsARound is how many turns are taken before what they pushed is written.
+const turnsARound = 64
+
+// An Inbox takes turns, one after the other, on a goroutine that exists while there are
+// any. What changes an account (its sessions, roster, presence) is a turn: it decides,
+// writes, waits, changes memory, then speaks.
+type Inbox struct {
+	r *Router
+
+	mu      sync.Mutex // a leaf
+	turns   []func(*Turn)
+	running bool
+}
+
+// A Turn is what one turn works with. It is valid until the turn returns.
+type Turn struct {
+	Round
+	r *Router
+}
+
+// Write runs fn in a transaction of the store and waits for its commit. What was pushed
+// so far leaves first.
+func (t *Turn) Write(ctx context.Context, fn func(*storage.Tx) error) error {
+	t.Flush()
+	return t.r.store.Write(ctx, fn)
+}
+
+// InOrder runs do in the store's line and then, in commit order, what follows from it
+// on the postman, and waits for both: afterwards everything that was committed before do
+// has been handed over, and nothing that is committed behind it. The turn's own goroutine
+// stands still meanwhile, so then may do what the turn may, with the round it is given.
+func (t *Turn) InOrder(do func(*storage.Tx) error, then func(*Round, error)) {
+	t.Flush()
+	done := make(chan struct{})
+	t.r.store.Keep(0, do, func(err error) {
+		defer close(done)
+		then(&t.r.postman, err)
+	})
+	<-done
+}
+
+// Post puts a turn in the line without waiting for it.
+func (b *Inbox) Post(turn func(*Turn)) error {
+	b.mu.Lock()
+	if len(b.turns) >= maxTurns {
+		b.mu.Unlock()
+		return &xmpp.Error{Type: "wait", Condition: "resource-constraint",
+			Cause: fmt.Errorf("%d turns wait in an inbox", maxTurns)}
+	}
+	b.turns = append(b.turns, turn)
+	start := !b.running
+	b.running = true
+	b.mu.Unlock()
+	if start {
+		b.r.working.Add(1)
+		go b.work()
+	}
+	return nil
+}
+
+// Do puts a turn in the line and waits until it is over. It must not be called from a
+// turn.
+func (b *Inbox) Do(turn func(*Turn)) error {
+	done := make(chan struct{})
+	err := b.Post(func(t *Turn) {
+		defer close(done)
+		turn(t)
+	})
+	if err == nil {
+		<-done
+	}
+	return err
+}
+
+func (b *Inbox) work() {
+	defer b.r.working.Done()
+	t := &Turn{r: b.r}
+	for n := 1; ; n++ {
+		b.mu.Lock()
+		if len(b.turns) == 0 {
+			b.turns = nil
+			if t.Empty() {
+				b.running = false
+				b.mu.Unlock()
+				return
+			}
+			b.mu.Unlock()
+			t.Flush()
+			continue
+		}
+		turn := b.turns[0]
+		b.turns[0] = nil
+		b.turns = b.turns[1:]
+		b.mu.Unlock()
+		b.take(t, turn)
+		if n%turnsARound == 0 {
+			t.Flush()
+		}
+	}
+}
+
+// take runs one turn; a panic ends the turn, not the house.
+func (b *Inbox) take(t *Turn, turn func(*Turn)) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.r.stats.Panics.Add(1)
+			b.r.log.Error("a turn panicked", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	turn(t)
+}

@@ -1,0 +1,176 @@
+package router
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"parley/xmpp"
+)
+
+// maxDirected is how many addresses one session may have shown directed presence to.
+const maxDirected = 1024
+
+// presence takes a presence stanza of the client. Nothing of the sender is in flight.
+func (s *Sender) presence(rd *Round, st *xmpp.Stanza) {
+	switch st.Type {
+	case "", "unavailable":
+	case "subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe":
+		if !st.To.IsZero() {
+			s.r.subscription(rd, s, st)
+		}
+		return
+	case "error":
+		if !st.To.IsZero() {
+			s.r.directed(context.Background(), rd, st)
+		}
+		return
+	default: // RFC 6121 §4.7.1
+		s.refuse(rd, st, xmpp.Refuse("bad-request", "no such type of presence"))
+		return
+	}
+	if !st.To.IsZero() {
+		s.direct(rd, st)
+		return
+	}
+	prio, ok := priority(st)
+	if !ok {
+		s.refuse(rd, st, xmpp.Refuse("bad-request", "a priority is a number from -128 to 127"))
+		return
+	}
+	rd.Flush()
+	err := s.account.Do(func(t *Turn) { s.broadcast(t, st, prio) })
+	if err != nil {
+		s.refuse(rd, st, s.r.failed(err))
+	}
+}
+
+// priority reads <priority/> (RFC 6121 §4.7.2.3); 0 where there is none.
+func priority(st *xmpp.Stanza) (int8, bool) {
+	e := st.Child("", "priority")
+	if e.IsZero() {
+		return 0, true
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(e.Text()), 10, 8)
+	return int8(n), err == nil
+}
+
+// broadcast is the turn of presence without 'to' (RFC 6121 §4.2.2, §4.4.2, §4.5.2).
+func (s *Sender) broadcast(t *Turn, st *xmpp.Stanza, prio int8) {
+	before, after, ok := s.account.change(s.session, func(res *Resource) {
+		res.Presence, res.Priority = st, prio
+		if st.Type == "unavailable" {
+			res.Presence = nil
+		}
+		res.Ready = res.Ready && res.Available() && prio >= 0
+	})
+	if !ok || !before.Available() && !after.Available() {
+		return
+	}
+	if st.Type == "unavailable" {
+		s.undirect(t, st)
+	}
+	s.r.show(t, s.account, PresenceChange{before, after, st})
+	if after.Available() && after.Priority >= 0 && !after.Ready {
+		s.r.ready(t, s.account, after)
+	}
+}
+
+// show tells the features of a change of presence.
+func (r *Router) show(t *Turn, a *Account, c PresenceChange) {
+	for _, f := range r.features {
+		if f.Presence != nil {
+			f.Presence(t, a, c)
+		}
+	}
+}
+
+// ready lets a resource have what waited for it, and after that whatever comes. The
+// change is made on the postman: what was committed before is among what waited, what is
+// committed behind it goes to the resource.
+func (r *Router) ready(t *Turn, a *Account, res Resource) {
+	then := func(*Round) {
+		a.change(res.Session, func(res *Resource) { res.Ready = true })
+	}
+	for _, f := range r.features {
+		if f.Due != nil {
+			f.Due(t, a, res, then)
+			return
+		}
+	}
+	then(&t.Round)
+}
+
+// direct sends presence to one address (RFC 6121 §4.6).
+func (s *Sender) direct(rd *Round, st *xmpp.Stanza) {
+	s.mu.Lock()
+	full := len(s.directed) >= maxDirected && !s.directed[st.To]
+	if st.Type == "unavailable" {
+		delete(s.directed, st.To)
+	} else if !full {
+		if s.directed == nil {
+			s.directed = map[xmpp.JID]bool{}
+		}
+		s.directed[st.To] = true
+	}
+	s.mu.Unlock()
+	if full && st.Type == "" {
+		s.refuse(rd, st, xmpp.Refuse("policy-violation", "directed presence to too many addresses"))
+		return
+	}
+	if !s.r.Serves(st.To.Domain()) {
+		s.refuse(rd, st, xmpp.Refuse("remote-server-not-found", ""))
+		return
+	}
+	s.r.directed(context.Background(), rd, st)
+}
+
+// undirect tells all who were sent directed presence that the resource goes away
+// (RFC 6121 §4.6.3).
+func (s *Sender) undirect(t *Turn, st *xmpp.Stanza) {
+	s.mu.Lock()
+	directed := s.directed
+	s.directed = nil
+	s.mu.Unlock()
+	for to := range directed {
+		s.r.directed(context.Background(), &t.Round, st.Readdressed(to, s.jid))
+	}
+}
+
+// shares reports whether the session has sent directed presence to this address.
+func (s *Sender) shares(with xmpp.JID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.directed[with] || s.directed[with.Bare()]
+}
+
+// directed delivers presence that is addressed to an account or one of its resources
+// (RFC 6121 §8.5.2.1.2, §8.5.3.1). What nobody is there for is ignored.
+func (r *Router) directed(ctx context.Context, rd *Round, st *xmpp.Stanza) {
+	if !r.Serves(st.To.Domain()) || st.To.Local() == "" {
+		return
+	}
+	a := r.accounts.get(st.To.Bare())
+	if a == nil {
+		return // not in memory: nobody is connected
+	}
+	defer a.pins.Add(-1)
+	full := st.To.Resource()
+	for _, res := range a.Resources() {
+		if full == "" && res.Available() || full != "" && res.JID().Resource() == full {
+			rd.Push(res.Session, st)
+		}
+	}
+}
+
+// subscription takes presence that is about subscriptions and probes. Whoever has no
+// account gets nothing, and a probe by a stranger is answered as if there were none
+// (RFC 6121 §8.5.1, §4.3.2).
+func (r *Router) subscription(rd *Round, s *Sender, st *xmpp.Stanza) {
+	if st.Type != "probe" || st.To.Bare() == s.account.JID {
+		return
+	}
+	answer := xmpp.NewStanza(xmpp.Presence, nil)
+	answer.Type, answer.From, answer.To = "unsubscribed", st.To.Bare(), s.account.JID
+	rd.Push(s.session, answer)
+}

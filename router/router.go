@@ -1,0 +1,204 @@
+// Package router is the hall of the house: who is here, where a stanza goes, and what a
+// feature is.
+//
+// A stanza's way has five verbs: Stream.Next, Sender.Send, Router.Deliver, Session.Push,
+// Stream.Write (and its flush). Doors and rooms know only this package, not each other.
+package router
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"parley/storage"
+	"parley/xmpp"
+)
+
+// Config is what a Router is made of.
+type Config struct {
+	Hosts        []string // the domains of this house; the first is the default one
+	Store        *storage.Store
+	Accounts     Directory
+	Features     []Feature
+	MaxResources int // connected resources of one account; 0 means 10
+	Log          *slog.Logger
+}
+
+// defaultMaxResources is how many resources of one account may be connected.
+const defaultMaxResources = 10
+
+// A Router knows every account in use and every feature, and carries stanzas between
+// them.
+type Router struct {
+	log      *slog.Logger
+	store    *storage.Store
+	dir      Directory
+	accounts *accountMap
+	features []Feature
+	sent     steps
+	arrived  steps
+	handlers map[handlerKey]Handler
+	disco    disco
+	postman  Round // of the postman's goroutine alone
+	stats    Stats
+	working  sync.WaitGroup // inboxes at work
+
+	hosts        atomic.Pointer[map[string]bool]
+	maxResources atomic.Int64
+	sessions     atomic.Int64
+}
+
+// Stats are counters that only grow.
+type Stats struct {
+	Stanzas [4]atomic.Int64 // from local clients, by xmpp.Kind
+	Refused atomic.Int64    // answered with an error by the router
+	Panics  atomic.Int64
+}
+
+// New makes the router of a house. It sets the store's OnBatch.
+func New(cfg Config) *Router {
+	r := &Router{
+		log: cfg.Log, store: cfg.Store, dir: cfg.Accounts, features: cfg.Features,
+		accounts: newAccountMap(), handlers: map[handlerKey]Handler{},
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	r.SetHosts(cfg.Hosts)
+	r.SetMaxResources(cfg.MaxResources)
+	r.features = append([]Feature{r.discoFeature()}, cfg.Features...)
+	for _, f := range r.features {
+		r.sent.add(f.Sent)
+		r.arrived.add(f.Arrived)
+		for _, h := range f.IQ {
+			r.handlers[handlerKey{h.At, h.Type, h.Space, h.Name}] = h.Handle
+		}
+	}
+	r.disco.compile(r.features)
+	r.store.OnBatch(r.postman.Flush)
+	for _, f := range r.features {
+		if f.Start != nil {
+			f.Start(Hall{r, r.store, r.log})
+		}
+	}
+	return r
+}
+
+// Features returns all features, the router's own first.
+func (r *Router) Features() []Feature { return r.features }
+
+// Stats returns the router's counters.
+func (r *Router) Stats() *Stats { return &r.stats }
+
+// Sessions returns how many sessions are bound.
+func (r *Router) Sessions() int64 { return r.sessions.Load() }
+
+// SetHosts replaces the domains that the house serves.
+func (r *Router) SetHosts(hosts []string) {
+	m := make(map[string]bool, len(hosts))
+	for _, h := range hosts {
+		m[h] = true
+	}
+	r.hosts.Store(&m)
+	r.disco.forgetCaps()
+}
+
+// SetMaxResources sets how many resources of one account may be connected; 0 means the
+// default.
+func (r *Router) SetMaxResources(n int) {
+	if n <= 0 {
+		n = defaultMaxResources
+	}
+	r.maxResources.Store(int64(n))
+}
+
+// Serves reports whether domain is one of this house.
+func (r *Router) Serves(domain string) bool { return (*r.hosts.Load())[domain] }
+
+// Wait waits until no inbox is at work.
+func (r *Router) Wait() { r.working.Wait() }
+
+// failed makes a stanza error of what the store said.
+func (r *Router) failed(err error) *xmpp.Error {
+	var e *xmpp.Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, storage.ErrFull):
+		return &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "the server's disk is full", Cause: err}
+	}
+	return xmpp.Failure(err)
+}
+
+// account returns the account with this bare JID, pinned, or nil where there is none.
+func (r *Router) account(ctx context.Context, bare xmpp.JID) (*Account, error) {
+	if a := r.accounts.get(bare); a != nil {
+		return a, nil
+	}
+	id, found, err := r.dir.Lookup(ctx, bare)
+	if err != nil || !found {
+		return nil, err
+	}
+	a := &Account{JID: bare, ID: id}
+	a.inbox.r = r
+	return r.accounts.put(a), nil
+}
+
+// WithAccount calls fn with the account of that bare JID, which stays in memory
+// meanwhile; with nil where there is none.
+func (r *Router) WithAccount(ctx context.Context, bare xmpp.JID, fn func(*Account) error) error {
+	a, err := r.account(ctx, bare)
+	if err != nil {
+		return err
+	}
+	if a != nil {
+		defer a.pins.Add(-1)
+	}
+	return fn(a)
+}
+
+// recipient returns the account that a message is for, pinned; nil where there is none.
+func (r *Router) recipient(ctx context.Context, to xmpp.JID) (*Account, *xmpp.Error) {
+	switch {
+	case !r.Serves(to.Domain()):
+		return nil, xmpp.Refuse("remote-server-not-found", "") // RFC 6120 §10.4.3
+	case to.Local() == "":
+		return nil, xmpp.Refuse("service-unavailable", "") // nobody reads the server's mail (RFC 6120 §10.5.1)
+	}
+	a, err := r.account(ctx, to.Bare())
+	if err != nil {
+		return nil, r.failed(err)
+	}
+	return a, nil
+}
+
+// Deliver carries a stanza that has its 'from' to whom it is for: an account of this
+// house or one of its resources. It waits for no peer and no commit.
+func (r *Router) Deliver(rd *Round, st *xmpp.Stanza) {
+	ctx := context.Background()
+	if st.To.IsZero() || !r.Serves(st.To.Domain()) || st.To.Local() == "" {
+		return // an answer to somebody who is not reachable from here
+	}
+	switch st.Kind {
+	case xmpp.Message:
+		p := &Passage{r: r, Stanza: st}
+		err := p.begin(ctx)
+		if err == nil && !p.Kept() && p.hand(rd) {
+			err = p.keepAgain()
+		}
+		switch {
+		case err == nil && p.Kept() && p.reached == 0:
+			p.travel(st.Len(), nil)
+			return
+		case err != nil:
+			p.bounce(rd, err)
+		}
+		p.release()
+	case xmpp.IQ:
+		r.iq(ctx, rd, st, nil)
+	case xmpp.Presence:
+		r.directed(ctx, rd, st)
+	}
+}

@@ -1,0 +1,250 @@
+package router
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"parley/xmpp"
+)
+
+// How far one sender may run ahead of the commits of its messages: stanzas and bytes.
+const (
+	maxAhead      = 64
+	maxAheadBytes = 1 << 20
+)
+
+// A Sender is what a connected session speaks through. One goroutine, the session's
+// reader, calls Send.
+//
+// Only messages run ahead. Anything else begins when nothing of the sender is in flight,
+// and nothing begins before it is settled (RFC 6120 §10.1): the answer to a ping
+// acknowledges everything before it.
+type Sender struct {
+	r       *Router
+	account *Account
+	session Session
+	jid     xmpp.JID
+
+	over atomic.Bool // left, or replaced by a newer session
+
+	mu     sync.Mutex // a leaf
+	moved  sync.Cond  // a passage was settled
+	flying int        // messages in flight
+	bytes  int        // their size
+
+	directed map[xmpp.JID]bool // who was sent directed presence (RFC 6121 §4.6); the reader's
+	asks     map[string]func(*xmpp.Stanza)
+	spare    Passage // of a message that is handed over at once
+}
+
+// JID returns the full JID of the session.
+func (s *Sender) JID() xmpp.JID { return s.jid }
+
+// Account returns the account of the session.
+func (s *Sender) Account() *Account { return s.account }
+
+// Send takes a stanza from the session's client: 'from' is stamped, an absent 'to' is
+// what RFC 6120 §10.3 makes of it, and the stanza goes its way. What the stanza did
+// wrong is answered with a stanza error; a *StreamError is returned where the stream
+// must end.
+func (s *Sender) Send(ctx context.Context, rd *Round, st *xmpp.Stanza) error {
+	if st.Kind == xmpp.Nonza { // RFC 6120 §4.9.3.24
+		return xmpp.EndStream("unsupported-stanza-type", "")
+	}
+	if s.over.Load() {
+		return xmpp.EndStream("conflict", "a newer session has taken this resource")
+	}
+	st, err := s.stamp(st)
+	if err != nil {
+		return err
+	}
+	s.r.stats.Stanzas[st.Kind].Add(1)
+	if st.Kind == xmpp.Message {
+		s.message(ctx, rd, st)
+		return nil
+	}
+	s.settle(rd)
+	if st.Fault != nil {
+		s.refuse(rd, st, st.Fault)
+		return nil
+	}
+	if st.Kind == xmpp.IQ {
+		s.iq(ctx, rd, st)
+	} else {
+		s.presence(rd, st)
+	}
+	return nil
+}
+
+// stamp checks and sets 'from' (RFC 6120 §8.1.2.1): the full JID, whatever the client
+// wrote, provided that it wrote its own address or none.
+func (s *Sender) stamp(st *xmpp.Stanza) (*xmpp.Stanza, error) {
+	if !st.From.IsZero() && st.From != s.jid && st.From != s.account.JID {
+		return nil, xmpp.EndStream("invalid-from", "")
+	}
+	to := st.To
+	if to.IsZero() && st.Fault == nil && st.Kind == xmpp.Message {
+		to = s.account.JID // RFC 6120 §10.3.1
+	}
+	st.To, st.From = to, s.jid // fresh from the scanner: nobody else has it yet
+	return st, nil
+}
+
+func (s *Sender) refuse(rd *Round, st *xmpp.Stanza, err *xmpp.Error) {
+	if answer := xmpp.Bounce(st, err); answer != nil {
+		answer.To = s.jid
+		rd.Push(s.session, answer)
+	}
+}
+
+// settle waits until nothing of the sender is in flight.
+func (s *Sender) settle(rd *Round) {
+	s.mu.Lock()
+	if s.flying > 0 {
+		s.mu.Unlock()
+		rd.Flush() // who waits, flushes
+		s.mu.Lock()
+		for s.flying > 0 {
+			s.moved.Wait()
+		}
+	}
+	s.mu.Unlock()
+}
+
+// Settle waits until everything that was sent is settled.
+func (s *Sender) Settle(rd *Round) { s.settle(rd) }
+
+// room waits until a message of n bytes may run ahead.
+func (s *Sender) room(rd *Round, n int) {
+	s.mu.Lock()
+	for s.flying > 0 && (s.flying >= maxAhead || s.bytes+n > maxAheadBytes) {
+		s.mu.Unlock()
+		rd.Flush()
+		s.mu.Lock()
+		if s.flying > 0 && (s.flying >= maxAhead || s.bytes+n > maxAheadBytes) {
+			s.moved.Wait()
+		}
+	}
+	s.mu.Unlock()
+}
+
+func (s *Sender) begin(n int) {
+	s.mu.Lock()
+	s.flying++
+	s.bytes += n
+	s.mu.Unlock()
+}
+
+// settled is called by the postman, once for each message that began.
+func (s *Sender) settled(n int) {
+	s.mu.Lock()
+	s.flying--
+	s.bytes -= n
+	s.moved.Broadcast()
+	s.mu.Unlock()
+}
+
+// ahead reports whether anything is in flight.
+func (s *Sender) ahead() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flying > 0
+}
+
+// message takes a message of the client. Where nothing is to be written and nothing of
+// the sender is in flight it is handed over at once; else it stands in the store's line.
+func (s *Sender) message(ctx context.Context, rd *Round, st *xmpp.Stanza) {
+	size := st.Len()
+	s.room(rd, size)
+	p := &s.spare
+	*p = Passage{r: s.r, Stanza: st, Sender: s.account, speaker: s}
+	err := p.begin(ctx)
+	if !p.Kept() && !s.ahead() {
+		if err == nil && p.hand(rd) {
+			err = p.keepAgain()
+		}
+		if !p.Kept() {
+			if err != nil {
+				p.bounce(rd, err)
+			}
+			p.release()
+			return
+		}
+	}
+	q := new(Passage) // it outlives this call
+	*q = *p
+	*p = Passage{}
+	s.begin(size)
+	q.travel(size, err)
+}
+
+// iq takes an IQ stanza of the client. Nothing of the sender is in flight.
+func (s *Sender) iq(ctx context.Context, rd *Round, st *xmpp.Stanza) {
+	if err := checkIQ(st); err != nil {
+		s.refuse(rd, st, err)
+		return
+	}
+	if s.answers(st) {
+		return
+	}
+	s.r.iq(ctx, rd, st, s)
+}
+
+// checkIQ applies RFC 6120 §8.2.3.
+func checkIQ(st *xmpp.Stanza) *xmpp.Error {
+	switch st.Type {
+	case "get", "set":
+		if st.PayloadCount() != 1 {
+			return xmpp.Refuse("bad-request", "an IQ request has exactly one child element")
+		}
+	case "result", "error":
+	default:
+		return xmpp.Refuse("bad-request", "the type of an IQ is get, set, result or error")
+	}
+	if st.ID == "" {
+		return xmpp.Refuse("bad-request", "an IQ needs an id")
+	}
+	return nil
+}
+
+// maxAsks is how many requests of the server one session may leave unanswered.
+const maxAsks = 32
+
+// Ask sends an IQ request of the server to the session, of the form <iq id=... from=the
+// account's domain>, and calls then with the answer on the session's reader. It is
+// dropped when the session ends.
+func (s *Sender) Ask(rd *Round, typ, id string, p xmpp.Payload, then func(*xmpp.Stanza)) {
+	st := xmpp.NewStanza(xmpp.IQ, p)
+	st.Type, st.ID, st.To, st.From = typ, id, s.jid, s.account.JID.Host()
+	s.mu.Lock()
+	if s.asks == nil {
+		s.asks = map[string]func(*xmpp.Stanza){}
+	}
+	full := len(s.asks) >= maxAsks
+	if !full {
+		s.asks[id] = then
+	}
+	s.mu.Unlock()
+	if !full {
+		rd.Push(s.session, st)
+	}
+}
+
+// answers takes the answer to a request of the server.
+func (s *Sender) answers(st *xmpp.Stanza) bool {
+	if st.Type != "result" && st.Type != "error" {
+		return false
+	}
+	if !st.To.IsZero() && st.To != s.account.JID.Host() && st.To != s.account.JID {
+		return false
+	}
+	s.mu.Lock()
+	then := s.asks[st.ID]
+	delete(s.asks, st.ID)
+	s.mu.Unlock()
+	if then != nil {
+		then(st)
+	}
+	return true
+}

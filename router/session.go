@@ -1,0 +1,39 @@
+package router
+
+import "parley/xmpp"
+
+// A Session is one connected client, local or on another node. The c2s door has the
+// real one; tests have others.
+type Session interface {
+	// JID returns the full JID that was bound.
+	JID() xmpp.JID
+	// Push queues st for the client. It never blocks and changes nobody else; an error
+	// says that the session is over or reads too slowly, and it ends by itself then.
+	Push(st *xmpp.Stanza) error
+	// Flush writes what is queued, as far as the socket takes it. It never waits.
+	Flush()
+	// End closes the stream with err, on a goroutine of its own.
+	End(err *xmpp.StreamError)
+}
+
+// A Resource is a session in the list of its account: a connected resource, and an
+// available one after initial presence (RFC 6121 §4.2). It is a value; the list is
+// replaced whenever one changes.
+type Resource struct {
+	Session
+	Presence  *xmpp.Stanza // the last broadcast presence; nil unless available
+	Priority  int8         // RFC 6121 §4.7.2.3
+	Ready     bool         // what waited for it has been queued: messages may follow
+	Interest  bool         // asked for the roster (RFC 6121 §2.1.6)
+	sender    *Sender
+	connected int64 // a number that grows with each session of the house
+}
+
+// Available reports whether the resource has sent initial presence.
+func (r *Resource) Available() bool { return r.Presence != nil }
+
+// takes reports whether messages for the bare JID go to it (RFC 6121 §8.5.2.1.1).
+func (r *Resource) takes() bool { return r.Presence != nil && r.Priority >= 0 && r.Ready }
+
+// Sender returns the sender that the resource speaks through.
+func (r *Resource) Sender() *Sender { return r.sender }

@@ -1,0 +1,252 @@
+package router
+
+import (
+	"context"
+
+	"parley/storage"
+	"parley/xmpp"
+)
+
+// A Passage is one message on its way from one account to another. It belongs to one
+// goroutine at a time: the reader's until it is handed over or given to the store, the
+// postman's then.
+type Passage struct {
+	Stanza    *xmpp.Stanza
+	Sender    *Account // the account that sent it, nil when none of this house did
+	Recipient *Account // the account it is for, nil when that is none of this house
+
+	r       *Router
+	speaker *Sender // whose window it stands in, nil when no local session speaks
+	writes  []write
+	dropped bool // nobody is there and it is worth nothing later
+	reached int  // sessions that have it in their queues
+}
+
+// write is what one Keep hook named.
+type write struct {
+	do   func(*storage.Tx, storage.ID) error
+	undo func(*storage.Tx, storage.ID) error
+	id   storage.ID
+}
+
+// WillWait reports whether the message, as things stand, is to wait until somebody is
+// there for it (the outcome "store" of the delivery table).
+func (p *Passage) WillWait() bool {
+	return p.Recipient != nil && p.fate() == store
+}
+
+// Keep names what is to be written for the message. do runs in the transaction of the
+// writer with the message's archive id. undo, which may be nil, is written behind it if
+// it turns out, once do is committed, that the message did not have to wait.
+func (p *Passage) Keep(do, undo func(*storage.Tx, storage.ID) error) {
+	p.writes = append(p.writes, write{do: do, undo: undo})
+}
+
+// Drop says that the message is worth nothing to somebody who is not there now: it is
+// neither kept nor refused.
+func (p *Passage) Drop() { p.dropped = true }
+
+// Kept reports whether something is written for the message.
+func (p *Passage) Kept() bool { return len(p.writes) > 0 }
+
+// Reached returns how many sessions were handed the message.
+func (p *Passage) Reached() int { return p.reached }
+
+// fate looks the message up in the delivery table.
+func (p *Passage) fate() fate {
+	var list []Resource
+	if p.Recipient != nil {
+		list = p.Recipient.Resources()
+	}
+	return fateOf(p.Stanza.Type, p.Stanza.To.Resource(), p.Recipient != nil, list)
+}
+
+// begin finds the recipient and runs what comes before the commit. An error refuses the
+// message.
+func (p *Passage) begin(ctx context.Context) (err *xmpp.Error) {
+	if p.Stanza.Fault != nil {
+		return p.Stanza.Fault
+	}
+	if p.Recipient, err = p.r.recipient(ctx, p.Stanza.To); err != nil {
+		return err
+	}
+	return p.prepare()
+}
+
+// release lets the recipient's account be forgotten again.
+func (p *Passage) release() {
+	if p.Recipient != nil {
+		p.Recipient.pins.Add(-1)
+		p.Recipient = nil
+	}
+}
+
+// keepAgain runs the Keeps once more, when everybody has left since they looked.
+func (p *Passage) keepAgain() *xmpp.Error {
+	if err := p.keep(); err != nil {
+		return err
+	}
+	if !p.Kept() && !p.dropped { // no feature keeps messages, or not this one
+		return xmpp.Refuse("service-unavailable", "")
+	}
+	return nil
+}
+
+// travel puts the message into the store's line: what is to be written, or, where there
+// is nothing or refused is set, just its place in the order. The postman hands it over,
+// or bounces what failed.
+func (p *Passage) travel(size int, refused *xmpp.Error) {
+	var do func(*storage.Tx) error
+	if refused == nil && p.Kept() {
+		do = p.write
+	}
+	p.r.store.Keep(size, do, func(failed error) {
+		rd := &p.r.postman
+		err := refused
+		if err == nil && failed != nil {
+			err = p.r.failed(failed)
+		}
+		if err == nil && p.hand(rd) {
+			p.travel(size, p.keepAgain())
+			return
+		}
+		if err != nil {
+			p.bounce(rd, err)
+		}
+		p.release()
+		if p.speaker != nil {
+			p.speaker.settled(size)
+		}
+	})
+}
+
+// prepare runs what comes before the commit: Guard and Mark of both accounts, then both
+// Keeps. An error refuses the message.
+func (p *Passage) prepare() *xmpp.Error {
+	sent, arrived := &p.r.sent, &p.r.arrived
+	if p.Sender != nil {
+		for _, guard := range sent.guard {
+			if err := guard(p); err != nil {
+				return err
+			}
+		}
+	}
+	if p.Recipient != nil {
+		for _, guard := range arrived.guard {
+			if err := guard(p); err != nil {
+				return err
+			}
+		}
+	}
+	if p.Sender != nil {
+		for _, mark := range sent.mark {
+			mark(p)
+		}
+	}
+	if p.Recipient != nil {
+		for _, mark := range arrived.mark {
+			mark(p)
+		}
+	}
+	return p.keep()
+}
+
+func (p *Passage) keep() *xmpp.Error {
+	if p.Sender != nil {
+		for _, keep := range p.r.sent.keep {
+			if err := keep(p); err != nil {
+				return err
+			}
+		}
+	}
+	if p.Recipient != nil {
+		for _, keep := range p.r.arrived.keep {
+			if err := keep(p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// write is the transaction of the message: all that its Keeps named, under one id.
+func (p *Passage) write(tx *storage.Tx) error {
+	for i := range p.writes {
+		w := &p.writes[i]
+		w.id = tx.NextID()
+		if err := w.do(tx, w.id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hand gives the message to the sessions that the table names; it is the router's own
+// step, after the commit. again is true when the message must wait although nothing was
+// written for it: everybody has left since the Keeps looked.
+func (p *Passage) hand(rd *Round) (again bool) {
+	switch f := p.fate(); f {
+	case ignore:
+	case refuse:
+		p.bounce(rd, xmpp.Refuse("service-unavailable", ""))
+		return false
+	case store:
+		if !p.Kept() && !p.dropped {
+			return true
+		}
+	case all, one:
+		p.push(rd, f)
+	}
+	if p.reached > 0 {
+		p.takeBack()
+	}
+	if p.Recipient != nil {
+		p.after(rd)
+	}
+	return false
+}
+
+func (p *Passage) push(rd *Round, f fate) {
+	full := p.Stanza.To.Resource()
+	list := p.Recipient.Resources()
+	for i := range list {
+		res := &list[i]
+		if f == one && res.JID().Resource() != full || f == all && !res.takes() {
+			continue
+		}
+		if rd.Push(res.Session, p.Stanza) == nil {
+			p.reached++
+		}
+	}
+}
+
+// takeBack writes away what was kept for a message that did not have to wait.
+func (p *Passage) takeBack() {
+	for _, w := range p.writes {
+		if w.undo != nil {
+			p.r.store.Keep(64, func(tx *storage.Tx) error { return w.undo(tx, w.id) }, nil)
+		}
+	}
+}
+
+// after runs Copy and Miss.
+func (p *Passage) after(rd *Round) {
+	if p.Sender != nil {
+		for _, c := range p.r.sent.copy {
+			c(p, rd)
+		}
+	}
+	for _, c := range p.r.arrived.copy {
+		c(p, rd)
+	}
+	for _, m := range p.r.arrived.miss {
+		m(p)
+	}
+}
+
+// bounce answers the message with an error, where it may be answered with one.
+func (p *Passage) bounce(rd *Round, err *xmpp.Error) {
+	if answer := xmpp.Bounce(p.Stanza, err); answer != nil {
+		p.r.Deliver(rd, answer)
+	}
+}

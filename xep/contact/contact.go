@@ -1,0 +1,36 @@
+// Package contact says whom to write to about this server (XEP-0157).
+package contact
+
+import (
+	"sync/atomic"
+
+	"parley/router"
+	"parley/xmpp"
+)
+
+// Kinds are the fields of XEP-0157 §5, in the order in which they are announced.
+var Kinds = []string{"abuse", "admin", "feedback", "sales", "security", "status", "support"}
+
+// Addresses are URIs by kind: mailto:, xmpp: or https:.
+type Addresses map[string][]string
+
+// New returns the feature; addresses may be replaced while the server runs.
+func New(addresses *atomic.Pointer[Addresses]) router.Feature {
+	return router.Feature{
+		Name: "contact",
+		XEPs: []router.XEP{{Number: 157, Version: "1.1.1"}},
+		Forms: func(string) []xmpp.Form {
+			a := addresses.Load()
+			if a == nil || len(*a) == 0 {
+				return nil
+			}
+			f := xmpp.Form{Type: "result", Fields: []xmpp.Field{xmpp.FormType("http://jabber.org/network/serverinfo")}}
+			for _, kind := range Kinds {
+				if uris := (*a)[kind]; len(uris) > 0 {
+					f.Fields = append(f.Fields, xmpp.Field{Var: kind + "-addresses", Type: "list-multi", Values: uris})
+				}
+			}
+			return []xmpp.Form{f}
+		},
+	}
+}

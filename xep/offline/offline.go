@@ -1,0 +1,195 @@
+// Package offline keeps messages for users who are absent and gives them out when the
+// next of their resources becomes available (RFC 6121 §8.5.2.2.1, XEP-0160).
+package offline
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"strings"
+	"time"
+
+	"parley/router"
+	"parley/storage"
+	"parley/xmpp"
+)
+
+const (
+	nsHints  = "urn:xmpp:hints"                        // XEP-0334
+	nsStates = "http://jabber.org/protocol/chatstates" // XEP-0085
+)
+
+// Limits say how much is kept for one account.
+type Limits struct {
+	Messages int64 // 0 means 5,000
+	Bytes    int64 // 0 means 2 MiB
+}
+
+// pageSize is how many messages are read from the store at a time.
+const pageSize = 200
+
+type feature struct {
+	limits func() Limits
+	now    func() time.Time
+	serves func(domain string) bool
+	store  *storage.Store
+	log    *slog.Logger
+}
+
+// New returns the feature. limits is asked for each message, so that it may change while
+// the server runs.
+func New(limits func() Limits, now func() time.Time) router.Feature {
+	f := &feature{limits: limits, now: now}
+	return router.Feature{
+		Name:    "offline messages",
+		XEPs:    []router.XEP{{Number: 160, Version: "1.0.1"}, {Number: 203, Version: "2.0"}},
+		Disco:   []string{"msgoffline"}, // XEP-0160 §5
+		Sent:    router.Hooks{Mark: f.honest},
+		Arrived: router.Hooks{Keep: f.keep},
+		Due:     f.due,
+		Start: func(h router.Hall) {
+			f.store, f.log, f.serves = h.Store, h.Log, h.Router.Serves
+		},
+		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
+		Schema: schema,
+	}
+}
+
+// honest takes off delay stamps that claim to be this house's: only the server may say
+// that the server held a message up (XEP-0203 §5).
+func (f *feature) honest(p *router.Passage) {
+	if !p.Stanza.Has(xmpp.NSDelay, "delay") {
+		return
+	}
+	p.Stanza = p.Stanza.Without(func(e xmpp.Element) bool {
+		if !e.Is(xmpp.NSDelay, "delay") {
+			return false
+		}
+		from, err := xmpp.ParseJID(e.Attr("from"))
+		return err == nil && f.serves(from.Domain()) && from.Bare() != p.Sender.JID
+	})
+}
+
+// keep names what is to be written for a message that nobody is there for.
+func (f *feature) keep(p *router.Passage) *xmpp.Error {
+	if !p.WillWait() {
+		return nil
+	}
+	st := p.Stanza
+	if !worth(st) {
+		p.Drop()
+		return nil
+	}
+	owner := p.Recipient.ID
+	var b xmpp.Builder // XEP-0203 §2
+	b.Open(xmpp.NSDelay, "delay", "from", p.Recipient.JID.Domain(), "stamp", f.now().UTC().Format("2006-01-02T15:04:05.000Z"))
+	row := st.With(b.Payload()).AppendNS(nil, xmpp.NSClient)
+	lim := f.limits()
+	p.Keep(func(tx *storage.Tx, id storage.ID) error {
+		messages, bytes, err := total(tx, owner)
+		if err != nil {
+			return err
+		}
+		if messages >= orDefault(lim.Messages, 5000) || bytes+int64(len(row)) > orDefault(lim.Bytes, 2<<20) {
+			return xmpp.Refuse("service-unavailable", "too many messages wait for this user") // XEP-0160 §2
+		}
+		return add(tx, owner, id, row)
+	}, func(tx *storage.Tx, id storage.ID) error { return takeBack(tx, owner, id) })
+	return nil
+}
+
+func orDefault(n, otherwise int64) int64 {
+	if n <= 0 {
+		return otherwise
+	}
+	return n
+}
+
+// worth reports whether a message means anything to somebody who reads it later: not
+// where its sender asks for the contrary (XEP-0334 §4.2), nor where it is nothing but a
+// chat state (XEP-0160 §3).
+func worth(st *xmpp.Stanza) bool {
+	if st.Has(nsHints, "no-store") {
+		return false
+	}
+	if st.Has("", "body") || st.Has(nsHints, "store") {
+		return true
+	}
+	for e := range st.Children {
+		switch n := e.Name(); {
+		case n.Space == nsStates, n.Space == nsHints, n == xmpp.Name{Local: "thread"}:
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// due gives a resource what waits for its account, in order, and then lets it have what
+// comes. What is committed while the pages are read is in the last one, which is read in
+// the writer's line: nothing is missed and nothing overtakes.
+func (f *feature) due(t *router.Turn, a *router.Account, res router.Resource, then func(*router.Round)) {
+	var last storage.ID
+	for {
+		var list []waiting
+		err := f.store.Read(context.Background(), func(tx *storage.Tx) (err error) {
+			list, err = page(tx, a.ID, last, pageSize)
+			return err
+		})
+		if err != nil {
+			f.log.Error("messages that wait could not be read", "account", a.JID.String(), "error", err)
+			break
+		}
+		if len(list) == 0 {
+			break
+		}
+		last = f.give(&t.Round, res, list, last)
+		t.Flush()
+		if len(list) < pageSize {
+			break
+		}
+	}
+	var rest []waiting
+	t.InOrder(func(tx *storage.Tx) (err error) {
+		rest, err = page(tx, a.ID, last, 1<<30)
+		return err
+	}, func(rd *router.Round, err error) {
+		if err != nil {
+			f.log.Error("messages that wait could not be read", "account", a.JID.String(), "error", err)
+		} else {
+			last = f.give(rd, res, rest, last)
+		}
+		then(rd)
+	})
+	if last != 0 {
+		f.confirm(&t.Round, a, res, last)
+	}
+}
+
+// give pushes messages to a resource and returns the last id.
+func (f *feature) give(rd *router.Round, res router.Resource, list []waiting, last storage.ID) storage.ID {
+	for _, w := range list {
+		last = w.id
+		st, err := xmpp.ParseStanzaBytes(w.stanza)
+		if err != nil {
+			f.log.Error("a message that waits cannot be read", "id", int64(w.id), "error", err)
+			continue
+		}
+		rd.Push(res.Session, st)
+	}
+	return last
+}
+
+// confirm asks the client whether it is there, behind what it was given. Its answer says
+// that it has it all; until then everything stays due (XEP-0160 §2).
+func (f *feature) confirm(rd *router.Round, a *router.Account, res router.Resource, upto storage.ID) {
+	var b xmpp.Builder
+	id := "due-" + strings.ToLower(rand.Text()[:12])
+	res.Sender().Ask(rd, "get", id, b.Open("urn:xmpp:ping", "ping").Payload(), func(*xmpp.Stanza) {
+		f.store.Keep(64, func(tx *storage.Tx) error { return taken(tx, a.ID, upto) }, func(err error) {
+			if err != nil {
+				f.log.Warn("messages that were given out stay due", "account", a.JID.String(), "error", err)
+			}
+		})
+	})
+}

@@ -1,0 +1,109 @@
+package xmpp
+
+// NSForm is the namespace of data forms (XEP-0004).
+const NSForm = "jabber:x:data"
+
+// A Form is a data form (XEP-0004 §3).
+type Form struct {
+	Type         string // form, submit, cancel or result
+	Title        string
+	Instructions string
+	Fields       []Field
+}
+
+// A Field is a field of a form. Var is FORM_TYPE for the hidden one that names the form
+// (XEP-0068 §3.1).
+type Field struct {
+	Var, Type, Label, Desc string
+	Required               bool
+	Values                 []string
+	Options                []Option
+}
+
+// An Option is a choice of a list field.
+type Option struct{ Label, Value string }
+
+// FormType returns the hidden field that names a form (XEP-0068).
+func FormType(ns string) Field {
+	return Field{Var: "FORM_TYPE", Type: "hidden", Values: []string{ns}}
+}
+
+// Payload returns the <x/> element.
+func (f Form) Payload() Payload {
+	var b Builder
+	b.Open(NSForm, "x", "type", f.Type)
+	if f.Title != "" {
+		b.Leaf("", "title", Clean(f.Title))
+	}
+	if f.Instructions != "" {
+		b.Leaf("", "instructions", Clean(f.Instructions))
+	}
+	for _, fd := range f.Fields {
+		b.Open("", "field", "var", fd.Var, "type", fd.Type, "label", Clean(fd.Label))
+		if fd.Desc != "" {
+			b.Leaf("", "desc", Clean(fd.Desc))
+		}
+		if fd.Required {
+			b.Open("", "required").Close()
+		}
+		for _, v := range fd.Values {
+			b.Leaf("", "value", Clean(v))
+		}
+		for _, o := range fd.Options {
+			b.Open("", "option", "label", Clean(o.Label)).Leaf("", "value", Clean(o.Value)).Close()
+		}
+		b.Close()
+	}
+	return b.Close().Payload()
+}
+
+// ParseForm reads an <x/> element; ok is false if it is none.
+func ParseForm(e Element) (f Form, ok bool) {
+	if !e.Is(NSForm, "x") {
+		return Form{}, false
+	}
+	f = Form{Type: e.Attr("type"), Title: e.ChildText("", "title"), Instructions: e.ChildText("", "instructions")}
+	e.Children(func(c Element) bool {
+		if c.Is(NSForm, "field") {
+			f.Fields = append(f.Fields, parseField(c))
+		}
+		return true
+	})
+	return f, true
+}
+
+func parseField(e Element) Field {
+	fd := Field{Var: e.Attr("var"), Type: e.Attr("type"), Label: e.Attr("label")}
+	e.Children(func(c Element) bool {
+		switch {
+		case c.Is(NSForm, "value"):
+			fd.Values = append(fd.Values, c.Text())
+		case c.Is(NSForm, "required"):
+			fd.Required = true
+		case c.Is(NSForm, "desc"):
+			fd.Desc = c.Text()
+		case c.Is(NSForm, "option"):
+			fd.Options = append(fd.Options, Option{c.Attr("label"), c.ChildText("", "value")})
+		}
+		return true
+	})
+	return fd
+}
+
+// Value returns the first value of the field named name, or "".
+func (f Form) Value(name string) string {
+	if v := f.Values(name); len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// Values returns the values of the field named name.
+func (f Form) Values(name string) []string {
+	for _, fd := range f.Fields {
+		if fd.Var == name {
+			return fd.Values
+		}
+	}
+	return nil
+}

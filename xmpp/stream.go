@@ -1,0 +1,153 @@
+package xmpp
+
+import (
+	"errors"
+	"io"
+	"time"
+)
+
+// A Stream finds the stanzas in the bytes of a Transport and writes what its peer is to
+// read. It frames and limits; it does not know who speaks. One goroutine reads; writing
+// may be done by others, one at a time.
+type Stream struct {
+	T  Transport
+	NS string // the content namespace: jabber:client, jabber:server or jabber:component:accept
+
+	sc     Scanner
+	framed bool // RFC 7395: no enclosing element, namespaces on every one
+	ended  bool // the peer said </stream:stream>
+}
+
+// NewStream returns a stream over t. framed is for WebSocket (RFC 7395 §3.3).
+func NewStream(t Transport, ns string, framed bool, l Limits) *Stream {
+	s := &Stream{T: t, NS: ns, framed: framed}
+	s.sc.Reset(ns, framed, l)
+	return s
+}
+
+// Restart forgets everything that was read, as after STARTTLS and SASL
+// (RFC 6120 §4.3.3): a new header follows.
+func (s *Stream) Restart(l Limits) {
+	s.ended = false
+	s.sc.Reset(s.NS, s.framed, l)
+}
+
+// SetLimits changes what the peer may send from now on.
+func (s *Stream) SetLimits(l Limits) { s.sc.SetLimits(l) }
+
+// Header returns the next stream header (RFC 6120 §4.7), waiting for it.
+func (s *Stream) Header() (*Header, error) {
+	for {
+		ev, err := s.event()
+		switch {
+		case errors.Is(err, ErrMore):
+			if err := s.T.Wait(); err != nil {
+				return nil, err
+			}
+		case err != nil:
+			return nil, err
+		case ev == EventHeader:
+			return s.sc.Header(), nil
+		default:
+			return nil, EndStream("bad-format", "a stream begins with a stream header")
+		}
+	}
+}
+
+// Next returns the next stanza, or ErrMore where none is complete yet: it never waits.
+// io.EOF is the end of the stream: the closing tag or the end of the connection
+// (Ended tells which). A *StreamError is what the peer did wrong.
+func (s *Stream) Next() (*Stanza, error) {
+	ev, err := s.event()
+	if err != nil {
+		return nil, err
+	}
+	switch ev {
+	case EventStanza:
+		return s.sc.Stanza(), nil
+	case EventEnd:
+		s.ended = true
+		return nil, io.EOF
+	}
+	return nil, EndStream("bad-format", "a second stream header")
+}
+
+// Await is Next for negotiation, which may be plain waiting code.
+func (s *Stream) Await() (*Stanza, error) {
+	for {
+		st, err := s.Next()
+		if err == nil || !errors.Is(err, ErrMore) {
+			return st, err
+		}
+		if err := s.T.Wait(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// event scans what is buffered and reads while that is not enough.
+func (s *Stream) event() (Event, error) {
+	for {
+		ev, err := s.sc.Next()
+		if !errors.Is(err, ErrMore) {
+			return ev, err
+		}
+		n, err := s.T.Read(s.sc.Space(readSize / 2))
+		if err != nil {
+			if s.sc.Buffered() == 0 {
+				s.sc.Release()
+			}
+			return 0, err
+		}
+		s.sc.Filled(n)
+	}
+}
+
+// Ended reports whether the peer has closed its stream (RFC 6120 §4.4).
+func (s *Stream) Ended() bool { return s.ended }
+
+// Pending reports whether a stanza has begun that is not complete.
+func (s *Stream) Pending() bool { return s.sc.Pending() }
+
+// Append writes st as this stream's peer must read it.
+func (s *Stream) Append(dst []byte, st *Stanza) []byte {
+	if s.framed && st.Kind != Nonza {
+		return st.AppendNS(dst, s.NS)
+	}
+	return st.AppendNS(dst, "")
+}
+
+// AppendHeader writes our stream header (RFC 6120 §4.7) or <open/> (RFC 7395 §3.4).
+func (s *Stream) AppendHeader(dst []byte, to, from, id, lang string) []byte {
+	if s.framed {
+		dst = append(dst, "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing'"...)
+	} else {
+		dst = append(dst, "<?xml version='1.0'?><stream:stream xmlns='"...)
+		dst = append(dst, s.NS...)
+		dst = append(dst, "' xmlns:stream='"+NSStream+"'"...)
+	}
+	for _, a := range [...][2]string{{"to", to}, {"from", from}, {"id", id}, {"version", "1.0"}, {"xml:lang", lang}} {
+		if a[1] != "" {
+			dst = appendAttr(dst, a[0], a[1])
+		}
+	}
+	if s.framed {
+		return append(dst, '/', '>')
+	}
+	return append(dst, '>')
+}
+
+// AppendClose writes the end of our stream, with an error before it if err is not nil
+// (RFC 6120 §4.4, §4.9.1; RFC 7395 §3.6).
+func (s *Stream) AppendClose(dst []byte, err *StreamError) []byte {
+	if err != nil {
+		dst = err.Append(dst, s.framed)
+	}
+	if s.framed {
+		return append(dst, "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>"...)
+	}
+	return append(dst, "</stream:stream>"...)
+}
+
+// Close closes the transport, giving what is queued linger to leave.
+func (s *Stream) Close(linger time.Duration) error { return s.T.Close(linger) }
