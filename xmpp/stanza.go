@@ -257,9 +257,11 @@ func (st *Stanza) AppendNS(dst []byte, ns string) []byte {
 }
 
 func (st *Stanza) String() string {
-	b := st.AppendNS(nil, "")
-	return unsafe.String(unsafe.SliceData(b), len(b))
+	return view(st.AppendNS(nil, ""))
 }
+
+// view returns bytes that will not change any more, or not while the string is used.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 func appendAttr(dst []byte, name, value string) []byte {
 	dst = append(dst, ' ')
