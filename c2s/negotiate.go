@@ -97,7 +97,7 @@ func (c *conn) header() error {
 	}
 	host, wrong := c.host(h)
 	to := ""
-	if from := h.From; !from.IsZero() && from.Domain() == host {
+	if from := h.FromJID; !from.IsZero() && from.Domain() == host {
 		to, l.from = from.Bare().String(), from.Bare().String() // RFC 6120 §4.7.2
 	}
 	if l.lang = h.Lang; l.lang == "" {
@@ -114,7 +114,7 @@ func (c *conn) header() error {
 
 // host checks a stream header and returns which domain it is for.
 func (c *conn) host(h *xmpp.Header) (string, *xmpp.StreamError) {
-	host := h.To.Domain()
+	host := h.ToJID.Domain()
 	serves := host != "" && c.srv.cfg.Router.Serves(host)
 	if !serves {
 		host = c.login.host
@@ -126,7 +126,7 @@ func (c *conn) host(h *xmpp.Header) (string, *xmpp.StreamError) {
 		return host, xmpp.EndStream("invalid-namespace", "")
 	case h.Major < 1: // RFC 6120 §4.7.5
 		return host, xmpp.EndStream("unsupported-version", "")
-	case !serves && h.ToRaw == "": // RFC 6120 §4.9.3.7
+	case !serves && h.To == "": // RFC 6120 §4.9.3.7
 		return host, xmpp.EndStream("improper-addressing", "say with 'to' which domain the stream is for")
 	case !serves: // RFC 6120 §4.9.3.6
 		return host, xmpp.EndStream("host-unknown", "")

@@ -36,7 +36,8 @@ func (s *scope) find(prefix string) (string, bool) {
 // IsZero reports whether there is no element.
 func (e Element) IsZero() bool { return e.src == nil }
 
-// Name returns the expanded name; Space is empty in the content namespace.
+// Name returns the expanded name. Space is empty in the content namespace, and NSNone
+// where there is no namespace.
 func (e Element) Name() Name { return e.name }
 
 // Is reports whether e has this name.
@@ -175,11 +176,7 @@ func (e Element) Payload() Payload {
 			continue
 		}
 		own[s.prefix] = true
-		if s.prefix == "" {
-			out = appendAttr(out, "xmlns", s.ns)
-		} else {
-			out = appendAttr(out, "xmlns:"+s.prefix, s.ns)
-		}
+		out = appendDecl(out, s.prefix, s.ns)
 	}
 	return append(out, e.src[end:]...)
 }
@@ -194,6 +191,7 @@ type walker struct {
 	child bool // next stands on a child (else on the end)
 
 	key, val []byte // of attr
+	valAt    int    // where val begins
 	from, to int    // of next: the child's bytes
 }
 
@@ -232,16 +230,28 @@ func (w *walker) attr() bool {
 	quote := w.src[w.at]
 	w.at++
 	n := bytes.IndexByte(w.src[w.at:], quote)
-	w.val = w.src[w.at : w.at+n]
+	w.val, w.valAt = w.src[w.at:w.at+n], w.at
 	w.at += n + 1
 	return true
+}
+
+// cutName returns the parts of a name as written; prefix may be empty.
+func cutName(raw []byte) (prefix, local []byte) {
+	if i := bytes.IndexByte(raw, ':'); i >= 0 {
+		return raw[:i], raw[i+1:]
+	}
+	return nil, raw
 }
 
 // declarations reads the rest of the start tag and adds its namespace declarations.
 func (w *walker) declarations(sc *scope) *scope {
 	for w.attr() {
 		if p, ok := declared(w.key); ok {
-			sc = &scope{p, unescape(w.val, true), sc}
+			ns := unescape(w.val, true)
+			if ns == "" {
+				ns = NSNone
+			}
+			sc = &scope{p, ns, sc}
 		}
 	}
 	return sc
@@ -345,23 +355,9 @@ func (w *walker) skipStartTag() bool {
 func (w *walker) element(sc *scope) Element {
 	c := walker{src: w.src[w.from:w.to]}
 	raw := c.startTag()
-	prefix, local := "", raw
-	if i := bytes.IndexByte(raw, ':'); i >= 0 {
-		prefix, local = string(raw[:i]), raw[i+1:]
-	}
-	ns, _ := c.declarations(sc).find(prefix)
-	return Element{name: Name{ns, string(local)}, src: c.src, scope: sc}
-}
-
-// indexKids finds the direct children of a body.
-func indexKids(body []byte) []kid {
-	var kids []kid
-	w := walker{src: body}
-	for w.next() && w.child {
-		e := w.element(nil)
-		kids = append(kids, kid{e.name, w.from, w.to})
-	}
-	return kids
+	prefix, local := cutName(raw)
+	ns, _ := c.declarations(sc).find(view(prefix))
+	return Element{name: Name{ns, view(local)}, src: c.src, scope: sc}
 }
 
 func isSpace(c byte) bool      { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }

@@ -92,7 +92,7 @@ func (s *Stream) event() (Event, error) {
 		if !errors.Is(err, ErrMore) {
 			return ev, err
 		}
-		n, err := s.T.Read(s.sc.Space(readSize / 2))
+		n, err := s.T.Read(s.sc.Space(socketRead / 2))
 		if err != nil {
 			if s.sc.Buffered() == 0 {
 				s.sc.Release()

@@ -26,15 +26,15 @@ type Transport interface {
 	Close(linger time.Duration) error
 }
 
-// readSize is how much one read asks the socket for, in bytes.
-const readSize = 8 << 10
+// socketRead is how much one read asks the socket for, in bytes.
+const socketRead = 8 << 10
 
 // keepWrite is the largest write buffer that is kept for the next write, in bytes.
 const keepWrite = 64 << 10
 
 var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
 
-var readBuffers = sync.Pool{New: func() any { b := make([]byte, readSize); return &b }}
+var readBuffers = sync.Pool{New: func() any { b := make([]byte, socketRead); return &b }}
 
 // TCP is the Transport of a TCP connection, in clear or under TLS. Nobody waits for the
 // socket but Wait and, for the rest of a refused write, a goroutine made for it.
@@ -237,7 +237,7 @@ func (s *socket) wait() error {
 	if err := s.rc.Read(s.waitFn); err != nil {
 		return err
 	}
-	n, err := s.result(readSize)
+	n, err := s.result(socketRead)
 	if err == errWouldBlock {
 		return nil
 	}
