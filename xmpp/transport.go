@@ -139,7 +139,7 @@ func (t *TCP) Close(linger time.Duration) error {
 		t.tls.CloseWrite() // close_notify; without it the end may be an attacker's (RFC 7590 §3.3 speaks of truncation)
 		t.sock.flush()
 	}
-	return t.sock.end(linger)
+	return t.sock.shut(linger)
 }
 
 // errWouldBlock is what a socket answers instead of waiting. crypto/tls keeps an error
@@ -373,10 +373,10 @@ func (s *socket) send() {
 // maxDrain is how much of what the peer still sends is read away after the end, in bytes.
 const maxDrain = 256 << 10
 
-// end sends what is left, says that nothing follows, and reads away for a moment what
+// shut sends what is left, says that nothing follows, and reads away for a moment what
 // the peer has under way: closing at once would reset the connection, and the peer
 // might never read the error that it ended with (RFC 6120 §4.4).
-func (s *socket) end(linger time.Duration) error {
+func (s *socket) shut(linger time.Duration) error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
