@@ -1,0 +1,37 @@
+package main
+
+import (
+	"sync/atomic"
+	"time"
+
+	"parley/c2s"
+	"parley/roster"
+	"parley/router"
+	"parley/xep/contact"
+	"parley/xep/entitytime"
+	"parley/xep/offline"
+	"parley/xep/ping"
+	"parley/xep/register"
+	xepversion "parley/xep/version"
+)
+
+// live is what features ask for at run time, so that it may change with a reload.
+type live struct {
+	contact atomic.Pointer[contact.Addresses]
+	offline atomic.Pointer[offline.Limits]
+}
+
+// features is everything that this server can do, one line each.
+func features(l *live, accounts register.Accounts) []router.Feature {
+	return []router.Feature{
+		c2s.SessionFeature(),
+		roster.New(),
+		offline.New(func() offline.Limits { return *l.offline.Load() }, time.Now),
+		ping.New(),
+		xepversion.New(version),
+		entitytime.New(time.Now),
+		contact.New(&l.contact),
+		register.New(accounts),
+	}
+}
+

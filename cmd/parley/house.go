@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"parley/auth"
+	"parley/router"
+	"parley/storage"
+	"parley/xep/contact"
+	"parley/xep/offline"
+	"parley/xmpp"
+)
+
+// A house is what stands below the doors: the store, the accounts, the features and the
+// router. Commands that work while the server is stopped open one too.
+type house struct {
+	cfg      Config
+	log      *slog.Logger
+	store    *storage.Store
+	auth     *auth.Auth
+	accounts *auth.Accounts
+	features []router.Feature
+	router   *router.Router
+	live     live
+}
+
+// openHouse opens the store in the data directory.
+func openHouse(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
+	h := &house{cfg: cfg, log: log}
+	h.settle(cfg)
+	h.features = features(&h.live, h)
+	schemas := []storage.Schema{auth.Schema}
+	for _, f := range h.features {
+		if f.Schema.Name != "" {
+			schemas = append(schemas, f.Schema)
+		}
+	}
+	var err error
+	h.store, err = storage.Open(ctx, storage.Config{
+		Dir: cfg.Data, Readers: cfg.Storage.Readers, QueueBytes: int64(cfg.Storage.Queue), Log: log,
+	}, schemas...)
+	if err != nil {
+		return nil, err
+	}
+	h.auth = auth.New(h.store, auth.Config{Iterations: cfg.Auth.Iterations, Plain: cfg.Auth.Plain, Log: log})
+	h.accounts = h.auth.Accounts()
+	h.router = router.New(router.Config{
+		Hosts: cfg.Domains, Store: h.store, Accounts: h, Features: h.features,
+		MaxResources: cfg.Limits.Resources, Log: log,
+	})
+	return h, nil
+}
+
+// settle takes over what a reload may change.
+func (h *house) settle(cfg Config) {
+	addresses := contact.Addresses(cfg.Contact)
+	h.live.contact.Store(&addresses)
+	h.live.offline.Store(&offline.Limits{Messages: int64(cfg.Limits.OfflineMessages), Bytes: int64(cfg.Limits.OfflineBytes)})
+	if h.router != nil {
+		h.router.SetHosts(cfg.Domains)
+		h.router.SetMaxResources(cfg.Limits.Resources)
+	}
+}
+
+func (h *house) close(ctx context.Context) error { return h.store.Close(ctx) }
+
+// Lookup implements router.Directory.
+func (h *house) Lookup(ctx context.Context, bare xmpp.JID) (int64, bool, error) {
+	acc, found, err := h.accounts.Get(ctx, bare)
+	return acc.ID, found, err
+}
+
+// ChangePassword implements register.Accounts.
+func (h *house) ChangePassword(ctx context.Context, bare xmpp.JID, password string) error {
+	err := h.accounts.SetPassword(ctx, bare, password)
+	if errors.Is(err, auth.ErrPassword) {
+		return xmpp.Refuse("not-acceptable", err.Error())
+	}
+	return err
+}
+
+// Remove implements register.Accounts: the account and all that features keep of it go in
+// one transaction. The sessions are the caller's business.
+func (h *house) Remove(ctx context.Context, bare xmpp.JID) error {
+	return h.store.Write(ctx, func(tx *storage.Tx) error {
+		acc, found, err := h.accounts.GetTx(tx, bare)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return auth.ErrNotFound
+		}
+		for _, f := range h.features {
+			if f.Forget == nil {
+				continue
+			}
+			if err := f.Forget(tx, acc.ID, bare); err != nil {
+				return fmt.Errorf("%s: %w", f.Name, err)
+			}
+		}
+		return h.accounts.DeleteTx(tx, acc.ID)
+	})
+}
+
+// newLogger makes the logger of the configuration; level may be changed later.
+func newLogger(cfg LogConfig, level *slog.LevelVar) *slog.Logger {
+	level.UnmarshalText([]byte(strings.ToUpper(cfg.Level)))
+	o := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, o))
+}
+
+// parseUser reads an address of the command line: a bare JID of one of our domains.
+func (h *house) parseUser(s string) (xmpp.JID, error) { return parseUser(s, h.cfg.Domains) }
+
+func parseUser(s string, domains []string) (xmpp.JID, error) {
+	if !strings.Contains(s, "@") {
+		s += "@" + domains[0]
+	}
+	j, err := xmpp.ParseJID(s)
+	if err != nil {
+		return j, fail(exitUsage, "%q is no address: %v", s, err)
+	}
+	if j.Local() == "" || !j.IsBare() {
+		return j, fail(exitUsage, "%q is no user's address; write it as juliet@%s", s, domains[0])
+	}
+	for _, d := range domains {
+		if d == j.Domain() {
+			return j, nil
+		}
+	}
+	return j, fail(exitUsage, "%s is none of this server's domains (%s)", j.Domain(), strings.Join(domains, ", "))
+}
+
+// absolute returns a path as the operator can use it from anywhere.
+func absolute(path string) string {
+	if p, err := filepath.Abs(path); err == nil {
+		return p
+	}
+	return path
+}
