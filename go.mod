@@ -12,3 +12,8 @@ require (
 	golang.org/x/text v0.43.0
 	pgregory.net/rapid v1.3.0
 )
+go 1.26
+
+require github.com/mattn/go-sqlite3 v1.14.52
+
+require go.uber.org/goleak v1.3.0
