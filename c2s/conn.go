@@ -212,3 +212,11 @@ func (c *conn) look(now time.Time) {
 		rd.Flush()
 	}
 }
+
+// Describe returns what an operator may want to know of a session.
+func (c *conn) Describe() (id, address, tls string) {
+	if s := c.t.TLS(); s != nil {
+		tls = tlsName(s)
+	}
+	return c.id, c.t.RemoteAddr().String(), tls
+}

@@ -42,7 +42,7 @@ func (r *Router) Bind(ctx context.Context, bare xmpp.JID, resource string, make 
 			return
 		}
 		s.session = make(full)
-		a.add(Resource{Session: s.session, sender: s, connected: time.Now().UnixNano()})
+		a.add(Resource{Session: s.session, sender: s, since: time.Now()})
 		r.sessions.Add(1)
 	})
 	if err == nil {
@@ -147,5 +147,14 @@ func (r *Router) EachSession(fn func(*Account, Resource)) {
 				fn(a, res)
 			}
 		}
+	}
+}
+
+// WithAccountInMemory calls fn with an account that is in use, and not at all for any
+// other.
+func (r *Router) WithAccountInMemory(bare xmpp.JID, fn func(*Account)) {
+	if a := r.accounts.get(bare); a != nil {
+		defer a.pins.Add(-1)
+		fn(a)
 	}
 }

@@ -1,6 +1,10 @@
 package router
 
-import "parley/xmpp"
+import (
+	"time"
+
+	"parley/xmpp"
+)
 
 // A Session is one connected client, local or on another node. The c2s door has the
 // real one; tests have others.
@@ -21,12 +25,12 @@ type Session interface {
 // replaced whenever one changes.
 type Resource struct {
 	Session
-	Presence  *xmpp.Stanza // the last broadcast presence; nil unless available
-	Priority  int8         // RFC 6121 §4.7.2.3
-	Ready     bool         // what waited for it has been queued: messages may follow
-	Interest  bool         // asked for the roster (RFC 6121 §2.1.6)
-	sender    *Sender
-	connected int64 // a number that grows with each session of the house
+	Presence *xmpp.Stanza // the last broadcast presence; nil unless available
+	Priority int8         // RFC 6121 §4.7.2.3
+	Ready    bool         // what waited for it has been queued: messages may follow
+	Interest bool         // asked for the roster (RFC 6121 §2.1.6)
+	sender   *Sender
+	since    time.Time
 }
 
 // Available reports whether the resource has sent initial presence.
@@ -37,3 +41,6 @@ func (r *Resource) takes() bool { return r.Presence != nil && r.Priority >= 0 &&
 
 // Sender returns the sender that the resource speaks through.
 func (r *Resource) Sender() *Sender { return r.sender }
+
+// Since returns when the resource was bound.
+func (r *Resource) Since() time.Time { return r.since }

@@ -34,4 +34,3 @@ func features(l *live, accounts register.Accounts) []router.Feature {
 		register.New(accounts),
 	}
 }
-

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/BurntSushi/toml"
+	sqlite3 "github.com/mattn/go-sqlite3"
+	"github.com/spf13/cobra"
+)
+
+// print writes v as JSON where --json asks for it, else what human does.
+func (o *options) print(cmd *cobra.Command, v any, human func()) error {
+	if !o.json {
+		human()
+		return nil
+	}
+	e := json.NewEncoder(cmd.OutOrStdout())
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+func quietLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+type versions struct {
+	Version string `json:"version"`
+	Go      string `json:"go"`
+	SQLite  string `json:"sqlite"`
+}
+
+func versionInfo() versions {
+	lib, _, _ := sqlite3.Version()
+	v := versions{version, runtime.Version(), lib}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				v.Version += "+" + s.Value[:min(12, len(s.Value))]
+			}
+		}
+	}
+	return v
+}
+
+func configCommand(o *options) *cobra.Command {
+	c := &cobra.Command{Use: "config", Short: "Explain, check and show the configuration"}
+	c.AddCommand(&cobra.Command{
+		Use: "example", Short: "Print every setting with its explanation and default", Args: cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) { writeExample(cmd.OutOrStdout()) },
+	}, &cobra.Command{
+		Use: "check", Short: "Check the configuration", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := o.load()
+			if err != nil {
+				return err
+			}
+			if _, err := certificates(cfg, quietLog(), false); err != nil {
+				return &configError{file: o.config, text: err.Error()}
+			}
+			return o.print(cmd, map[string]any{"ok": true, "file": o.config}, func() {
+				if o.config == "" {
+					fmt.Fprintln(cmd.OutOrStdout(), "no configuration file; the defaults and the environment are in order")
+					return
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s is in order\n", o.config)
+			})
+		},
+	}, &cobra.Command{
+		Use: "show", Short: "Print the settings in force: defaults, file and environment together", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := o.load()
+			if err != nil {
+				return err
+			}
+			return o.print(cmd, cfg, func() { toml.NewEncoder(cmd.OutOrStdout()).Encode(cfg) })
+		},
+	})
+	return c
+}
+
+func backup(ctx context.Context, h *house, args arguments) (any, error) {
+	if err := h.store.Backup(ctx, args["path"]); err != nil {
+		return nil, err
+	}
+	h.log.Info("backup written", "path", args["path"])
+	return args["path"], nil
+}
+
+func backupCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "backup FILE", Short: "Write a consistent copy of the database to a new file, also while the server runs",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path, err := filepath.Abs(args[0]) // the server has another working directory
+			if err != nil {
+				return fail(exitFailed, "%v", err)
+			}
+			var written string
+			if err := o.call(cmd.Context(), "backup", arguments{"path": path}, &written); err != nil {
+				return err
+			}
+			return o.print(cmd, map[string]string{"file": written}, func() {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s written; to restore, stop the server and put it in place of parley.db\n", written)
+			})
+		},
+	}
+}
+
+func reload(_ context.Context, h *house, _ arguments) (any, error) { return h.reload() }
+
+func reloadCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "reload", Short: "Have the running server read its configuration and certificates again (as SIGHUP)",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var restart []string
+			if err := o.call(cmd.Context(), "reload", nil, &restart); err != nil {
+				return err
+			}
+			return o.print(cmd, map[string]any{"needs_restart": restart}, func() {
+				fmt.Fprintln(cmd.OutOrStdout(), "reloaded")
+				for _, key := range restart {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s has changed and needs a restart\n", key)
+				}
+			})
+		},
+	}
+}
