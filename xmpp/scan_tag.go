@@ -124,6 +124,26 @@ func (s *Scanner) lexAttr(b []byte, p int) int {
 		return end
 	}
 	i := end
+	if i+1 >= len(b) || b[i] != '=' || b[i+1] != '\'' && b[i+1] != '"' {
+		if i = s.equals(b, i); i <= 0 {
+			return i
+		}
+	} else {
+		i++
+	}
+	valEnd, esc := s.value(b, i+1, b[i])
+	if valEnd <= 0 {
+		return valEnd
+	}
+	w.attrs = append(w.attrs, attribute{at: int32(p), end: int32(end), local: int32(local), val: int32(i + 1), valEnd: int32(valEnd), esc: esc})
+	if !s.admit(b, &w.attrs[len(w.attrs)-1]) {
+		return -1
+	}
+	return valEnd + 1
+}
+
+// equals reads '=' with white space around it and returns where the quote is.
+func (s *Scanner) equals(b []byte, i int) int {
 	for i < len(b) && isSpace(b[i]) {
 		i++
 	}
@@ -143,15 +163,7 @@ func (s *Scanner) lexAttr(b []byte, p int) int {
 	if b[i] != '\'' && b[i] != '"' {
 		return s.fail("not-well-formed", "an attribute without quotes")
 	}
-	valEnd, esc := s.value(b, i+1, b[i])
-	if valEnd <= 0 {
-		return valEnd
-	}
-	w.attrs = append(w.attrs, attribute{at: int32(p), end: int32(end), local: int32(local), val: int32(i + 1), valEnd: int32(valEnd), esc: esc})
-	if !s.admit(b, &w.attrs[len(w.attrs)-1]) {
-		return -1
-	}
-	return valEnd + 1
+	return i
 }
 
 // admit looks what kind of attribute a is and that its name is new (XML 1.0 §3.1).
@@ -165,7 +177,7 @@ func (s *Scanner) admit(b []byte, a *attribute) bool {
 	}
 	for i := range w.attrs[:len(w.attrs)-1] {
 		o := &w.attrs[i]
-		if int(o.end-o.at) == len(name) && bytes.Equal(o.name(b), name) {
+		if int(o.end-o.at) == len(name) && b[o.at] == name[0] && bytes.Equal(o.name(b), name) {
 			s.fail("not-well-formed", "an attribute twice")
 			return false
 		}
@@ -211,6 +223,20 @@ func (s *Scanner) value(b []byte, p int, quote byte) (end int, esc bool) {
 // qname reads a name with at most one colon inside (Namespaces in XML 1.0 §4). It
 // returns its end and where its local part begins; 0 where b ends first.
 func (s *Scanner) qname(b []byte, p int) (end, local int) {
+	if p < len(b) && bytesOf[b[p]]&startsName != 0 {
+		i := p + 1
+		for i < len(b) && bytesOf[b[i]]&insideName != 0 {
+			i++
+		}
+		if i < len(b) && b[i] < utf8.RuneSelf && b[i] != ':' && i-p <= s.lim.Name {
+			return i, p
+		}
+	}
+	return s.longName(b, p)
+}
+
+// longName is qname for names with a colon or beyond ASCII, and for what is no name.
+func (s *Scanner) longName(b []byte, p int) (end, local int) {
 	i, local := p, p
 	first := true // the next character begins a name
 	for {
