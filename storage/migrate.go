@@ -71,7 +71,7 @@ func check(ctx context.Context, c *conn, q string) error {
 		return nil
 	})
 	if err == nil && len(found) > 0 {
-		err = fmt.Errorf("%w: %s", ErrDamaged, strings.Join(found, "; "))
+		err = fmt.Errorf("%w: %s", ErrDamaged, strings.Join(strings.Fields(strings.Join(found, "; ")), " "))
 	}
 	return err
 }
