@@ -3,6 +3,8 @@ module parley
 go 1.26.0
 
 require (
+	github.com/mattn/go-sqlite3 v1.14.52
+	go.uber.org/goleak v1.3.0
 	golang.org/x/net v0.62.0
 	golang.org/x/text v0.43.0
 	pgregory.net/rapid v1.3.0

@@ -1,0 +1,154 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+const batchesAhead = 4 // how far the writer may be ahead of the postman
+
+// write is the writer: one batch, one transaction, until the queue ends.
+func (s *Store) write() {
+	defer close(s.post)
+	for b := s.queue.take(); b != nil; b = s.queue.take() {
+		if b.writes {
+			s.turn.Lock()
+			err := s.commit(b)
+			s.turn.Unlock()
+			if err != nil {
+				s.die(err)
+				return
+			}
+			s.pages.poke()
+		}
+		s.post <- b
+	}
+}
+
+// die ends everything: the outcome of a commit is unknown.
+func (s *Store) die(err error) {
+	err = fmt.Errorf("%w: %w", ErrFatal, err)
+	s.cfg.Log.Error("storage: the disk failed during a commit; restart to learn what was kept", "err", err)
+	close(s.dead)
+	s.queue.kill()
+	s.fatal <- err
+}
+
+// commit runs a batch in one transaction. Errors go to the jobs; what it returns is an
+// error that leaves the outcome unknown.
+func (s *Store) commit(b *batch) error {
+	began := time.Now()
+	c, tx := s.writer, &s.tx
+	tx.gone, tx.drew = nil, false
+	err := c.do("begin immediate")
+	if err == nil {
+		err = s.runJobs(b)
+	}
+	if err == nil && tx.drew {
+		err = s.saveLast(tx)
+	}
+	if err == nil {
+		if err = s.end(); err != nil && isIO(err) {
+			return err
+		}
+	}
+	if err != nil {
+		s.undo(b, err)
+	}
+	s.count.batch(b, err != nil, time.Since(began))
+	return nil
+}
+
+func (s *Store) end() error {
+	if f := s.cfg.Faults.Commit; f != nil {
+		if err := f(); err != nil {
+			return statementError("commit", err)
+		}
+	}
+	return s.writer.do("commit")
+}
+
+// undo takes the whole batch back and gives each job that wrote its reason.
+func (s *Store) undo(b *batch, cause error) {
+	if !s.writer.db.AutoCommit() {
+		if err := s.writer.do("rollback"); err != nil {
+			s.cfg.Log.Error("storage: rollback", "err", err)
+		}
+	}
+	s.cfg.Log.Warn("storage: nothing of a batch was kept", "jobs", len(b.jobs), "err", cause)
+	for i := range b.jobs {
+		if j := &b.jobs[i]; j.do != nil && j.err == nil {
+			j.err = cause
+		}
+	}
+}
+
+// runJobs runs each job behind a savepoint. It returns an error when the whole
+// transaction is lost: the engine has ended it, or the disk is full.
+func (s *Store) runJobs(b *batch) error {
+	for i := range b.jobs {
+		j := &b.jobs[i]
+		if j.do == nil || j.state != nil && !j.state.CompareAndSwap(stateWaiting, stateBegun) {
+			continue
+		}
+		if j.state != nil && s.cfg.Faults.Twice {
+			s.rehearse(j.do)
+		}
+		if err := s.runJob(j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rehearse runs do and takes it back, whatever it says.
+func (s *Store) rehearse(do func(*Tx) error) {
+	if s.writer.do("savepoint rehearsal") != nil {
+		return
+	}
+	_ = s.call(do)
+	if s.tx.gone == nil {
+		_ = s.writer.do("rollback to rehearsal")
+		_ = s.writer.do("release rehearsal")
+	}
+}
+
+func (s *Store) runJob(j *job) error {
+	c := s.writer
+	if err := c.do("savepoint job"); err != nil {
+		return err
+	}
+	j.err = s.call(j.do)
+	switch {
+	case s.tx.gone != nil:
+		return s.tx.gone
+	case j.err == nil:
+		return c.do("release job")
+	case errors.Is(j.err, ErrFull):
+		return j.err
+	}
+	if err := c.do("rollback to job"); err != nil {
+		return err
+	}
+	return c.do("release job")
+}
+
+// call runs a job's function; a panic is its error.
+func (s *Store) call(fn func(*Tx) error) (err error) {
+	s.tx.over = false
+	defer func() {
+		s.tx.over = true
+		if v := recover(); v != nil {
+			err = s.panicked(v)
+		}
+	}()
+	return fn(&s.tx)
+}
+
+func (s *Store) panicked(v any) error {
+	s.count.panics.Add(1)
+	s.cfg.Log.Error("storage: panic", "value", v, "stack", string(debug.Stack()))
+	return &PanicError{Value: v}
+}
