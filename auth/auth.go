@@ -1,0 +1,177 @@
+package auth
+
+import (
+	"context"
+	"crypto/x509"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"parley/storage"
+	"parley/xmpp"
+)
+
+// Auth decides who may log in. Its methods may be called from many goroutines at once.
+type Auth struct {
+	cfg      Config
+	accounts *Accounts
+	lockout  *lockout
+	secret   []byte // for the salts of accounts that do not exist
+
+	succeeded, failed atomic.Uint64
+	proofs            atomic.Uint64
+}
+
+// New makes an Auth over a store that was opened with Schema.
+func New(store *storage.Store, cfg Config) *Auth {
+	cfg = cfg.withDefaults()
+	return &Auth{
+		cfg:      cfg,
+		accounts: &Accounts{store, cfg, newGate(cfg)},
+		lockout:  newLockout(cfg.Throttle, cfg.Now),
+		secret:   store.Secret("auth: unknown accounts"),
+	}
+}
+
+// Accounts returns the accounts that it lets in.
+func (a *Auth) Accounts() *Accounts { return a.accounts }
+
+// A Channel is the connection a login comes over.
+type Channel struct {
+	// TLS: the connection is confidential. Without it nothing is offered.
+	TLS bool
+	// Exporter is the channel binding tls-exporter (RFC 9266 §2), EndPoint is
+	// tls-server-end-point (RFC 5929 §4.1); nil where there is none.
+	Exporter, EndPoint []byte
+	// Peer is the client's address, for the brake on guessing; the zero Addr is nobody's.
+	Peer netip.Addr
+	// Certs is the chain of the client's certificate, its own first, verified up to an
+	// authority that the operator has configured; else nil. See Certs.Handshake.
+	Certs []*x509.Certificate
+	// Host is the domain that the client wants to log in to.
+	Host string
+}
+
+// The channel bindings that we know (XEP-0440 §2), the stronger first.
+const (
+	TLSExporter       = "tls-exporter"         // RFC 9266
+	TLSServerEndPoint = "tls-server-end-point" // RFC 5929 §4
+)
+
+// binding returns the data of a binding type, or nil.
+func (ch Channel) binding(name string) []byte {
+	switch {
+	case !ch.TLS:
+		return nil
+	case name == TLSExporter:
+		return ch.Exporter
+	case name == TLSServerEndPoint:
+		return ch.EndPoint
+	}
+	return nil
+}
+
+// Bindings returns the channel binding types that the door must announce beside the
+// mechanisms, all of them or, where the list is empty, no element at all (XEP-0440 §2).
+func (a *Auth) Bindings(ch Channel) []string {
+	var list []string
+	for _, name := range []string{TLSExporter, TLSServerEndPoint} {
+		if len(ch.binding(name)) > 0 {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+const (
+	external = "EXTERNAL"
+	plain    = "PLAIN"
+	scram    = "SCRAM-"
+	plus     = "-PLUS"
+)
+
+// Mechanisms returns what to announce, in order of preference. In clear there is nothing
+// (RFC 6120 §6.3.4). EXTERNAL comes first and only where the client has shown a
+// certificate that names an address of the host (RFC 6120 §6.3.4).
+func (a *Auth) Mechanisms(ch Channel) []string {
+	if !ch.TLS {
+		return nil
+	}
+	list := make([]string, 0, 8)
+	if len(certified(ch)) > 0 {
+		list = append(list, external)
+	}
+	if len(a.Bindings(ch)) > 0 {
+		for _, h := range hashes() {
+			list = append(list, scram+string(h)+plus)
+		}
+	}
+	for _, h := range hashes() {
+		list = append(list, scram+string(h))
+	}
+	if a.cfg.Plain {
+		list = append(list, plain)
+	}
+	return list
+}
+
+// Start begins a login with one of the mechanisms that the door has announced. offered is
+// that announcement, in any order, for the SASL profile that the client uses: it decides
+// which mechanisms may be used, whether the client was robbed of channel binding
+// (RFC 5802 §6), and the hash of XEP-0474 §6.1. The error is a *Failure.
+func (a *Auth) Start(ctx context.Context, mechanism string, ch Channel, offered []string) (*Exchange, error) {
+	if !ch.TLS {
+		return nil, &Failure{Condition: EncryptionRequired, Cause: cause("a login in clear")}
+	}
+	if !slices.Contains(offered, mechanism) || !slices.Contains(a.Mechanisms(ch), mechanism) {
+		return nil, &Failure{Condition: InvalidMechanism, Cause: cause("a mechanism that was not offered")}
+	}
+	x := &Exchange{a: a, ch: ch}
+	switch mechanism {
+	case external:
+		x.next = x.external
+	case plain:
+		x.next = x.plain
+	default:
+		hash, isPlus := strings.CutSuffix(strings.TrimPrefix(mechanism, scram), plus)
+		s := &scramServer{x: x, hash: Hash(hash), plus: isPlus, offered: offered}
+		x.next = s.first
+	}
+	return x, ctx.Err()
+}
+
+// Allow says what an address has to expect: how long an answer waits, or, with false, how
+// long logins are refused, except those of accounts known there. So a door that sends
+// people away by it should do that only with those who have no connection yet.
+func (a *Auth) Allow(addr netip.Addr) (wait time.Duration, ok bool) { return a.lockout.address(addr) }
+
+// Stats counts since the start of the process.
+type Stats struct {
+	Succeeded, Failed uint64 // logins
+	Refused, Delayed  uint64 // verdicts of the brake on guessing
+	Proofs            uint64 // SCRAM proofs checked, for accounts that exist or not
+	Hashed            uint64 // turns of PBKDF2 for PLAIN and new passwords
+	HashRefused       uint64 // those that got no turn
+}
+
+// Stats returns the counters.
+func (a *Auth) Stats() Stats {
+	return Stats{
+		Succeeded: a.succeeded.Load(), Failed: a.failed.Load(),
+		Refused: a.lockout.refused.Load(), Delayed: a.lockout.delayed.Load(),
+		Proofs: a.proofs.Load(),
+		Hashed: a.accounts.gate.runs.Load(), HashRefused: a.accounts.gate.turned.Load(),
+	}
+}
+
+// authorised reports whether authzid may be used by jid: it is absent or the account's
+// own bare address (RFC 6120 §6.3.8). Nobody acts for anybody else.
+func authorised(authzid string, jid xmpp.JID) bool {
+	if authzid == "" {
+		return true
+	}
+	z, err := xmpp.ParseJID(authzid)
+	return err == nil && z == jid
+}

@@ -1,0 +1,183 @@
+package auth
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/base64"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// nonceSize is what we add to the client's nonce: 192 bits, in bytes.
+const nonceSize = 24
+
+// scramServer is the server's side of SCRAM (RFC 5802, RFC 7677) in two steps.
+type scramServer struct {
+	x       *Exchange
+	hash    Hash
+	plus    bool
+	offered []string
+
+	message   clientFirst
+	challenge string // the server-first-message
+	nonce     string
+	keys      Credential
+	account   Account // zero: keys are invented
+}
+
+// first answers the client-first-message with salt and iterations.
+func (s *scramServer) first(ctx context.Context, in []byte) ([]byte, bool, error) {
+	m, err := parseClientFirst(string(in))
+	if err != nil {
+		return nil, false, err
+	}
+	s.message = m
+	if err := s.checkFlag(); err != nil {
+		return nil, false, err
+	}
+	if err := s.x.claim(m.name, m.authzid); err != nil {
+		return nil, false, err
+	}
+	if err := s.x.brake(ctx, false); err != nil {
+		return nil, false, err
+	}
+	if err := s.findKeys(ctx); err != nil {
+		return nil, false, err
+	}
+	if s.challenge, err = s.makeChallenge(); err != nil {
+		return nil, false, err
+	}
+	s.x.next = s.final
+	return []byte(s.challenge), false, nil
+}
+
+// checkFlag compares the client's view of channel binding with ours (RFC 5802 §6).
+func (s *scramServer) checkFlag() error {
+	switch {
+	case s.plus && s.message.flag != 'p':
+		return refused("-PLUS without channel binding")
+	case !s.plus && s.message.flag == 'p':
+		return refused("channel binding without -PLUS")
+	case s.message.flag == 'p' && len(s.x.ch.binding(s.message.binding)) == 0:
+		return &Failure{Condition: NotAuthorized, Text: "unsupported-channel-binding-type", Cause: cause("a channel binding that was not announced")}
+	case s.message.flag == 'y' && slices.ContainsFunc(s.offered, isPlus):
+		// Somebody between us has taken the -PLUS mechanisms out of the list.
+		return refused("channel binding was hidden from the client: somebody may be in between")
+	}
+	return nil
+}
+
+func isPlus(mechanism string) bool { return strings.HasSuffix(mechanism, plus) }
+
+// findKeys takes the account's credential, or invents one that no proof fits.
+func (s *scramServer) findKeys(ctx context.Context) error {
+	acc, keys, err := s.x.a.accounts.lookUp(ctx, s.x.claimed)
+	if err != nil {
+		return err
+	}
+	s.keys = fake(s.x.a.secret, s.hash, s.x.claimed.String(), s.x.a.cfg.Iterations)
+	for _, c := range keys {
+		if c.Hash == s.hash {
+			s.keys, s.account = c, acc
+		}
+	}
+	return nil
+}
+
+func (s *scramServer) makeChallenge() (string, error) {
+	var random [nonceSize]byte
+	if _, err := io.ReadFull(s.x.a.cfg.Rand, random[:]); err != nil {
+		return "", err
+	}
+	b := make([]byte, 0, 256)
+	b = append(b, "r="...)
+	b = append(b, s.message.nonce...)
+	b = base64.RawStdEncoding.AppendEncode(b, random[:])
+	nonceEnd := len(b)
+	b = append(b, ",s="...)
+	b = base64.StdEncoding.AppendEncode(b, s.keys.Salt)
+	b = append(b, ",i="...)
+	b = strconv.AppendInt(b, int64(s.keys.Iterations), 10)
+	if !s.x.a.cfg.NoDowngradeHash {
+		b = append(b, ",h="...)
+		b = base64.StdEncoding.AppendEncode(b, s.hash.sum(announcement(s.offered, s.x.a.Bindings(s.x.ch))))
+	}
+	challenge := string(b)
+	s.nonce = challenge[len("r="):nonceEnd]
+	return challenge, nil
+}
+
+// announcement is the string S of XEP-0474 §6.1: what was offered, sorted by octets. A
+// client that was shown something else makes another hash of it.
+func announcement(mechanisms, bindings []string) []byte {
+	b := []byte(strings.Join(slices.Sorted(slices.Values(mechanisms)), "\x1e"))
+	if len(bindings) > 0 {
+		b = append(b, 0x1f)
+		b = append(b, strings.Join(slices.Sorted(slices.Values(bindings)), "\x1e")...)
+	}
+	return b
+}
+
+// final checks the proof and answers with ours.
+func (s *scramServer) final(ctx context.Context, in []byte) ([]byte, bool, error) {
+	m, err := parseClientFinal(string(in))
+	if err != nil {
+		return nil, false, err
+	}
+	// Another stream of the same address may have failed since the first step.
+	if err := s.x.brake(ctx, true); err != nil {
+		return nil, false, err
+	}
+	if err := s.checkFinal(m); err != nil {
+		return nil, false, err
+	}
+	authMessage := []byte(s.message.bare + "," + s.challenge + "," + m.unproved)
+	s.x.a.proofs.Add(1)
+	right := s.keys.proves(authMessage, m.proof)
+	if !right || s.account.ID == 0 {
+		return nil, false, refused("wrong password or no such account")
+	}
+	if err := s.recheck(ctx); err != nil {
+		return nil, false, err
+	}
+	if err := s.x.accept(s.account); err != nil {
+		return nil, false, err
+	}
+	out := append(make([]byte, 0, 96), "v="...)
+	return base64.StdEncoding.AppendEncode(out, s.keys.signature(authMessage)), true, nil
+}
+
+// checkFinal compares nonce and channel binding with what they must be (RFC 5802 §5.1).
+func (s *scramServer) checkFinal(m clientFinal) error {
+	input := make([]byte, 0, 128)
+	input = append(input, s.message.header...)
+	if s.message.flag == 'p' {
+		input = append(input, s.x.ch.binding(s.message.binding)...)
+	}
+	want := base64.StdEncoding.AppendEncode(make([]byte, 0, 192), input)
+	if subtle.ConstantTimeCompare(want, []byte(m.binding)) != 1 {
+		return refused("the channel binding differs: somebody may be in between")
+	}
+	if subtle.ConstantTimeCompare([]byte(s.nonce), []byte(m.nonce)) != 1 {
+		return refused("the nonce differs")
+	}
+	return nil
+}
+
+// recheck looks again at what may have changed since the first step: the account may be
+// gone or disabled, its password another.
+func (s *scramServer) recheck(ctx context.Context) error {
+	acc, keys, err := s.x.a.accounts.lookUp(ctx, s.x.claimed)
+	if err != nil {
+		return err
+	}
+	for _, c := range keys {
+		if acc.ID == s.account.ID && c.Hash == s.hash && subtle.ConstantTimeCompare(c.StoredKey, s.keys.StoredKey) == 1 {
+			s.account = acc
+			return nil
+		}
+	}
+	return refused("the account or its password has changed meanwhile")
+}
