@@ -50,14 +50,16 @@ func (c *Certs) Server(o TLSOptions) *TLS {
 			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 		},
-		NextProtos:         o.ALPN,
-		ClientCAs:          o.ClientCAs,
-		ClientAuth:         o.clientAuth(),
-		Time:               c.cfg.Now,
-		GetConfigForClient: t.chosen,
-		GetCertificate:     t.certificate,
-		WrapSession:        t.wrap,
-		UnwrapSession:      t.unwrap,
+		NextProtos: o.ALPN,
+		// One record, and so one system call, for what is written at once.
+		DynamicRecordSizingDisabled: true,
+		ClientCAs:                   o.ClientCAs,
+		ClientAuth:                  o.clientAuth(),
+		Time:                        c.cfg.Now,
+		GetConfigForClient:          t.chosen,
+		GetCertificate:              t.certificate,
+		WrapSession:                 t.wrap,
+		UnwrapSession:               t.unwrap,
 	}
 	return t
 }

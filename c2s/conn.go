@@ -51,7 +51,8 @@ type login struct {
 	channel  auth.Channel
 	offered  []string // mechanisms of the features sent last
 	account  auth.Account
-	known    bool // authenticated
+	known    bool     // authenticated
+	claimed  xmpp.JID // whom the last attempt was for; for the log
 	failures int
 	timer    *time.Timer
 	ended    atomic.Bool

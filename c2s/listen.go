@@ -4,7 +4,6 @@ package c2s
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -50,8 +49,8 @@ type Config struct {
 	Router    *router.Router
 	Auth      *auth.Auth
 	Accounts  *auth.Accounts
-	TLS       *tls.Config // for STARTTLS
-	DirectTLS *tls.Config // with the ALPN protocol xmpp-client (XEP-0368 §3)
+	TLS       func(host string) *auth.TLS // for STARTTLS on a stream to this domain
+	DirectTLS *auth.TLS                   // with the ALPN protocol xmpp-client (XEP-0368 §3)
 	Settings  Settings
 	Log       *slog.Logger
 }
@@ -68,7 +67,9 @@ type Server struct {
 	listeners []net.Listener
 	conns     map[*conn]struct{}
 	strangers map[netip.Addr]int // connections that are not logged in
-	done      sync.WaitGroup     // readers
+	newcomers map[netip.Addr]int // accounts made in-band since newDay
+	newDay    time.Time
+	done      sync.WaitGroup // readers
 	sweeping  chan struct{}
 }
 
@@ -163,6 +164,24 @@ func (s *Server) known(addr netip.Addr) {
 		delete(s.strangers, addr)
 	}
 	s.mu.Unlock()
+}
+
+// mayRegister counts a new account against its address. max is for a day, 0 for any
+// number.
+func (s *Server) mayRegister(addr netip.Addr, max int) bool {
+	if max == 0 {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); now.Sub(s.newDay) > 24*time.Hour {
+		s.newcomers, s.newDay = map[netip.Addr]int{}, now
+	}
+	if s.newcomers[addr] >= max {
+		return false
+	}
+	s.newcomers[addr]++
+	return true
 }
 
 func (s *Server) forget(c *conn) {

@@ -3,6 +3,7 @@ package c2s
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"runtime/debug"
 	"strings"
@@ -203,16 +204,21 @@ func (c *conn) starttls() error {
 // startTLS does the handshake. It has no stream to report a failure on, so the
 // connection is just closed.
 func (c *conn) startTLS(direct bool) error {
-	cfg := c.srv.cfg.TLS
+	var t *auth.TLS
 	if direct {
-		cfg = c.srv.cfg.DirectTLS
+		t = c.srv.cfg.DirectTLS
+	} else {
+		t = c.srv.cfg.TLS(c.login.host)
 	}
 	c.s.Restart(c.limits())
-	if err := c.t.StartTLS(cfg, time.Now().Add(c.set.LoginTimeout/2)); err != nil {
+	err := c.t.StartTLS(t.Config(), time.Now().Add(c.set.LoginTimeout/2), func(tc *tls.Conn) (err error) {
+		c.login.channel, err = t.Handshake(context.Background(), tc)
+		return err
+	})
+	if err != nil {
 		c.log().Info("TLS handshake failed", "error", err)
 		return &handshakeError{err}
 	}
-	c.login.channel = auth.NewChannel(c.t.TLS())
 	return nil
 }
 

@@ -46,12 +46,13 @@ func (c *conn) registration(st *xmpp.Stanza) (xmpp.Payload, *xmpp.Error) {
 	if !c.srv.mayRegister(c.addr, c.set.RegisterPerDay) {
 		return nil, &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "too many new accounts from this address; try tomorrow"}
 	}
+	var bad *auth.PasswordError
 	_, err = c.srv.cfg.Accounts.Create(context.Background(), jid, password)
 	switch {
 	case errors.Is(err, auth.ErrExists): // XEP-0077 §3.1
 		return nil, xmpp.Refuse("conflict", "this user name is taken")
-	case errors.Is(err, auth.ErrPassword):
-		return nil, xmpp.Refuse("not-acceptable", err.Error())
+	case errors.As(err, &bad):
+		return nil, xmpp.Refuse("not-acceptable", bad.Reason)
 	case err != nil:
 		c.log().Error("an account could not be made", "error", err)
 		return nil, xmpp.Failure(err)

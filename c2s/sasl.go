@@ -43,10 +43,12 @@ func (c *conn) sasl(st *xmpp.Stanza) error {
 // exchange runs one mechanism to its end and returns the data that goes with success.
 func (c *conn) exchange(d dialect, mechanism string, in []byte) ([]byte, error) {
 	l := c.login
+	l.claimed = xmpp.JID{}
 	x, err := c.srv.cfg.Auth.Start(context.Background(), mechanism, l.channel, l.offered)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { l.claimed = x.Claimed() }()
 	if in == nil { // the client speaks first in all our mechanisms: ask it to
 		if in, err = c.challenge(d, nil); err != nil {
 			return nil, err
@@ -97,7 +99,7 @@ func (c *conn) failed(d dialect, err error) error {
 	l := c.login
 	l.failures++
 	c.srv.stats.LoginsFailed.Add(1)
-	c.log().Warn("authentication failed", "condition", f.Condition, "account", f.Name, "cause", f.Cause)
+	c.log().Warn("authentication failed", "condition", f.Condition, "account", l.claimed.String(), "cause", f.Cause)
 	var b xmpp.Builder
 	b.Open(d.ns, "failure").Open(xmpp.NSSASL, f.Condition).Close()
 	if f.Text != "" {

@@ -55,15 +55,15 @@ func NewTCP(conn *net.TCPConn) (*TCP, error) {
 	return t, nil
 }
 
-// StartTLS does the server's side of a handshake, which waits for the peer until
-// deadline. Bytes that were read before are not part of it: they are dropped
+// StartTLS has handshake do the server's side of a handshake, which waits for the peer
+// until deadline. Bytes that were read before are not part of it: they are dropped
 // (RFC 6120 §5.4.3.3).
-func (t *TCP) StartTLS(cfg *tls.Config, deadline time.Time) error {
+func (t *TCP) StartTLS(cfg *tls.Config, deadline time.Time, handshake func(*tls.Conn) error) error {
 	t.sock.dropRead()
 	t.sock.waits = true
 	t.sock.SetReadDeadline(deadline)
 	c := tls.Server(&t.sock, cfg)
-	if err := c.Handshake(); err != nil {
+	if err := handshake(c); err != nil {
 		t.sock.flush()
 		return err
 	}

@@ -28,6 +28,7 @@ type house struct {
 	features []router.Feature
 	router   *router.Router
 	live     live
+	reload   func() ([]string, error) // set while the server runs
 }
 
 // openHouse opens the store in the data directory.
@@ -35,7 +36,7 @@ func openHouse(ctx context.Context, cfg Config, log *slog.Logger) (*house, error
 	h := &house{cfg: cfg, log: log}
 	h.settle(cfg)
 	h.features = features(&h.live, h)
-	schemas := []storage.Schema{auth.Schema}
+	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range h.features {
 		if f.Schema.Name != "" {
 			schemas = append(schemas, f.Schema)
@@ -79,8 +80,9 @@ func (h *house) Lookup(ctx context.Context, bare xmpp.JID) (int64, bool, error) 
 // ChangePassword implements register.Accounts.
 func (h *house) ChangePassword(ctx context.Context, bare xmpp.JID, password string) error {
 	err := h.accounts.SetPassword(ctx, bare, password)
-	if errors.Is(err, auth.ErrPassword) {
-		return xmpp.Refuse("not-acceptable", err.Error())
+	var bad *auth.PasswordError
+	if errors.As(err, &bad) {
+		return xmpp.Refuse("not-acceptable", bad.Reason)
 	}
 	return err
 }

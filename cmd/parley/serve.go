@@ -1,0 +1,365 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"parley/auth"
+	"parley/c2s"
+	"parley/storage"
+)
+
+// stopWithin is how long stopping may take in all.
+const stopWithin = 10 * time.Second
+
+// A server is a house with its doors open.
+type server struct {
+	*house
+	o      *options
+	level  *slog.LevelVar
+	certs  *auth.Certs
+	c2s    *c2s.Server
+	admin  *http.Server // the control socket
+	web    *http.Server // metrics and health; nil if switched off
+	where  []string     // what listens, for people
+	errors chan error
+	ready  chan struct{} // closed when all doors are open
+}
+
+func serveCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "serve", Short: "Start the server", Args: cobra.NoArgs,
+		Long: `Start the server in the foreground. It stops on SIGTERM or SIGINT within 10 seconds and reads
+its configuration and certificates again on SIGHUP.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := o.load()
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), o, cfg, cmd.OutOrStdout())
+		},
+	}
+}
+
+func serve(ctx context.Context, o *options, cfg Config, out io.Writer) error {
+	level := new(slog.LevelVar)
+	log := newLogger(cfg.Log, level)
+	if cfg.Limits.Memory > 0 {
+		debug.SetMemoryLimit(int64(cfg.Limits.Memory) << 20)
+	}
+	raiseFileLimit()
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	s, err := start(ctx, o, cfg, log, level)
+	if err != nil {
+		return err
+	}
+	background, end := context.WithCancel(ctx)
+	defer end()
+	go s.quieten(background)
+	s.hello(out)
+	notify("READY=1")
+	for {
+		select {
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				s.reloadAndSay()
+				continue
+			}
+			log.Info("stopping", "signal", sig.String())
+			return s.stop()
+		case err := <-s.errors:
+			log.Error("a listener failed", "error", err)
+			s.stop()
+			return fail(exitFailed, "%v", err)
+		case err := <-s.store.Fatal():
+			// What the disk did with the last batch is unknown: only a restart can tell.
+			log.Error("the database failed while it was written to; the server ends, and a restart finds out what was kept", "error", err)
+			return fail(exitFailed, "the database failed: %v", err)
+		}
+	}
+}
+
+// start opens everything, from the store up to the doors.
+func start(ctx context.Context, o *options, cfg Config, log *slog.Logger, level *slog.LevelVar) (s *server, err error) {
+	h, err := openHouse(ctx, cfg, log)
+	if errors.Is(err, storage.ErrLocked) {
+		return nil, fail(exitFailed, "another server is using %s", absolute(cfg.Data))
+	}
+	if err != nil {
+		return nil, fail(exitFailed, "%v", err)
+	}
+	s = &server{house: h, o: o, level: level, errors: make(chan error, 8), ready: make(chan struct{})}
+	h.reload = s.reload
+	defer func() {
+		if err != nil {
+			s.stop()
+			err = fail(exitFailed, "%w", err)
+		}
+	}()
+	if s.certs, err = certificates(cfg, log, true); err != nil {
+		return s, err
+	}
+	if err = s.openC2S(); err != nil {
+		return s, err
+	}
+	if err = s.openControl(); err != nil {
+		return s, err
+	}
+	if err = s.openMetrics(); err != nil {
+		return s, err
+	}
+	close(s.ready)
+	log.Info("parley started", "version", versionInfo().Version, "config", o.config, "data", absolute(cfg.Data),
+		"domains", strings.Join(cfg.Domains, " "), "listen", strings.Join(s.where, ", "))
+	return s, nil
+}
+
+// openC2S opens the doors for clients.
+func (s *server) openC2S() error {
+	cas, err := clientCAs(s.cfg.TLS.ClientCA)
+	if err != nil {
+		return err
+	}
+	byHost := map[string]*auth.TLS{}
+	for _, d := range s.cfg.Domains {
+		byHost[d] = s.certs.Server(auth.TLSOptions{Host: d, ClientCAs: cas})
+	}
+	s.c2s = c2s.NewServer(c2s.Config{
+		Router: s.router, Auth: s.auth, Accounts: s.accounts, Log: s.log, Settings: settings(s.cfg),
+		TLS:       func(host string) *auth.TLS { return byHost[host] },
+		DirectTLS: s.certs.Server(auth.TLSOptions{ALPN: []string{"xmpp-client"}, ClientCAs: cas}),
+	})
+	for _, door := range []struct {
+		addresses []string
+		direct    bool
+		what      string
+	}{{s.cfg.C2S.Listen, false, "STARTTLS"}, {s.cfg.C2S.ListenTLS, true, "direct TLS"}} {
+		for _, a := range door.addresses {
+			l, err := listen(a)
+			if err != nil {
+				return err
+			}
+			s.where = append(s.where, fmt.Sprintf("clients on %s (%s)", l.Addr(), door.what))
+			go func() {
+				if err := s.c2s.Serve(l, door.direct); err != nil {
+					s.errors <- err
+				}
+			}()
+		}
+	}
+	return nil
+}
+
+// listen says in one sentence what is wrong with an address.
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program; is a server running already? (c2s.listen, c2s.listen_tls and metrics.listen set the addresses)", address)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s: this user may not listen on a port below 1024", address)
+	case err != nil:
+		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+	}
+	return l, nil
+}
+
+func settings(cfg Config) c2s.Settings {
+	return c2s.Settings{
+		RequireTLS: cfg.C2S.RequireTLS, StanzaBefore: cfg.C2S.StanzaBefore, Stanza: cfg.C2S.Stanza,
+		LoginTimeout: cfg.C2S.LoginTimeout.Duration, Idle: cfg.C2S.Idle.Duration, PingTimeout: cfg.C2S.PingTimeout.Duration,
+		StanzaTimeout: 2 * time.Minute, Queue: cfg.C2S.Queue, Stall: cfg.C2S.Stall.Duration,
+		PerAddress: cfg.C2S.PerAddress, Attempts: cfg.C2S.Attempts,
+		Register: cfg.Registration.Open, RegisterPerDay: cfg.Registration.PerDay,
+	}
+}
+
+func (s *server) openControl() error {
+	srv, l, err := control(s.house)
+	if err != nil {
+		return err
+	}
+	s.admin = srv
+	go func() {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.errors <- err
+		}
+	}()
+	return nil
+}
+
+func (s *server) openMetrics() error {
+	if s.cfg.Metrics.Listen == "" {
+		return nil
+	}
+	l, err := listen(s.cfg.Metrics.Listen)
+	if err != nil {
+		return err
+	}
+	s.where = append(s.where, fmt.Sprintf("metrics on http://%s/metrics", l.Addr()))
+	s.web = &http.Server{Handler: s.metrics(), ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		if err := s.web.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.errors <- err
+		}
+	}()
+	return nil
+}
+
+// hello says in a few lines what runs where and what to type next.
+func (s *server) hello(out io.Writer) {
+	fmt.Fprintf(out, "Parley %s serves %s.\n", versionInfo().Version, strings.Join(s.cfg.Domains, ", "))
+	for _, w := range s.where {
+		fmt.Fprintf(out, "  %s\n", w)
+	}
+	fmt.Fprintf(out, "  data in %s\n", absolute(s.cfg.Data))
+	program := "parley"
+	if p, err := os.Executable(); err == nil {
+		program = p
+		if wd, err := os.Getwd(); err == nil {
+			if rel, err := filepath.Rel(wd, p); err == nil && !strings.HasPrefix(rel, "..") {
+				program = "./" + rel
+			}
+		}
+	}
+	flags := ""
+	if s.o.config != "" {
+		flags += " --config " + s.o.config
+	}
+	if s.o.data != "" {
+		flags += " --data " + s.o.data
+	}
+	fmt.Fprintf(out, "Make an account, in another terminal:\n  %s%s user add juliet@%s\n", program, flags, s.cfg.Domains[0])
+}
+
+// stop closes everything, from the doors down to the store (architecture: Stopping).
+func (s *server) stop() error {
+	notify("STOPPING=1")
+	ctx, cancel := context.WithTimeout(context.Background(), stopWithin-time.Second)
+	defer cancel()
+	var first error
+	note := func(what string, err error) {
+		if err != nil && first == nil {
+			first = fail(exitFailed, "%s: %w", what, err)
+		}
+	}
+	if s.web != nil {
+		s.web.Close()
+	}
+	if s.admin != nil {
+		s.admin.Close()
+	}
+	if s.c2s != nil {
+		sub, done := context.WithTimeout(ctx, stopWithin/2)
+		if err := s.c2s.Shutdown(sub); err != nil {
+			s.log.Warn("some streams did not end in time", "error", err)
+		}
+		done()
+	}
+	s.router.Wait()
+	note("closing the database", s.close(ctx))
+	os.Remove(socketPath(s.cfg.Data))
+	if first == nil {
+		s.log.Info("stopped")
+	}
+	return first
+}
+
+func (s *server) reloadAndSay() {
+	notify("RELOADING=1")
+	defer notify("READY=1")
+	restart, err := s.reload()
+	if err != nil {
+		s.log.Error("the configuration was not reloaded; the old one stays in force", "error", err)
+		return
+	}
+	s.log.Info("reloaded")
+	for _, key := range restart {
+		s.log.Warn("a changed setting needs a restart", "key", key)
+	}
+}
+
+// reload reads the whole configuration and checks it before anything changes.
+func (s *server) reload() ([]string, error) {
+	cfg, err := s.o.load()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.certs.Reload(); err != nil {
+		return nil, err
+	}
+	restart := unreloadable(s.cfg, cfg)
+	if restart == nil {
+		restart = []string{}
+	}
+	s.level.UnmarshalText([]byte(strings.ToUpper(cfg.Log.Level)))
+	cfg.Domains = s.cfg.Domains
+	s.settle(cfg)
+	set := settings(cfg)
+	set.RequireTLS = s.cfg.C2S.RequireTLS
+	s.c2s.SetSettings(set)
+	return restart, nil
+}
+
+// raiseFileLimit lets the process have as many connections as the system allows it.
+func raiseFileLimit() {
+	var l syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) == nil && l.Cur < l.Max {
+		l.Cur = l.Max
+		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l)
+	}
+}
+
+// notify tells the service manager how things stand, where there is one.
+func notify(state string) {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return
+	}
+	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	c.Write([]byte(state))
+}
+
+// quieten gives memory back to the system when a storm of logins is over: what a login
+// needs for a moment is several times what a session needs for hours.
+func (s *server) quieten(ctx context.Context) {
+	tick := time.NewTicker(4 * time.Second)
+	defer tick.Stop()
+	var seen, done int64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		n := s.c2s.Stats().Accepted.Load()
+		if n-done > 100 && n == seen {
+			runtime.GC() // stacks shrink by half at each collection
+			runtime.GC()
+			debug.FreeOSMemory()
+			done = n
+		}
+		seen = n
+	}
+}
