@@ -60,10 +60,11 @@ func (s *Store) beside(ctx context.Context, fn func(context.Context, *conn) erro
 		return err
 	}
 	defer c.close()
-	if err := fn(ctx, c); err != nil {
-		return errors.Join(err, context.Cause(ctx))
+	err = fn(ctx, c)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	return nil
+	return err
 }
 
 // copyTo writes a copy beside path, makes it last, and gives it its name.

@@ -21,13 +21,12 @@ func big(tx *storage.Tx, sender, n int) error {
 }
 
 func TestFullDisk(t *testing.T) {
-	s, disk := storagetest.OpenFaulty(t, storage.Config{}, notes())
+	s := storagetest.Open(t, notes())
 	if err := s.Write(t.Context(), func(tx *storage.Tx) error { return add(tx, 0, 0) }); err != nil {
 		t.Fatal(err)
 	}
 	storagetest.Fill(t, s, 40) // room for three or four of ten
-	disk.Slow(5 * time.Millisecond)
-	s.Keep(1, nil, nil)
+	release := hold(s)
 	var order []int
 	for n := range 10 {
 		s.Keep(40<<10, func(tx *storage.Tx) error { return big(tx, 1, n) }, func(err error) {
@@ -39,6 +38,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	stood := false
 	s.Keep(1, nil, func(err error) { stood = err == nil })
+	release()
 	settle(t, s) // the server is up, and what needs no room goes on
 	if fmt.Sprint(order) != "[0 1 2 3 4 5 6 7 8 9]" || !stood {
 		t.Errorf("told %v, %v", order, stood)
