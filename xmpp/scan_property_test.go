@@ -139,7 +139,11 @@ func FuzzScanner(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte, size uint8) {
 		next := func(left int) int { return min(left, 1+int(size)) }
 		cut := transcript(string(in), false, Limits{Stanza: 4096}, next)
-		if one := transcript(string(in), false, Limits{Stanza: 4096}, whole); one != cut {
+		one := transcript(string(in), false, Limits{Stanza: 4096}, whole)
+		if before, _, ok := strings.Cut(cut, "pending true"); ok && strings.HasPrefix(one, before) {
+			cut = one // what is wrong in a tag may be seen only when the tag ends
+		}
+		if one != cut {
 			t.Fatalf("whole:\n%s\ncut:\n%s", one, cut)
 		}
 		var s Scanner
