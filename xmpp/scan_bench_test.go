@@ -27,7 +27,7 @@ func feed(s *Scanner, in string, size int, found func(Event)) error {
 
 // chat is an ordinary message of 341 bytes.
 const chat = `<message to='juliet@capulet.example/balcony' from='romeo@montague.example/orchard' id='ktx72v49-1f2a' type='chat' xml:lang='en'>` +
-	`<body>Art thou not Romeo, and a Montague? Neither, fair saint, if either thee dislike.</body>` +
+	`<body>Art thou not Romeo, and a Montague? Neither, fair saint.</body>` +
 	`<active xmlns='http://jabber.org/protocol/chatstates'/><request xmlns='urn:xmpp:receipts'/>` +
 	`<origin-id xmlns='urn:xmpp:sid:0' id='8a'/></message>`
 
