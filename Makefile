@@ -1,8 +1,50 @@
-# Parley: `make run` starts a server, `make test` proves the tree.
-GOFLAGS := -buildvcs=false -trimpath
-TAGS    := sqlite_fts5
-export CGO_ENABLED = 1
+# Parley. `make run` starts a server, `make test` proves the tree on a fresh machine,
+# `make check` runs what needs nothing but Go and gcc.
 
-.PHONY: build
-build:
-	go build $(GOFLAGS) -tags $(TAGS) -o bin/parley ./cmd/parley
+GOFLAGS     := -buildvcs=false
+TAGS        := sqlite_fts5
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+export CGO_ENABLED = 1
+export GOFLAGS
+
+.PHONY: build run check test fmt vet unit differential interop peers bench generate clean
+
+build: ## bin/parley
+	@command -v gcc >/dev/null || { echo "gcc is needed to build the database (package gcc)"; exit 1; }
+	go build -trimpath -tags $(TAGS) -ldflags "-X main.version=$(VERSION)" -o bin/parley ./cmd/parley
+
+run: build ## a complete server with no configuration; its data is in ./data
+	./bin/parley serve
+
+check: fmt vet unit ## all that needs nothing but Go and gcc
+
+test: peers check differential interop ## everything; installs the peers that it needs
+
+fmt:
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not formatted (gofmt -w):"; echo "$$bad"; exit 1; }
+
+vet:
+	go vet -tags $(TAGS) ./...
+	go run $(STATICCHECK) -tags $(TAGS) ./...
+
+unit:
+	go test -race -tags $(TAGS) -timeout 15m ./...
+
+differential: ## the scanner against expat, which other servers read with
+	go test -tags "$(TAGS) expat" -run Expat -timeout 15m ./xmpp/...
+
+interop: build ## strangers' software against a really started server
+	go test -tags "$(TAGS) interop" -run Interop -timeout 15m -v ./cmd/parley
+
+peers: ## installs the programs that the tests run, or names them
+	@sh testdata/interop/install.sh
+
+bench:
+	go test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...
+
+generate: build ## the tables of RFCs and XEPs in README.md and docs/
+	go test -tags $(TAGS) -run TestGeneratedPages ./cmd/parley -update
+
+clean:
+	rm -rf bin

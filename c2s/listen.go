@@ -128,7 +128,7 @@ func (s *Server) accept(nc *net.TCPConn, direct bool) {
 	t, err := xmpp.NewTCP(nc)
 	if err != nil || !s.admit(addr) {
 		s.stats.Refused.Add(1)
-		nc.Close() // over the limit: no XMPP error (XEP-0205 §2)
+		nc.Close() // over the limit: no XMPP error (XEP-0205 §4.1)
 		return
 	}
 	c := newConn(s, t, addr, direct)

@@ -55,7 +55,7 @@ func (r *Router) Bind(ctx context.Context, bare xmpp.JID, resource string, make 
 	return s, nil // the pin is the session's, until Leave
 }
 
-// tooManyResources is the error of XEP-0205 §2 for a limit on resources.
+// tooManyResources is the error of XEP-0205 §4.4 for a limit on resources.
 func tooManyResources() error {
 	e := xmpp.Refuse("resource-constraint", "too many connected resources")
 	var b xmpp.Builder

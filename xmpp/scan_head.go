@@ -131,7 +131,7 @@ func (s *Scanner) checkHeader(h *Header) {
 func (s *Scanner) encoding() bool {
 	b := s.w.buf[s.base:]
 	switch {
-	case b[0] == 0 || b[0] >= 0xFE || len(b) > 1 && b[1] == 0:
+	case b[0] == 0 || b[0] >= 0xFE || b[0] == '<' && len(b) > 1 && b[1] == 0:
 		s.fail("unsupported-encoding", "UTF-8 only")
 		return false
 	case b[0] != 0xEF || s.bom:

@@ -24,7 +24,7 @@ type rewriting struct {
 	chain    bool   // in the namespace base, as all around it
 	in, put  int    // prefixes in force outside of it
 	def      string // the default namespace where we read
-	defWrote string // the default namespace where we write
+	defWrote string // the default namespace that the body we write declares, "" for none yet
 }
 
 // selfContain fills w.rewritten from the element b.
@@ -38,7 +38,7 @@ func (s *Scanner) selfContain(b []byte) bool {
 		size:  s.lim.Stanza + maxGrowth,
 		in:    slices.Clone(s.root.prefixes),
 	}
-	top := rewriting{chain: true, def: s.nsName(b, w.def), defWrote: s.nsName(b, w.base)}
+	top := rewriting{chain: true, def: s.nsName(b, w.def)}
 	for i := range w.head {
 		if a := &w.head[i]; a.decl && a.local != a.at {
 			r.in = append(r.in, Prefix{view(a.localName(b)), view(a.raw(b))})
