@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"parley/storage"
@@ -37,12 +38,14 @@ type Accounts struct {
 	store *storage.Store
 	cfg   Config
 	gate  *gate
+
+	lookups atomic.Uint64
 }
 
 // NewAccounts is for tools that need no logins; a server gets its Accounts from New.
 func NewAccounts(store *storage.Store, cfg Config) *Accounts {
 	cfg = cfg.withDefaults()
-	return &Accounts{store, cfg, newGate(cfg)}
+	return &Accounts{store: store, cfg: cfg, gate: newGate(cfg)}
 }
 
 // Hash makes the credentials of a password, one for each hash, each with a salt of its
@@ -215,6 +218,7 @@ func (a *Accounts) Credentials(ctx context.Context, id int64) (keys []Credential
 
 // lookUp finds an account and its credentials in one snapshot.
 func (a *Accounts) lookUp(ctx context.Context, jid xmpp.JID) (acc Account, keys []Credential, err error) {
+	a.lookups.Add(1)
 	err = a.store.Read(ctx, func(tx *storage.Tx) error {
 		var found bool
 		if acc, found, err = getAccount(tx, jid); err != nil {

@@ -19,6 +19,7 @@ type Auth struct {
 	accounts *Accounts
 	lockout  *lockout
 	secret   []byte // for the salts of accounts that do not exist
+	nonce    func() (string, error)
 
 	succeeded, failed atomic.Uint64
 	proofs            atomic.Uint64
@@ -29,9 +30,10 @@ func New(store *storage.Store, cfg Config) *Auth {
 	cfg = cfg.withDefaults()
 	return &Auth{
 		cfg:      cfg,
-		accounts: &Accounts{store, cfg, newGate(cfg)},
+		accounts: NewAccounts(store, cfg),
 		lockout:  newLockout(cfg.Throttle, cfg.Now),
 		secret:   store.Secret("auth: unknown accounts"),
+		nonce:    func() (string, error) { return newNonce(cfg.Rand) },
 	}
 }
 
@@ -151,6 +153,7 @@ func (a *Auth) Allow(addr netip.Addr) (wait time.Duration, ok bool) { return a.l
 type Stats struct {
 	Succeeded, Failed uint64 // logins
 	Refused, Delayed  uint64 // verdicts of the brake on guessing
+	Lookups           uint64 // of accounts with their credentials
 	Proofs            uint64 // SCRAM proofs checked, for accounts that exist or not
 	Hashed            uint64 // turns of PBKDF2 for PLAIN and new passwords
 	HashRefused       uint64 // those that got no turn
@@ -161,7 +164,7 @@ func (a *Auth) Stats() Stats {
 	return Stats{
 		Succeeded: a.succeeded.Load(), Failed: a.failed.Load(),
 		Refused: a.lockout.refused.Load(), Delayed: a.lockout.delayed.Load(),
-		Proofs: a.proofs.Load(),
+		Lookups: a.accounts.lookups.Load(), Proofs: a.proofs.Load(),
 		Hashed: a.accounts.gate.runs.Load(), HashRefused: a.accounts.gate.turned.Load(),
 	}
 }

@@ -92,7 +92,7 @@ func pairError(certFile, keyFile string, err error) error {
 		return fmt.Errorf("the key in %s does not belong to the first certificate in %s", keyFile, certFile)
 	case strings.Contains(text, "certificate input") || strings.Contains(text, `"CERTIFICATE"`):
 		return fmt.Errorf("%s has no certificate in PEM form", certFile)
-	case strings.Contains(text, "key input"):
+	case strings.Contains(text, "key input") || strings.Contains(text, "rather than a key"):
 		return fmt.Errorf("%s has no private key in PEM form (or it is protected by a password)", keyFile)
 	}
 	return fmt.Errorf("%s and %s: %w", certFile, keyFile, err)
@@ -141,10 +141,10 @@ func (c *Certs) problems(h HostCert, hc *hostCert, keyFile string) (list []strin
 	switch {
 	case now.After(leaf.NotAfter):
 		say("it has expired on %s: clients and other servers refuse it", day(leaf.NotAfter))
-	case leaf.NotAfter.Sub(now) < RenewBefore:
-		say("it expires soon, on %s", day(leaf.NotAfter))
 	case now.Before(leaf.NotBefore):
 		say("it is valid only from %s on: clients refuse it, or our clock is wrong", day(leaf.NotBefore))
+	case leaf.NotAfter.Sub(now) < RenewBefore:
+		say("it expires soon, on %s", day(leaf.NotAfter))
 	}
 	if leaf.VerifyHostname(asciiHost(h.Host)) != nil {
 		say("it does not name %s, only: %s", h.Host, strings.Join(hc.info.Names, ", "))

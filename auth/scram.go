@@ -87,14 +87,14 @@ func (s *scramServer) findKeys(ctx context.Context) error {
 }
 
 func (s *scramServer) makeChallenge() (string, error) {
-	var random [nonceSize]byte
-	if _, err := io.ReadFull(s.x.a.cfg.Rand, random[:]); err != nil {
+	ours, err := s.x.a.nonce()
+	if err != nil {
 		return "", err
 	}
 	b := make([]byte, 0, 256)
 	b = append(b, "r="...)
 	b = append(b, s.message.nonce...)
-	b = base64.RawStdEncoding.AppendEncode(b, random[:])
+	b = append(b, ours...)
 	nonceEnd := len(b)
 	b = append(b, ",s="...)
 	b = base64.StdEncoding.AppendEncode(b, s.keys.Salt)
@@ -107,6 +107,13 @@ func (s *scramServer) makeChallenge() (string, error) {
 	challenge := string(b)
 	s.nonce = challenge[len("r="):nonceEnd]
 	return challenge, nil
+}
+
+// newNonce is what we add to a client's nonce.
+func newNonce(source io.Reader) (string, error) {
+	var random [nonceSize]byte
+	_, err := io.ReadFull(source, random[:])
+	return base64.RawStdEncoding.EncodeToString(random[:]), err
 }
 
 // announcement is the string S of XEP-0474 §6.1: what was offered, sorted by octets. A
