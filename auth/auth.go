@@ -42,11 +42,13 @@ func (a *Auth) Accounts() *Accounts { return a.accounts }
 
 // A Channel is the connection a login comes over.
 type Channel struct {
-	// TLS: the connection is confidential. Without it nothing is offered.
-	TLS bool
+	// TLS: the connection is confidential. Without it nothing is offered, unless the
+	// operator allows logins in clear, on a machine of its own say: then SCRAM is.
+	TLS, Clear bool
 	// Exporter is the channel binding tls-exporter (RFC 9266 §2), EndPoint is
-	// tls-server-end-point (RFC 5929 §4.1); nil where there is none.
-	Exporter, EndPoint []byte
+	// tls-server-end-point (RFC 5929 §4.1), Unique is tls-unique (RFC 5929 §3.1) of a TLS
+	// 1.2 connection with the extended master secret; nil where there is none.
+	Exporter, EndPoint, Unique []byte
 	// Peer is the client's address, for the brake on guessing; the zero Addr is nobody's.
 	Peer netip.Addr
 	// Certs is the chain of the client's certificate, its own first, verified up to an
@@ -60,6 +62,7 @@ type Channel struct {
 const (
 	TLSExporter       = "tls-exporter"         // RFC 9266
 	TLSServerEndPoint = "tls-server-end-point" // RFC 5929 §4
+	TLSUnique         = "tls-unique"           // RFC 5929 §3; all that older clients know (RFC 5802 §6.1)
 )
 
 // binding returns the data of a binding type, or nil.
@@ -71,6 +74,8 @@ func (ch Channel) binding(name string) []byte {
 		return ch.Exporter
 	case name == TLSServerEndPoint:
 		return ch.EndPoint
+	case name == TLSUnique:
+		return ch.Unique
 	}
 	return nil
 }
@@ -79,7 +84,10 @@ func (ch Channel) binding(name string) []byte {
 // mechanisms, all of them or, where the list is empty, no element at all (XEP-0440 §2).
 func (a *Auth) Bindings(ch Channel) []string {
 	var list []string
-	for _, name := range []string{TLSExporter, TLSServerEndPoint} {
+	if a.cfg.NoChannelBinding {
+		return nil
+	}
+	for _, name := range []string{TLSExporter, TLSServerEndPoint, TLSUnique} {
 		if len(ch.binding(name)) > 0 {
 			list = append(list, name)
 		}
@@ -98,7 +106,7 @@ const (
 // (RFC 6120 §6.3.4). EXTERNAL comes first and only where the client has shown a
 // certificate that names an address of the host (RFC 6120 §6.3.4).
 func (a *Auth) Mechanisms(ch Channel) []string {
-	if !ch.TLS {
+	if !ch.TLS && !ch.Clear {
 		return nil
 	}
 	list := make([]string, 0, 8)
@@ -113,7 +121,7 @@ func (a *Auth) Mechanisms(ch Channel) []string {
 	for _, h := range hashes() {
 		list = append(list, scram+string(h))
 	}
-	if a.cfg.Plain {
+	if a.cfg.Plain && ch.TLS {
 		list = append(list, plain)
 	}
 	return list
@@ -124,7 +132,7 @@ func (a *Auth) Mechanisms(ch Channel) []string {
 // which mechanisms may be used, whether the client was robbed of channel binding
 // (RFC 5802 §6), and the hash of XEP-0474 §6.1. The error is a *Failure.
 func (a *Auth) Start(ctx context.Context, mechanism string, ch Channel, offered []string) (*Exchange, error) {
-	if !ch.TLS {
+	if !ch.TLS && (!ch.Clear || mechanism == plain) {
 		return nil, &Failure{Condition: EncryptionRequired, Cause: cause("a login in clear")}
 	}
 	if !slices.Contains(offered, mechanism) || !slices.Contains(a.Mechanisms(ch), mechanism) {

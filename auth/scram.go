@@ -53,11 +53,14 @@ func (s *scramServer) first(ctx context.Context, in []byte) ([]byte, bool, error
 	return []byte(s.challenge), false, nil
 }
 
-// checkFlag compares the client's view of channel binding with ours (RFC 5802 §6).
+// checkFlag compares the client's view of channel binding with ours (RFC 5802 §6). A
+// client that names a -PLUS mechanism and then says "n", as slixmpp 1.8.5 and later do
+// under TLS 1.3, is no better and no worse off than one that does not name it: the flag
+// is what it signs.
 func (s *scramServer) checkFlag() error {
 	switch {
-	case s.plus && s.message.flag != 'p':
-		return refused("-PLUS without channel binding")
+	case s.plus && s.message.flag == 'y':
+		return refused("-PLUS by a client that says it was not offered")
 	case !s.plus && s.message.flag == 'p':
 		return refused("channel binding without -PLUS")
 	case s.message.flag == 'p' && len(s.x.ch.binding(s.message.binding)) == 0:

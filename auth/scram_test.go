@@ -159,7 +159,6 @@ func TestChannelBindingMustFit(t *testing.T) {
 		ch        Channel
 		client    scramClient
 	}{
-		"n with PLUS":              {"SCRAM-SHA-256-PLUS", ch, scramClient{}},
 		"y with PLUS":              {"SCRAM-SHA-256-PLUS", ch, scramClient{flag: "y"}},
 		"p without PLUS":           {"SCRAM-SHA-256", ch, scramClient{flag: p, binding: ch.Exporter}},
 		"a type not announced":     {"SCRAM-SHA-256-PLUS", noEndPoint, scramClient{flag: "p=" + TLSServerEndPoint}},
@@ -333,4 +332,42 @@ func TestMalformedMessages(t *testing.T) {
 		_, _, err = x.Step(context.Background(), []byte("c=biws,r=x,p=AAAA"))
 		wantCondition(t, err, MalformedRequest) // an exchange that is over stays over
 	}
+}
+
+// slixmpp 1.8.5 and later, without a channel binding that TLS 1.3 has.
+func TestPlusByNameOnly(t *testing.T) {
+	a, _ := open(t, Config{})
+	create(t, a, "romeo", "pencil")
+	c := &scramClient{hash: SHA256, name: "romeo", password: "pencil"}
+	if _, err := c.login(context.Background(), begin(t, a, "SCRAM-SHA-256-PLUS", channel(somewhere))); err != nil {
+		t.Errorf("n with -PLUS: %v", err)
+	}
+}
+
+func TestSwitchedOffChannelBinding(t *testing.T) {
+	a, _ := open(t, Config{NoChannelBinding: true})
+	create(t, a, "romeo", "pencil")
+	ch := channel(somewhere)
+	if slices.ContainsFunc(a.Mechanisms(ch), isPlus) || a.Bindings(ch) != nil {
+		t.Errorf("offered: %v, %v", a.Mechanisms(ch), a.Bindings(ch))
+	}
+	c := &scramClient{hash: SHA256, flag: "y", name: "romeo", password: "pencil"}
+	if _, err := c.login(context.Background(), begin(t, a, "SCRAM-SHA-256", ch)); err != nil {
+		t.Errorf("y: %v", err)
+	}
+}
+
+// In clear there is SCRAM where the operator allows it, and never PLAIN.
+func TestClearOnlyWhereAllowed(t *testing.T) {
+	a, _ := open(t, Config{Plain: true})
+	create(t, a, "romeo", "pencil")
+	if got := a.Mechanisms(Channel{Host: "example.com"}); got != nil {
+		t.Errorf("in clear: %v", got)
+	}
+	ch := Channel{Clear: true, Host: "example.com", Peer: channel(somewhere).Peer}
+	if got := a.Mechanisms(ch); len(got) != 3 || slices.Contains(got, plain) {
+		t.Errorf("in clear, allowed: %v", got)
+	}
+	_, err := a.Start(context.Background(), plain, ch, []string{plain})
+	wantCondition(t, err, EncryptionRequired)
 }

@@ -151,6 +151,7 @@ func (t *TLS) channel(state tls.ConnectionState, hc *hostCert) Channel {
 	// without it there is an error, and no such binding.
 	if b, err := state.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32); err == nil {
 		ch.Exporter = b
+		ch.Unique = state.TLSUnique // nil with TLS 1.3
 	}
 	return ch
 }

@@ -54,7 +54,8 @@ func (c *conn) appendFeatures(dst []byte) []byte {
 // SASL2 with Bind 2 (XEP-0388 §2.1, XEP-0386 §3.1) and the channel bindings (XEP-0440).
 func (c *conn) loginFeatures(b *xmpp.Builder, overTLS bool) {
 	l := c.login
-	l.channel.TLS, l.channel.Peer, l.channel.Host = overTLS, c.addr, l.host
+	l.channel.TLS, l.channel.Clear = overTLS, !c.set.RequireTLS
+	l.channel.Peer, l.channel.Host = c.addr, l.host
 	l.offered = c.srv.cfg.Auth.Mechanisms(l.channel)
 	b.Open(xmpp.NSSASL, "mechanisms")
 	for _, m := range l.offered {

@@ -66,6 +66,7 @@ type CertFile struct {
 // AuthConfig is about logins.
 type AuthConfig struct {
 	Plain      bool `toml:"plain" doc:"Offer PLAIN under TLS, for clients that cannot do SCRAM. It hands the password to the server and invites downgrade attacks (XEP-0388 §3)."`
+	Binding    bool `toml:"channel_binding" doc:"Offer the -PLUS mechanisms, which find out who listens in with a certificate of their own. slixmpp before 1.8.5 (poezio of Debian 12) chooses them and fails under TLS 1.3: switch it off for the sake of such clients."`
 	Iterations int  `toml:"iterations" doc:"PBKDF2 iterations of new passwords; 4096 or more (RFC 7677 §4)."`
 }
 
@@ -135,7 +136,7 @@ func defaults() Config {
 			Idle: d(5 * time.Minute), PingTimeout: d(time.Minute), Queue: 4 << 20, Stall: d(10 * time.Second),
 			PerAddress: 200, Attempts: 3,
 		},
-		Auth:         AuthConfig{Iterations: 10000},
+		Auth:         AuthConfig{Binding: true, Iterations: 10000},
 		Registration: RegistrationConfig{PerDay: 3},
 		Limits:       LimitsConfig{Resources: 10, OfflineMessages: 5000, OfflineBytes: 2 << 20},
 		Storage:      StorageConfig{Readers: 3, Queue: 64 << 20},
