@@ -25,7 +25,7 @@ func (x *Exchange) plain(ctx context.Context, in []byte) ([]byte, bool, error) {
 	if err := x.brake(ctx, true); err != nil {
 		return nil, false, err
 	}
-	acc, keys, err := x.a.accounts.lookUp(ctx, x.claimed)
+	acc, keys, err := x.a.accounts.lookUp(ctx, x.claimed, "")
 	if err != nil {
 		return nil, false, err
 	}
