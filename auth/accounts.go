@@ -238,6 +238,15 @@ func (a *Accounts) lookUp(ctx context.Context, jid xmpp.JID, only Hash) (acc Acc
 	return acc, keys, nil
 }
 
+// iterationsInUse counts the numbers of iterations of all credentials.
+func (a *Accounts) iterationsInUse(ctx context.Context) (used map[Hash][]share, err error) {
+	err = a.store.Read(ctx, func(tx *storage.Tx) (err error) {
+		used, err = iterationShares(tx)
+		return err
+	})
+	return used, err
+}
+
 // noteLogin writes the time of a login down, seldom and without waiting.
 func (a *Accounts) noteLogin(acc Account) {
 	now := a.cfg.Now()

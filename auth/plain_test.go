@@ -93,6 +93,26 @@ func TestMechanismsAndBindings(t *testing.T) {
 	}
 }
 
+// Web pages log in with the same care.
+func TestPasswordOutsideOfSASL(t *testing.T) {
+	a, c := open(t, Config{})
+	acc := create(t, a, "romeo", "pencil")
+	ctx, ch := context.Background(), channel(somewhere)
+	if got, err := a.Password(ctx, ch, "Romeo", "pencil"); err != nil || got.ID != acc.ID {
+		t.Errorf("%+v, %v", got, err)
+	}
+	got, err := a.Password(ctx, ch, "romeo", "wrong")
+	if condition(t, err) != NotAuthorized || got != (Account{}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for range 30 {
+		_, err = a.Password(ctx, channel("192.0.2.66"), "nobody", "wrong")
+	}
+	if condition(t, err) != TemporaryAuthFailure || c.waited() == 0 {
+		t.Errorf("no brake: %v", err)
+	}
+}
+
 // RFC 6120 §6.4.2: no initial response, so the server asks for it.
 func TestWithoutInitialResponse(t *testing.T) {
 	a, _ := open(t, Config{Plain: true})

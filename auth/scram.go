@@ -77,7 +77,7 @@ func (s *scramServer) findKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.keys = fake(s.x.a.secret, s.hash, s.x.claimed.String(), s.x.a.cfg.Iterations)
+	s.keys = s.x.a.inventor.credential(s.hash, s.x.claimed.String())
 	if len(keys) == 1 {
 		s.keys, s.account = keys[0], acc
 	}

@@ -51,8 +51,10 @@ const (
 	sqlDropKeys   = `delete from credential where account = $1`
 	sqlInsertKeys = `insert into credential (account, hash, salt, iterations, stored_key, server_key)
 		values ($1, $2, $3, $4, $5, $6)`
-	sqlKeys = `select hash, salt, iterations, stored_key, server_key from credential where account = $1`
-	sqlKey  = `select hash, salt, iterations, stored_key, server_key from credential where account = $1 and hash = $2`
+	sqlKeys   = `select hash, salt, iterations, stored_key, server_key from credential where account = $1`
+	sqlShares = `select hash, iterations, count(*) from credential where account <> 0
+		group by hash, iterations order by hash, iterations`
+	sqlKey = `select hash, salt, iterations, stored_key, server_key from credential where account = $1 and hash = $2`
 )
 
 // insertAccount returns 0 where the account exists already.
@@ -162,4 +164,15 @@ func credentials(tx *storage.Tx, id int64, only Hash) (keys []Credential, err er
 		return nil
 	})
 	return keys, err
+}
+
+// iterationShares counts the numbers of iterations in use.
+func iterationShares(tx *storage.Tx) (map[Hash][]share, error) {
+	used := map[Hash][]share{}
+	err := tx.Each(sqlShares, nil, func(r *storage.Row) error {
+		h := Hash(r.Text(0))
+		used[h] = append(used[h], share{int(r.Int(1)), int(r.Int(2))})
+		return nil
+	})
+	return used, err
 }
