@@ -38,6 +38,11 @@ func (s *Store) beside(ctx context.Context, fn func(context.Context, *conn) erro
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	select { // not left to chance between two that were ready
+	case <-s.stopping:
+		return ErrClosed
+	default:
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
@@ -47,20 +52,19 @@ func (s *Store) beside(ctx context.Context, fn func(context.Context, *conn) erro
 		case <-ctx.Done():
 		}
 	}()
-	select {
-	case <-s.stopping:
-		return ErrClosed
-	default:
+	if err := context.Cause(ctx); err != nil {
+		return err
 	}
 	c, err := openConn(s.path, asideCacheKiB)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	if err := fn(ctx, c); err != nil {
-		return errors.Join(err, context.Cause(ctx))
+	err = fn(ctx, c)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	return nil
+	return err
 }
 
 // copyTo writes a copy beside path, makes it last, and gives it its name.

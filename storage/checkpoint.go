@@ -9,6 +9,7 @@ import (
 const (
 	checkpointFrom  = 8 << 20                // bytes of log from which it is moved into the database
 	checkpointShort = 1 << 20                // bytes that may be left for the pass that holds the writer
+	checkpointMost  = 32 << 20               // bytes of log from which the writer is held at once
 	checkpointTries = 4                      // passes beside the writer before that one
 	checkpointPause = 20 * time.Millisecond  // between two looks at the log
 	checkpointAgain = 200 * time.Millisecond // before the next try after one that a reader spoilt
@@ -24,6 +25,8 @@ type checkpointer struct {
 	c     *conn
 	again chan struct{}
 	ended chan struct{}
+
+	failing bool // and the log was told
 }
 
 func newCheckpointer(s *Store) (*checkpointer, error) {
@@ -63,50 +66,56 @@ func (p *checkpointer) work() {
 // look checks the size of the log and moves it if it is long. It returns how long to wait
 // before the next look.
 func (p *checkpointer) look() time.Duration {
-	size, _, err := p.pass("pragma wal_checkpoint(noop)")
-	if err != nil {
-		p.s.cfg.Log.Error("storage: the size of the log is unknown", "err", err)
-		return checkpointAgain
+	at, err := p.pass("pragma wal_checkpoint(noop)")
+	moved := true
+	if err == nil {
+		p.s.count.log(at.size)
+		if at.size >= checkpointFrom {
+			moved, err = p.move()
+		}
 	}
-	p.s.count.log(size)
-	if size < checkpointFrom {
+	if err != nil && !p.failing {
+		p.s.cfg.Log.Error("storage: the log cannot be moved into the database", "err", err)
+	}
+	p.failing = err != nil
+	if err == nil && moved {
 		return checkpointPause
 	}
-	if err := p.move(); err != nil {
-		p.s.cfg.Log.Error("storage: checkpoint", "err", err)
-		return checkpointAgain
-	}
-	if size, _, _ = p.pass("pragma wal_checkpoint(noop)"); size >= checkpointFrom {
-		p.poke() // a reader was in the way; nothing may be committed that would call us
-		return checkpointAgain
-	}
-	return checkpointPause
+	p.poke() // perhaps nothing will be committed that would call us
+	return checkpointAgain
 }
 
-func (p *checkpointer) move() error {
+// move copies the log into the database and lets the next write start it anew; moved is
+// false when a reader was in the way of that for too long.
+func (p *checkpointer) move() (moved bool, err error) {
 	for range checkpointTries {
-		_, left, err := p.pass("pragma wal_checkpoint(passive)")
+		at, err := p.pass("pragma wal_checkpoint(passive)")
 		if err != nil {
-			return err
+			return false, err
 		}
-		if left <= checkpointShort {
+		if at.left <= checkpointShort || at.size >= checkpointMost {
 			break
 		}
 	}
 	p.s.turn.Lock()
 	defer p.s.turn.Unlock()
 	began := time.Now()
-	_, _, err := p.pass("pragma wal_checkpoint(restart)")
-	p.s.count.checkpoint(time.Since(began))
-	return err
+	at, err := p.pass("pragma wal_checkpoint(restart)")
+	p.s.count.checkpoint(time.Since(began), err == nil && !at.busy)
+	return !at.busy, err
 }
 
-// pass runs a checkpoint and returns how many bytes the log has and how many of them are
-// not yet in the database.
-func (p *checkpointer) pass(q string) (size, left int64, err error) {
+// A logState is what a checkpoint says of the log.
+type logState struct {
+	busy bool  // somebody was in the way
+	size int64 // bytes of log
+	left int64 // of them not yet in the database
+}
+
+func (p *checkpointer) pass(q string) (at logState, err error) {
 	_, err = p.c.run(context.Background(), q, nil, func(r *Row) error {
-		size, left = r.Int(1)*pageBytes, (r.Int(1)-r.Int(2))*pageBytes
+		at = logState{busy: r.Bool(0), size: r.Int(1) * pageBytes, left: (r.Int(1) - r.Int(2)) * pageBytes}
 		return nil
 	})
-	return size, left, err
+	return at, err
 }

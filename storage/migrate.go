@@ -71,7 +71,7 @@ func check(ctx context.Context, c *conn, q string) error {
 		return nil
 	})
 	if err == nil && len(found) > 0 {
-		err = fmt.Errorf("%w: %s", ErrDamaged, strings.Join(found, "; "))
+		err = fmt.Errorf("%w: %s", ErrDamaged, strings.Join(strings.Fields(strings.Join(found, "; ")), " "))
 	}
 	return err
 }
@@ -247,7 +247,7 @@ func explain(dir string, err error) error {
 	case errors.Is(err, ErrDamaged):
 		return fmt.Errorf("storage: the database in %s cannot be used, restore a backup: %w", dir, err)
 	case errors.Is(err, ErrFull), errors.Is(err, syscall.ENOSPC):
-		return fmt.Errorf("storage: no room in the data directory %s: %w", dir, errors.Join(ErrFull, err))
+		return fmt.Errorf("storage: no room in the data directory %s: %w (%w)", dir, ErrFull, err)
 	default:
 		return fmt.Errorf("storage: the data directory %s cannot be opened: %w", dir, err)
 	}

@@ -48,6 +48,7 @@ type queue struct {
 	jobs    int64 // from being added to being told
 	bytes   int64
 	added   int64 // since the store was opened
+	arrival arrival
 	asleep  bool
 	closing bool          // to be ended when it is empty
 	ended   bool          // takes nothing more
@@ -110,6 +111,7 @@ func (q *queue) take() *batch {
 		<-q.wake
 		q.mu.Lock()
 	}
+	q.linger()
 	b := q.batches[0]
 	q.batches = append(q.batches[:0], q.batches[1:]...)
 	return b

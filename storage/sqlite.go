@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"strings"
 
 	sqlite3 "github.com/mattn/go-sqlite3"
 )
@@ -82,7 +81,11 @@ func (c *conn) prepare(text string) (*statement, error) {
 	if st := c.statements[text]; st != nil && !st.busy {
 		return st, nil
 	}
-	s, err := c.db.Prepare(numbered(text))
+	ours, err := numbered(text)
+	if err != nil {
+		return nil, statementError(text, err)
+	}
+	s, err := c.db.Prepare(ours)
 	if err != nil {
 		return nil, statementError(text, err)
 	}
@@ -190,36 +193,4 @@ func (st *statement) walk(ctx context.Context, text string, args []driver.NamedV
 			return err
 		}
 	}
-}
-
-// numbered turns $1 into ?1, outside strings, names and comments. To SQLite $2 is a name,
-// and names are numbered as they come: with $2 before $1 the values would change places.
-func numbered(text string) string {
-	if !strings.Contains(text, "$") {
-		return text
-	}
-	out := []byte(text)
-	for i := 0; i < len(out); i++ {
-		switch c := out[i]; {
-		case c == '\'' || c == '"' || c == '`':
-			i = after(text, i+1, string(c)) - 1
-		case c == '[':
-			i = after(text, i+1, "]") - 1
-		case strings.HasPrefix(text[i:], "--"):
-			i = after(text, i+2, "\n") - 1
-		case strings.HasPrefix(text[i:], "/*"):
-			i = after(text, i+2, "*/") - 1
-		case c == '$' && i+1 < len(out) && out[i+1] >= '0' && out[i+1] <= '9':
-			out[i] = '?'
-		}
-	}
-	return string(out)
-}
-
-// after returns where text goes on behind the next end.
-func after(text string, from int, end string) int {
-	if n := strings.Index(text[from:], end); n >= 0 {
-		return from + n + len(end)
-	}
-	return len(text)
 }

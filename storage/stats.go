@@ -81,10 +81,12 @@ func (c *counters) log(bytes int64) {
 	c.s.LogBytes = bytes
 }
 
-func (c *counters) checkpoint(held time.Duration) {
+func (c *counters) checkpoint(held time.Duration, moved bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.s.Checkpoints++
+	if moved {
+		c.s.Checkpoints++
+	}
 	c.s.HoldMax = max(c.s.HoldMax, held)
 }
 

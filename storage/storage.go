@@ -65,15 +65,16 @@ type Store struct {
 	ids    *ids
 	count  counters
 
-	queue   *queue
-	writer  *conn
-	tx      Tx         // the writer's
-	turn    sync.Mutex // held by the writer during a batch, by the checkpoint for its last pass
-	post    chan *batch
-	readers chan *conn
-	aside   chan struct{} // holds something while Backup or Check works
-	onBatch []func()
-	pages   *checkpointer
+	queue    *queue
+	writer   *conn
+	tx       Tx         // the writer's
+	refusing bool       // the writer's: the last batch was lost
+	turn     sync.Mutex // held by the writer during a batch, by the checkpoint for its last pass
+	post     chan *batch
+	readers  chan *conn
+	aside    chan struct{} // holds something while Backup or Check works
+	onBatch  []func()
+	pages    *checkpointer
 
 	stopping  chan struct{} // closed by Close
 	dead      chan struct{} // closed when a commit's outcome is unknown

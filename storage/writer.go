@@ -56,6 +56,9 @@ func (s *Store) commit(b *batch) error {
 	}
 	if err != nil {
 		s.undo(b, err)
+	} else if s.refusing {
+		s.refusing = false
+		s.cfg.Log.Info("storage: the disk takes what is written again")
 	}
 	s.count.batch(b, err != nil, time.Since(began))
 	return nil
@@ -77,7 +80,10 @@ func (s *Store) undo(b *batch, cause error) {
 			s.cfg.Log.Error("storage: rollback", "err", err)
 		}
 	}
-	s.cfg.Log.Warn("storage: nothing of a batch was kept", "jobs", len(b.jobs), "err", cause)
+	if !s.refusing { // a full disk does not fill the log too
+		s.refusing = true
+		s.cfg.Log.Error("storage: what is written is refused until further notice", "err", cause)
+	}
 	for i := range b.jobs {
 		if j := &b.jobs[i]; j.do != nil && j.err == nil {
 			j.err = cause
