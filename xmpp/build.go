@@ -31,7 +31,7 @@ func (b *Builder) Open(ns, local string, attrs ...string) *Builder {
 	b.buf = append(b.buf, '<')
 	b.buf = append(b.buf, local...)
 	if ns != parent {
-		b.buf = appendAttr(b.buf, "xmlns", ns)
+		b.buf = appendDecl(b.buf, "", ns)
 	}
 	b.open = append(b.open, opened{ns, local})
 	b.inTag = true

@@ -3,7 +3,11 @@
 // written, not what anything means to a server.
 package xmpp
 
-import "unsafe"
+import (
+	"strconv"
+	"strings"
+	"unsafe"
+)
 
 // Namespaces that more than one package speaks of.
 const (
@@ -21,6 +25,12 @@ const (
 	nsXML       = "http://www.w3.org/XML/1998/namespace"
 	nsXMLNS     = "http://www.w3.org/2000/xmlns/"
 )
+
+// NSNone stands in a Name for no namespace at all, which only xmlns=” can bring about
+// inside a stanza. It is not the empty string, for that is the content namespace, and an
+// element that has none must not be taken for one of that. Scanners refuse a namespace
+// that is really called so.
+const NSNone = "none:"
 
 // A Kind says which of the three stanzas (RFC 6120 §8.2) an element is.
 type Kind uint8
@@ -66,6 +76,8 @@ type Stanza struct {
 	Kind Kind
 	Name Name // for a Nonza; zero for the three stanzas, whose namespace is the stream's
 
+	// The scanner fills To to Type for the three stanzas only. A Nonza has all attributes
+	// but xml:lang in Attrs.
 	To, From JID    // the zero JID where absent
 	ID       string // "" where absent
 	Type     string // as sent; "" where absent
@@ -78,12 +90,6 @@ type Stanza struct {
 
 	body []byte
 	kids []kid
-}
-
-// kid is a direct child in the index of a stanza: body[start:end] is the element.
-type kid struct {
-	name       Name
-	start, end int
 }
 
 // NewStanza makes a stanza of the given kind around body, which must be well-formed
@@ -125,25 +131,16 @@ func (st *Stanza) Attr(local string) (string, bool) {
 }
 
 // Child returns the first direct child of that name, or the zero Element. An empty ns
-// stands for the content namespace.
+// stands for the content namespace, in a Nonza for its own.
 func (st *Stanza) Child(ns, local string) Element {
-	for i := range st.kids {
-		if st.kids[i].name.Local == local && st.kids[i].name.Space == ns {
-			return st.kid(i)
-		}
+	if i := st.find(ns, local); i >= 0 {
+		return st.kid(i)
 	}
 	return Element{}
 }
 
 // Has reports whether there is a direct child of that name; Child without the view.
-func (st *Stanza) Has(ns, local string) bool {
-	for i := range st.kids {
-		if st.kids[i].name.Local == local && st.kids[i].name.Space == ns {
-			return true
-		}
-	}
-	return false
-}
+func (st *Stanza) Has(ns, local string) bool { return st.find(ns, local) >= 0 }
 
 // Children calls yield for each direct child element in order.
 func (st *Stanza) Children(yield func(Element) bool) {
@@ -157,7 +154,7 @@ func (st *Stanza) Children(yield func(Element) bool) {
 // Payload returns the first child element that is not <error/>: what an IQ is about.
 func (st *Stanza) Payload() Element {
 	for i := range st.kids {
-		if st.kids[i].name != (Name{"", "error"}) {
+		if st.kidName(i) != (Name{"", "error"}) {
 			return st.kid(i)
 		}
 	}
@@ -167,11 +164,6 @@ func (st *Stanza) Payload() Element {
 // PayloadCount returns how many direct children there are.
 func (st *Stanza) PayloadCount() int { return len(st.kids) }
 
-func (st *Stanza) kid(i int) Element {
-	k := st.kids[i]
-	return Element{name: k.name, src: st.body[k.start:k.end]}
-}
-
 // With returns the stanza with child appended to its body.
 func (st *Stanza) With(child Payload) *Stanza {
 	c := *st
@@ -179,8 +171,7 @@ func (st *Stanza) With(child Payload) *Stanza {
 	c.body = append(append(c.body, st.body...), child...)
 	c.kids = append(st.kids[:len(st.kids):len(st.kids)], indexKids(child)...)
 	for i := len(st.kids); i < len(c.kids); i++ {
-		c.kids[i].start += len(st.body)
-		c.kids[i].end += len(st.body)
+		c.kids[i].shift(int32(len(st.body)))
 	}
 	return &c
 }
@@ -204,7 +195,7 @@ func (st *Stanza) Without(drop func(Element) bool) *Stanza {
 	for i := range st.kids {
 		if i == first || i > first && drop(st.kid(i)) {
 			body = append(body, st.body[at:st.kids[i].start]...)
-			at = st.kids[i].end
+			at = int(st.kids[i].end)
 		}
 	}
 	c.body = append(body, st.body[at:]...)
@@ -226,7 +217,7 @@ func (st *Stanza) AppendNS(dst []byte, ns string) []byte {
 	dst = append(dst, '<')
 	dst = append(dst, name...)
 	if ns != "" {
-		dst = appendAttr(dst, "xmlns", ns)
+		dst = appendDecl(dst, "", ns)
 	}
 	if !st.To.IsZero() {
 		dst = appendAttr(dst, "to", st.To.String())
@@ -243,9 +234,7 @@ func (st *Stanza) AppendNS(dst []byte, ns string) []byte {
 	if st.Lang != "" {
 		dst = appendAttr(dst, "xml:lang", st.Lang)
 	}
-	for i := range st.Attrs {
-		dst = appendForeignAttr(dst, &st.Attrs[i], i)
-	}
+	dst = appendAttrs(dst, st.Attrs)
 	if len(st.body) == 0 {
 		return append(dst, '/', '>')
 	}
@@ -271,18 +260,53 @@ func appendAttr(dst []byte, name, value string) []byte {
 	return append(dst, '\'')
 }
 
-// appendForeignAttr writes an attribute that may be in a namespace, with a prefix of
-// our own declared on the spot.
-func appendForeignAttr(dst []byte, a *Attr, i int) []byte {
-	switch a.Space {
-	case "":
-		return appendAttr(dst, a.Local, a.Value)
-	case nsXML:
-		return appendAttr(dst, "xml:"+a.Local, a.Value)
+// appendDecl writes a namespace declaration. Scanners refuse references in these, so
+// the quotes are those that the name does not hold; one that was received never holds
+// both kinds.
+func appendDecl(dst []byte, prefix, ns string) []byte {
+	dst = append(dst, " xmlns"...)
+	if prefix != "" {
+		dst = append(append(dst, ':'), prefix...)
 	}
-	prefix := "a" + string(rune('0'+i/10%10)) + string(rune('0'+i%10))
-	dst = appendAttr(dst, "xmlns:"+prefix, a.Space)
-	return appendAttr(dst, prefix+":"+a.Local, a.Value)
+	quote := byte('\'')
+	if strings.IndexByte(ns, quote) >= 0 {
+		quote = '"'
+	}
+	dst = append(dst, '=', quote)
+	switch {
+	case ns == NSNone && prefix == "":
+	case strings.IndexByte(ns, quote) >= 0 || strings.ContainsAny(ns, "&<\t\r\n"):
+		dst = AppendEscaped(dst, ns)
+	default:
+		dst = append(dst, ns...)
+	}
+	return append(dst, quote)
+}
+
+// appendAttrs writes attributes. Those in a namespace get prefixes of our own, declared
+// on the spot, one a namespace: not more attributes come out than needed.
+func appendAttrs(dst []byte, attrs []Attr) []byte {
+	for i := range attrs {
+		a := &attrs[i]
+		switch a.Space {
+		case "":
+			dst = appendAttr(dst, a.Local, a.Value)
+			continue
+		case nsXML:
+			dst = appendAttr(dst, "xml:"+a.Local, a.Value)
+			continue
+		}
+		first := 0
+		for attrs[first].Space != a.Space {
+			first++
+		}
+		prefix := "a" + strconv.Itoa(first)
+		if first == i {
+			dst = appendDecl(dst, prefix, a.Space)
+		}
+		dst = appendAttr(dst, prefix+":"+a.Local, a.Value)
+	}
+	return dst
 }
 
 // AppendEscaped writes s as character data or as an attribute value in either kind of
