@@ -44,7 +44,9 @@ func (c *conn) sasl(st *xmpp.Stanza) error {
 func (c *conn) exchange(d dialect, mechanism string, in []byte) ([]byte, error) {
 	l := c.login
 	l.claimed = xmpp.JID{}
-	x, err := c.srv.cfg.Auth.Start(context.Background(), mechanism, l.channel, l.offered)
+	soon, done := context.WithTimeout(context.Background(), c.set.LoginTimeout)
+	defer done()
+	x, err := c.srv.cfg.Auth.Start(soon, mechanism, l.channel, l.offered)
 	if err != nil {
 		return nil, err
 	}
@@ -55,11 +57,11 @@ func (c *conn) exchange(d dialect, mechanism string, in []byte) ([]byte, error) 
 		}
 	}
 	for {
-		out, done, err := x.Step(context.Background(), in)
+		out, last, err := x.Step(soon, in)
 		if err != nil {
 			return nil, err
 		}
-		if done {
+		if last {
 			l.account, l.known = x.Account(), true
 			return out, nil
 		}

@@ -49,7 +49,11 @@ func openHouse(ctx context.Context, cfg Config, log *slog.Logger) (*house, error
 	if err != nil {
 		return nil, err
 	}
-	h.auth = auth.New(h.store, auth.Config{Iterations: cfg.Auth.Iterations, Plain: cfg.Auth.Plain, NoChannelBinding: !cfg.Auth.Binding, Log: log})
+	h.auth, err = auth.New(ctx, h.store, auth.Config{Iterations: cfg.Auth.Iterations, Plain: cfg.Auth.Plain, NoChannelBinding: !cfg.Auth.Binding, Log: log})
+	if err != nil {
+		h.store.Close(ctx)
+		return nil, err
+	}
 	h.accounts = h.auth.Accounts()
 	h.router = router.New(router.Config{
 		Hosts: cfg.Domains, Store: h.store, Accounts: h, Features: h.features,
