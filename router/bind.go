@@ -1,7 +1,6 @@
 package router
 
 import (
-	"context"
 	"crypto/rand"
 	"strings"
 	"time"
@@ -9,11 +8,12 @@ import (
 	"parley/xmpp"
 )
 
-// Bind makes a session of the account with this bare JID (RFC 6120 §7). resource may be
+// Bind makes a session of the account with this bare JID and number (RFC 6120 §7), whose
+// owner has just proved to be who they are. resource may be
 // empty: the server makes one then. A session that holds the resource already is ended
 // with conflict (RFC 6120 §7.7.2.2). make is called with the full JID. The session is
 // spoken through the Sender until Leave.
-func (r *Router) Bind(ctx context.Context, bare xmpp.JID, resource string, make func(xmpp.JID) Session) (*Sender, error) {
+func (r *Router) Bind(bare xmpp.JID, id int64, resource string, make func(xmpp.JID) Session) (*Sender, error) {
 	if resource == "" {
 		resource = strings.ToLower(rand.Text())
 	}
@@ -21,12 +21,9 @@ func (r *Router) Bind(ctx context.Context, bare xmpp.JID, resource string, make 
 	if err != nil {
 		return nil, xmpp.Refuse("bad-request", "no valid resource") // RFC 6120 §7.7.2.1
 	}
-	a, err := r.account(ctx, bare)
-	if err != nil {
-		return nil, r.failed(err)
-	}
+	a := r.accounts.get(bare)
 	if a == nil {
-		return nil, xmpp.Refuse("not-allowed", "")
+		a = r.accounts.put(r.newAccount(bare, id))
 	}
 	s := &Sender{r: r, account: a, jid: full}
 	s.moved.L = &s.mu

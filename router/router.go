@@ -141,9 +141,13 @@ func (r *Router) account(ctx context.Context, bare xmpp.JID) (*Account, error) {
 	if err != nil || !found {
 		return nil, err
 	}
+	return r.accounts.put(r.newAccount(bare, id)), nil
+}
+
+func (r *Router) newAccount(bare xmpp.JID, id int64) *Account {
 	a := &Account{JID: bare, ID: id}
 	a.inbox.r = r
-	return r.accounts.put(a), nil
+	return a
 }
 
 // WithAccount calls fn with the account of that bare JID, which stays in memory

@@ -126,44 +126,56 @@ func worth(st *xmpp.Stanza) bool {
 }
 
 // due gives a resource what waits for its account, in order, and then lets it have what
-// comes. What is committed while the pages are read is in the last one, which is read in
-// the writer's line: nothing is missed and nothing overtakes.
+// comes. The last page is read in the writer's line: what is committed before is in it,
+// what is committed behind it goes to the resource, and nothing overtakes. Usually the
+// first page is the last.
 func (f *feature) due(t *router.Turn, a *router.Account, res router.Resource, then func(*router.Round)) {
-	var last storage.ID
-	for {
+	last, complete := f.lastPage(t, a, res, 0, pageSize, then)
+	for !complete {
 		var list []waiting
 		err := f.store.Read(context.Background(), func(tx *storage.Tx) (err error) {
 			list, err = page(tx, a.ID, last, pageSize)
 			return err
 		})
 		if err != nil {
-			f.log.Error("messages that wait could not be read", "account", a.JID.String(), "error", err)
-			break
-		}
-		if len(list) == 0 {
-			break
+			f.unread(a, err)
 		}
 		last = f.give(&t.Round, res, list, last)
 		t.Flush()
 		if len(list) < pageSize {
-			break
+			last, complete = f.lastPage(t, a, res, last, everything, then)
 		}
 	}
-	var rest []waiting
-	t.InOrder(func(tx *storage.Tx) (err error) {
-		rest, err = page(tx, a.ID, last, 1<<30)
-		return err
-	}, func(rd *router.Round, err error) {
-		if err != nil {
-			f.log.Error("messages that wait could not be read", "account", a.JID.String(), "error", err)
-		} else {
-			last = f.give(rd, res, rest, last)
-		}
-		then(rd)
-	})
 	if last != 0 {
 		f.confirm(&t.Round, a, res, last)
 	}
+}
+
+// everything is more than may wait for an account.
+const everything = 1 << 30
+
+// lastPage reads up to n messages in the writer's line and gives them out. If that were
+// all, it is complete, and then lets the resource have what comes.
+func (f *feature) lastPage(t *router.Turn, a *router.Account, res router.Resource, after storage.ID, n int, then func(*router.Round)) (last storage.ID, complete bool) {
+	var list []waiting
+	t.InOrder(func(tx *storage.Tx) (err error) {
+		list, err = page(tx, a.ID, after, n)
+		return err
+	}, func(rd *router.Round, err error) {
+		if err != nil {
+			f.unread(a, err)
+			list = nil
+		}
+		last = f.give(rd, res, list, after)
+		if complete = len(list) < n; complete {
+			then(rd)
+		}
+	})
+	return last, complete
+}
+
+func (f *feature) unread(a *router.Account, err error) {
+	f.log.Error("messages that wait could not be read; they stay", "account", a.JID.String(), "error", err)
 }
 
 // give pushes messages to a resource and returns the last id.
