@@ -41,6 +41,8 @@ type conn struct {
 	asked   atomic.Int64 // when the server asked whether the client lives; 0 unless it waits
 	partial atomic.Int64 // since when a stanza is incomplete; 0 if none is
 	bound   atomic.Bool
+	parked  atomic.Bool // nothing but park waits for the client
+	parking atomic.Bool // live has been asked to give way
 }
 
 // login is the state of a stream on its way to a session.
@@ -100,23 +102,6 @@ func (c *conn) End(err *xmpp.StreamError) {
 	}
 	c.out.end(c.s.AppendClose(nil, err))
 	c.s.Close(linger)
-}
-
-// live runs a bound session. Its stack is shallow while it is parked.
-func (c *conn) live() {
-	defer c.leave()
-	if !c.work() { // bytes may have come with the end of the negotiation
-		return
-	}
-	for {
-		if err := c.t.Wait(); err != nil {
-			c.finish(err)
-			return
-		}
-		if !c.work() {
-			return
-		}
-	}
 }
 
 // stanzasARound is how many stanzas of one client are handled before what they caused is
@@ -195,6 +180,7 @@ func (c *conn) look(now time.Time) {
 	if !c.bound.Load() {
 		return
 	}
+	c.quieten(now)
 	if since := c.partial.Load(); since != 0 && now.Sub(time.Unix(0, since)) > c.set.StanzaTimeout {
 		c.End(xmpp.EndStream("connection-timeout", "a stanza was not complete in %s", c.set.StanzaTimeout))
 		return

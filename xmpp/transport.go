@@ -86,11 +86,15 @@ func (t *TCP) TLS() *tls.ConnectionState {
 func (t *TCP) RemoteAddr() net.Addr { return t.sock.RemoteAddr() }
 
 // Wait implements Transport.
-func (t *TCP) Wait() error {
+func (t *TCP) Wait() error { return t.sock.wait() }
+
+// Trim gives back the memory that crypto/tls keeps for the next record. It may be called
+// by the reader alone, after a Read that said ErrMore and before a Wait that is likely to
+// be long.
+func (t *TCP) Trim() {
 	if t.tls != nil {
 		trimTLS(t.tls)
 	}
-	return t.sock.wait()
 }
 
 // Read implements Transport.
@@ -124,6 +128,16 @@ func (t *TCP) Write(p []byte) error {
 	_, err := t.tls.Write(p)
 	t.sock.flush()
 	return err
+}
+
+// Nudge has Wait return os.ErrDeadlineExceeded, at once and until it is called again with
+// false.
+func (t *TCP) Nudge(on bool) {
+	if on {
+		t.sock.SetReadDeadline(time.Unix(1, 0))
+	} else {
+		t.sock.SetReadDeadline(time.Time{})
+	}
 }
 
 // Backlog implements Transport.
