@@ -39,7 +39,7 @@ type Sender struct {
 
 	directed map[xmpp.JID]bool // who was sent directed presence (RFC 6121 §4.6); the reader's
 	asks     map[string]func(*xmpp.Stanza)
-	spare    Passage // of a message that is handed over at once
+	spare    *Passage // for the next message, where the last one was handed over at once
 }
 
 // JID returns the full JID of the session.
@@ -178,7 +178,10 @@ func (s *Sender) ahead() bool {
 func (s *Sender) message(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 	size := st.Len()
 	s.room(rd, size)
-	p := &s.spare
+	p := s.spare
+	if s.spare = nil; p == nil {
+		p = new(Passage)
+	}
 	*p = Passage{r: s.r, Stanza: st, Sender: s.account, speaker: s, size: size}
 	err := p.begin(ctx)
 	if !p.Kept() && !s.ahead() {
@@ -191,13 +194,11 @@ func (s *Sender) message(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 			}
 			p.release()
 			*p = Passage{} // an idle session holds no stanza
+			s.spare = p
 			return
 		}
 	}
-	q := new(Passage) // it outlives this call
-	*q = *p
-	*p = Passage{}
-	s.launch(ctx, rd, q, err)
+	s.launch(ctx, rd, p, err) // what its Keeps named may speak of it: it is not used again
 }
 
 // launch puts a message into the store's line, where there is room for it.
