@@ -54,6 +54,7 @@ type login struct {
 	offered  []string // mechanisms of the features sent last
 	account  auth.Account
 	known    bool     // authenticated
+	since    uint64   // the router's Forgets when the last attempt began
 	claimed  xmpp.JID // whom the last attempt was for; for the log
 	failures int
 	timer    *time.Timer

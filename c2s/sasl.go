@@ -43,7 +43,7 @@ func (c *conn) sasl(st *xmpp.Stanza) error {
 // exchange runs one mechanism to its end and returns the data that goes with success.
 func (c *conn) exchange(d dialect, mechanism string, in []byte) ([]byte, error) {
 	l := c.login
-	l.claimed = xmpp.JID{}
+	l.claimed, l.since = xmpp.JID{}, c.srv.cfg.Router.Forgets()
 	soon, done := context.WithTimeout(context.Background(), c.set.LoginTimeout)
 	defer done()
 	x, err := c.srv.cfg.Auth.Start(soon, mechanism, l.channel, l.offered)

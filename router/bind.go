@@ -1,6 +1,7 @@
 package router
 
 import (
+	"context"
 	"crypto/rand"
 	"strings"
 	"time"
@@ -9,11 +10,11 @@ import (
 )
 
 // Bind makes a session of the account with this bare JID and number (RFC 6120 §7), whose
-// owner has just proved to be who they are. resource may be
+// owner has proved to be who they are, beginning when Forgets was since. resource may be
 // empty: the server makes one then. A session that holds the resource already is ended
 // with conflict (RFC 6120 §7.7.2.2). make is called with the full JID. The session is
 // spoken through the Sender until Leave.
-func (r *Router) Bind(bare xmpp.JID, id int64, resource string, make func(xmpp.JID) Session) (*Sender, error) {
+func (r *Router) Bind(bare xmpp.JID, id int64, since uint64, resource string, make func(xmpp.JID) Session) (*Sender, error) {
 	if resource == "" {
 		resource = strings.ToLower(rand.Text())
 	}
@@ -21,9 +22,12 @@ func (r *Router) Bind(bare xmpp.JID, id int64, resource string, make func(xmpp.J
 	if err != nil {
 		return nil, xmpp.Refuse("bad-request", "no valid resource") // RFC 6120 §7.7.2.1
 	}
-	a := r.accounts.get(bare)
+	a, err := r.proved(bare, id, since)
+	if err != nil {
+		return nil, r.failed(err)
+	}
 	if a == nil {
-		a = r.accounts.put(r.newAccount(bare, id))
+		return nil, xmpp.Refuse("not-allowed", "")
 	}
 	s := &Sender{r: r, account: a, jid: full}
 	s.moved.L = &s.mu
@@ -52,6 +56,22 @@ func (r *Router) Bind(bare xmpp.JID, id int64, resource string, make func(xmpp.J
 	return s, nil // the pin is the session's, until Leave
 }
 
+// proved returns the account of somebody who has just logged in, pinned. The disk is
+// asked only if an account has been removed since the login began: it may be this one.
+func (r *Router) proved(bare xmpp.JID, id int64, since uint64) (*Account, error) {
+	a, drops := r.accounts.get(bare)
+	if a == nil && r.forgets.Load() == since {
+		a = r.accounts.put(r.newAccount(bare, id), drops)
+	}
+	if a == nil {
+		return r.account(context.Background(), bare)
+	}
+	return a, nil
+}
+
+// Forgets returns how many accounts were forgotten.
+func (r *Router) Forgets() uint64 { return r.forgets.Load() }
+
 // tooManyResources is the error of XEP-0205 §4.4 for a limit on resources.
 func tooManyResources() error {
 	e := xmpp.Refuse("resource-constraint", "too many connected resources")
@@ -76,13 +96,9 @@ func (r *Router) replace(t *Turn, a *Account, full xmpp.JID) {
 func (s *Sender) Leave(status string) {
 	var rd Round
 	s.settle(&rd)
-	for {
-		err := s.account.Do(func(t *Turn) { s.r.depart(t, s.account, s, unavailable(s.jid, status)) })
-		if err == nil {
-			break
-		}
-		time.Sleep(10 * time.Millisecond) // the line is full; a session that stays would be a ghost
-	}
+	s.account.inbox.insist(func(t *Turn) { // a session that stayed would be a ghost
+		s.r.depart(t, s.account, s, unavailable(s.jid, status))
+	})
 	s.account.pins.Add(-1)
 }
 
@@ -113,20 +129,19 @@ func unavailable(from xmpp.JID, status string) *xmpp.Stanza {
 }
 
 // Forget ends every session of an account that is removed or disabled, with this error,
-// and forgets what is known of it.
+// and forgets what is known of it. The Directory knows of the change already.
 func (r *Router) Forget(bare xmpp.JID, err *xmpp.StreamError) {
-	a := r.accounts.get(bare)
+	r.forgets.Add(1)
+	a := r.accounts.drop(bare)
 	if a == nil {
 		return
 	}
-	defer a.pins.Add(-1)
-	a.Do(func(*Turn) {
+	a.inbox.insist(func(*Turn) {
 		a.gone.Store(true)
 		for _, res := range a.Resources() {
 			res.End(err)
 		}
 	})
-	r.accounts.drop(a)
 }
 
 // EachSession calls fn for every connected resource of the house.
@@ -150,7 +165,7 @@ func (r *Router) EachSession(fn func(*Account, Resource)) {
 // WithAccountInMemory calls fn with an account that is in use, and not at all for any
 // other.
 func (r *Router) WithAccountInMemory(bare xmpp.JID, fn func(*Account)) {
-	if a := r.accounts.get(bare); a != nil {
+	if a, _ := r.accounts.get(bare); a != nil {
 		defer a.pins.Add(-1)
 		fn(a)
 	}

@@ -25,6 +25,10 @@ type Limits struct {
 	Bytes    int64 // 0 means 2 MiB
 }
 
+// readAgain is how often what waits is read again, where others' writes have failed the
+// batch that the reading was in.
+const readAgain = 4
+
 // pageSize is how many messages are read from the store at a time.
 const pageSize = 200
 
@@ -129,9 +133,24 @@ func worth(st *xmpp.Stanza) bool {
 // comes. The last page is read in the writer's line: what is committed before is in it,
 // what is committed behind it goes to the resource, and nothing overtakes. Usually the
 // first page is the last.
+//
+// It begins behind what is still to be written: what another resource has taken, or what
+// somebody got after all, is gone by then and is not given out twice.
 func (f *feature) due(t *router.Turn, a *router.Account, res router.Resource, then func(*router.Round)) {
+	t.InOrder(nil, func(*router.Round, error) {})
 	last, complete := f.lastPage(t, a, res, 0, pageSize, then)
 	for !complete {
+		last = f.pages(t, a, res, last)
+		last, complete = f.lastPage(t, a, res, last, everything, then)
+	}
+	if last != 0 {
+		f.confirm(&t.Round, a, res, last)
+	}
+}
+
+// pages gives out what waits behind an id, a page at a time, and returns the last id.
+func (f *feature) pages(t *router.Turn, a *router.Account, res router.Resource, last storage.ID) storage.ID {
+	for {
 		var list []waiting
 		err := f.store.Read(context.Background(), func(tx *storage.Tx) (err error) {
 			list, err = page(tx, a.ID, last, pageSize)
@@ -139,15 +158,13 @@ func (f *feature) due(t *router.Turn, a *router.Account, res router.Resource, th
 		})
 		if err != nil {
 			f.unread(a, err)
+			return last
 		}
 		last = f.give(&t.Round, res, list, last)
 		t.Flush()
 		if len(list) < pageSize {
-			last, complete = f.lastPage(t, a, res, last, everything, then)
+			return last
 		}
-	}
-	if last != 0 {
-		f.confirm(&t.Round, a, res, last)
 	}
 }
 
@@ -155,23 +172,32 @@ func (f *feature) due(t *router.Turn, a *router.Account, res router.Resource, th
 const everything = 1 << 30
 
 // lastPage reads up to n messages in the writer's line and gives them out. If that were
-// all, it is complete, and then lets the resource have what comes.
+// all, it is complete, and then lets the resource have what comes. Should others' writes
+// fail the batch that it is read in, it is read again.
 func (f *feature) lastPage(t *router.Turn, a *router.Account, res router.Resource, after storage.ID, n int, then func(*router.Round)) (last storage.ID, complete bool) {
-	var list []waiting
-	t.InOrder(func(tx *storage.Tx) (err error) {
-		list, err = page(tx, a.ID, after, n)
-		return err
-	}, func(rd *router.Round, err error) {
-		if err != nil {
-			f.unread(a, err)
-			list = nil
+	last = after
+	for left := readAgain; ; left-- {
+		var list []waiting
+		var failed error
+		t.InOrder(func(tx *storage.Tx) (err error) {
+			list, err = page(tx, a.ID, after, n)
+			return err
+		}, func(rd *router.Round, err error) {
+			if failed = err; err == nil {
+				last = f.give(rd, res, list, after)
+			}
+			if complete = err != nil && left == 0 || err == nil && len(list) < n; complete {
+				then(rd)
+			}
+		})
+		if failed == nil {
+			return last, complete
 		}
-		last = f.give(rd, res, list, after)
-		if complete = len(list) < n; complete {
-			then(rd)
+		f.unread(a, failed)
+		if left == 0 {
+			return last, complete
 		}
-	})
-	return last, complete
+	}
 }
 
 func (f *feature) unread(a *router.Account, err error) {
