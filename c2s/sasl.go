@@ -36,6 +36,7 @@ func (c *conn) sasl(st *xmpp.Stanza) error {
 	if err != nil {
 		return c.failed(d, err)
 	}
+	c.s.Renew(c.limits())
 	c.out.write(xmlText(d.ns, "success", base64.StdEncoding.EncodeToString(last)))
 	return errRestart
 }
@@ -44,7 +45,7 @@ func (c *conn) sasl(st *xmpp.Stanza) error {
 func (c *conn) exchange(d dialect, mechanism string, in []byte) ([]byte, error) {
 	l := c.login
 	l.claimed = xmpp.JID{}
-	x, err := c.srv.cfg.Auth.Start(context.Background(), mechanism, l.channel, l.offered)
+	x, err := c.srv.cfg.Auth.Start(l.ctx, mechanism, l.channel, l.offered)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +56,7 @@ func (c *conn) exchange(d dialect, mechanism string, in []byte) ([]byte, error) 
 		}
 	}
 	for {
-		out, done, err := x.Step(context.Background(), in)
+		out, done, err := x.Step(l.ctx, in)
 		if err != nil {
 			return nil, err
 		}
