@@ -65,7 +65,14 @@ func newConn(s *Server, t *xmpp.TCP, addr netip.Addr, direct bool) *conn {
 	c.id = strings.ToLower(rand.Text()[:10])
 	c.s = xmpp.NewStream(t, xmpp.NSClient, false, xmpp.Limits{Stanza: c.set.StanzaBefore})
 	c.out.stream = c.s
+	c.expectHeader()
 	return c
+}
+
+// expectHeader begins a stream: whatever ends it before the client's header has come is
+// told behind a header of ours.
+func (c *conn) expectHeader() {
+	c.out.begin(c.s.AppendHeader(nil, "", c.login.host, newID(), "en"))
 }
 
 // log returns the logger of the connection, made when it is needed: an idle session

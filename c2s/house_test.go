@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"log/slog"
 	"net"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"parley/c2s"
 	"parley/roster"
 	"parley/router"
+	"parley/storage"
 	"parley/storage/storagetest"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
@@ -31,8 +33,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	host  = "example.org"
-	other = "other.example"
+	host  = "example.com"
+	other = "example.net"
 )
 
 // A house is a whole server in this process, with doors on loopback.
@@ -41,6 +43,7 @@ type house struct {
 	t        testing.TB
 	auth     *auth.Auth
 	router   *router.Router
+	store    *storage.Store
 	certs    *auth.Certs
 	starttls string
 	direct   string
@@ -53,7 +56,6 @@ type plan struct {
 	auth      auth.Config
 	resources int
 	clientCAs *x509.CertPool
-	quiet     bool
 }
 
 // open builds a house and opens its doors. Looks at silent sessions are frequent.
@@ -66,15 +68,22 @@ func open(t testing.TB, change func(*plan)) *house {
 	}
 	h := &house{t: t, log: &record{}}
 	log := slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	var addresses atomic.Pointer[contact.Addresses]
+	addresses.Store(&contact.Addresses{"abuse": {"mailto:abuse@example.com"}})
 	features := []router.Feature{
 		c2s.SessionFeature(), roster.New(),
-		offline.New(func() offline.Limits { return offline.Limits{Messages: 1000, Bytes: 4 << 20} }, time.Now),
-		ping.New(), version.New("test"), entitytime.New(time.Now), contact.New(new(atomic.Pointer[contact.Addresses])), register.New(h),
+		offline.New(func() offline.Limits { return offline.Limits{Messages: 20} }, time.Now),
+		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(h),
 	}
-	schemas := append(router.Schemas(features), auth.Schema())
-	store := storagetest.Open(t, schemas...)
-	h.auth = auth.New(store, p.auth)
-	h.router = router.New(router.Config{Hosts: []string{host, other}, Store: store, Accounts: h, Features: features, MaxResources: p.resources, Log: log})
+	schemas := []storage.Schema{auth.Schema()}
+	for _, f := range features {
+		if f.Schema.Name != "" {
+			schemas = append(schemas, f.Schema)
+		}
+	}
+	h.store = storagetest.Open(t, schemas...)
+	h.auth = auth.New(h.store, p.auth)
+	h.router = router.New(router.Config{Hosts: []string{host, other}, Store: h.store, Accounts: h, Features: features, MaxResources: p.resources, Log: log})
 	var err error
 	if h.certs, err = auth.OpenCerts(auth.CertConfig{Dir: t.TempDir(), Hosts: []auth.HostCert{{Host: host}, {Host: other}}}); err != nil {
 		t.Fatal(err)
@@ -124,7 +133,21 @@ func (h *house) ChangePassword(ctx context.Context, bare xmpp.JID, password stri
 
 // Remove implements register.Accounts.
 func (h *house) Remove(ctx context.Context, bare xmpp.JID) error {
-	return h.auth.Accounts().Delete(ctx, bare)
+	return h.store.Write(ctx, func(tx *storage.Tx) error {
+		acc, found, err := h.auth.Accounts().GetTx(tx, bare)
+		if err != nil || !found {
+			return err
+		}
+		for _, f := range h.router.Features() {
+			if f.Forget == nil {
+				continue
+			}
+			if err := f.Forget(tx, acc.ID, bare); err != nil {
+				return err
+			}
+		}
+		return h.auth.Accounts().DeleteTx(tx, acc.ID)
+	})
 }
 
 const password = "pencil"
@@ -210,4 +233,15 @@ func (r *record) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return string(r.text)
+}
+
+func encoded(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func decoded(t testing.TB, s string) string {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

@@ -81,15 +81,11 @@ func (c *conn) limits() xmpp.Limits {
 }
 
 // header answers the client's stream header with ours (RFC 6120 §4.7), also where an
-// error follows (§4.9.1.2).
+// error follows (RFC 6120 §4.9.1.2).
 func (c *conn) header() error {
 	l := c.login
 	h, err := c.s.Header()
 	if err != nil {
-		var wrong *xmpp.StreamError
-		if errors.As(err, &wrong) {
-			c.out.write(c.s.AppendHeader(nil, "", l.host, newID(), "en"))
-		}
 		return err
 	}
 	host, wrong := c.host(h)
@@ -103,11 +99,11 @@ func (c *conn) header() error {
 	}
 	answer := c.s.AppendHeader(nil, to, host, newID(), "en")
 	if wrong != nil {
-		c.out.write(answer)
+		c.out.open(answer)
 		return wrong
 	}
 	l.host = host
-	return c.out.write(answer)
+	return c.out.open(answer)
 }
 
 // host checks a stream header and returns which domain it is for.
@@ -216,6 +212,7 @@ func (c *conn) startTLS(direct bool) error {
 		c.log().Info("TLS handshake failed", "error", err)
 		return &handshakeError{err}
 	}
+	c.expectHeader()
 	return nil
 }
 

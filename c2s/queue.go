@@ -27,6 +27,7 @@ type queue struct {
 	mu      sync.Mutex // a leaf
 	waiting *[]byte    // nil while empty
 	writing bool
+	lead    []byte // our stream header, until it is sent
 	held    bool   // nothing leaves before release
 	stuck   bool   // the socket had refused bytes when it was last written to
 	over    bool   // the stream has ended
@@ -79,6 +80,19 @@ func (q *queue) write(p []byte) error {
 	}
 	q.mu.Unlock()
 	return q.flush()
+}
+
+// begin notes the stream header that is to precede an error which comes before open.
+func (q *queue) begin(lead []byte) {
+	q.mu.Lock()
+	q.lead = lead
+	q.mu.Unlock()
+}
+
+// open writes our stream header.
+func (q *queue) open(header []byte) error {
+	q.begin(nil)
+	return q.write(header)
 }
 
 // hold keeps what is pushed until release.
@@ -158,9 +172,9 @@ func (q *queue) end(last []byte, then func()) {
 	}
 	if q.err == nil && len(last) > 0 {
 		q.borrow()
-		*q.waiting = append(*q.waiting, last...)
+		*q.waiting = append(append(*q.waiting, q.lead...), last...) // RFC 6120 §4.9.1.2
 	}
-	q.over, q.held, q.then = true, false, then
+	q.over, q.held, q.then, q.lead = true, false, then, nil
 	q.mu.Unlock()
 	q.flush()
 }

@@ -38,6 +38,7 @@ func (c *conn) sasl(st *xmpp.Stanza) error {
 	}
 	c.s.Renew(c.limits())
 	c.out.write(xmlText(d.ns, "success", base64.StdEncoding.EncodeToString(last)))
+	c.expectHeader()
 	return errRestart
 }
 

@@ -28,8 +28,8 @@ type Options struct {
 	Direct bool        // TLS comes first (XEP-0368); else STARTTLS (RFC 6120 §5)
 }
 
-// A Client is one connection to a server. It belongs to the goroutine of its test, but for
-// Read, Write and what they return errors for.
+// A Client is one connection to a server. What fails the test belongs to the test's own
+// goroutine; what returns an error may be called by any.
 type Client struct {
 	net.Conn
 	Features *xmpp.Stanza // the last stream features
@@ -44,20 +44,23 @@ type Client struct {
 // Connect opens a connection and says nothing, after TLS where that comes first.
 func Connect(t testing.TB, o Options) *Client {
 	t.Helper()
-	c, err := connect(t, o)
+	c, err := Try(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.t = t
 	t.Cleanup(func() { c.Conn.Close() })
 	return c
 }
 
-func connect(t testing.TB, o Options) (*Client, error) {
+// Try is Connect for any goroutine: only what returns an error may be called of its Client,
+// whose user closes it.
+func Try(o Options) (*Client, error) {
 	raw, err := net.DialTimeout("tcp", o.Addr, Patience)
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{Conn: raw, t: t, o: o}
+	c := &Client{Conn: raw, o: o}
 	c.reset()
 	if o.Direct {
 		if err := c.Handshake(); err != nil {
