@@ -2,8 +2,10 @@ package c2s
 
 import (
 	"errors"
-	"os"
+	"runtime/debug"
 	"time"
+
+	"parley/xmpp"
 )
 
 // A session has one goroutine that waits for the client and handles what comes. Handling
@@ -17,26 +19,43 @@ const parkAfter = 8 * time.Second
 
 // live handles what comes, beginning with what has come already.
 func (c *conn) live() {
-	for c.work() {
-		switch err := c.t.Wait(); {
-		case errors.Is(err, os.ErrDeadlineExceeded) && c.parking.CompareAndSwap(true, false):
-			c.t.Nudge(false)
-			c.t.Trim()
-			c.parked.Store(true)
-			go c.park()
-			return
-		case err != nil:
-			c.finish(err)
-			c.leave()
-			return
-		}
+	if c.attend() {
+		c.parked.Store(true)
+		go c.park()
+		return
 	}
 	c.leave()
+}
+
+// attend handles what comes until the session ends or, and then it returns true, is to be
+// parked.
+func (c *conn) attend() (park bool) {
+	defer func() {
+		if p := recover(); p != nil { // it ends the stream, not the house
+			c.log().Error("a stanza's handling panicked", "panic", p, "stack", string(debug.Stack()))
+			c.End(xmpp.EndStream("internal-server-error", ""))
+			park = false
+		}
+	}()
+	for c.work() {
+		switch err := c.t.Wait(); {
+		case errors.Is(err, xmpp.ErrNudged):
+			c.t.Trim()
+			return true
+		case err != nil:
+			c.finish(err)
+			return false
+		}
+	}
+	return false
 }
 
 // park waits until the socket has something or the connection ends.
 func (c *conn) park() {
 	err := c.t.Wait()
+	for errors.Is(err, xmpp.ErrNudged) { // it came too late for attend
+		err = c.t.Wait()
+	}
 	c.parked.Store(false)
 	if err == nil {
 		go c.live()
@@ -50,7 +69,7 @@ func (c *conn) park() {
 
 // quieten has a silent session parked. It is called by the sweeper.
 func (c *conn) quieten(now time.Time) {
-	if !c.parked.Load() && now.Sub(time.Unix(0, c.heard.Load())) > parkAfter && c.parking.CompareAndSwap(false, true) {
-		c.t.Nudge(true)
+	if !c.parked.Load() && now.Sub(time.Unix(0, c.heard.Load())) > parkAfter {
+		c.t.Nudge()
 	}
 }
