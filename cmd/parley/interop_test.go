@@ -289,7 +289,7 @@ func TestInteropOpenSSL(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"-tls1_1", "-cipher", "ALL:@SECLEVEL=0"},
-		{"-tls1_2", "-cipher", "AES128-SHA:AES128-GCM-SHA256"},       // no forward secrecy
+		{"-tls1_2", "-cipher", "AES128-SHA:AES128-GCM-SHA256"},      // no forward secrecy
 		{"-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA@SECLEVEL=0"}, // no AEAD
 		{"-alpn", "http/1.1"},
 	} {

@@ -114,6 +114,40 @@ or session, 5 the account exists, 6 the server is not running.`,
 	return root
 }
 
+// group is a command that only has others below it. A name that is none of them is an
+// error, not a request for help.
+func group(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				text += "; did you mean " + strings.Join(near, " or ") + "?"
+			}
+			return fail(exitUsage, "%s", text)
+		},
+	}
+}
+
+// plainly makes a failure of an error of the packages below: without the package's name,
+// which the operator need not know.
+func plainly(err error) error {
+	text := err.Error()
+	for _, name := range []string{"storage: ", "auth: "} {
+		text = strings.ReplaceAll(text, name, "")
+	}
+	return &failure{exitFailed, fmt.Errorf("%s%w", text, quiet{err})}
+}
+
+// quiet keeps an error to be asked for, without its text.
+type quiet struct{ error }
+
+func (quiet) Error() string   { return "" }
+func (q quiet) Unwrap() error { return q.error }
+
 func versionCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
