@@ -92,7 +92,7 @@ func control(h *house) (*http.Server, net.Listener, error) {
 
 func replyOf(result any, err error) reply {
 	if err != nil {
-		return reply{Code: codeOf(err), Error: err.Error()}
+		return reply{Code: codeOf(err), Error: plainText(err)}
 	}
 	raw, err := json.Marshal(result)
 	if err != nil {
@@ -105,11 +105,14 @@ func replyOf(result any, err error) reply {
 func codeOf(err error) int {
 	var f *failure
 	var c *configError
+	var password *auth.PasswordError
 	switch {
 	case errors.As(err, &f):
 		return f.code
 	case errors.As(err, &c):
 		return exitConfig
+	case errors.As(err, &password):
+		return exitUsage
 	case errors.Is(err, auth.ErrNotFound):
 		return exitNotFound
 	case errors.Is(err, auth.ErrExists):

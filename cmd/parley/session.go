@@ -54,7 +54,7 @@ func sessionKick(_ context.Context, h *house, args arguments) (any, error) {
 	if err != nil || want.Local() == "" {
 		return nil, fail(exitUsage, "%q is no user's address", args["jid"])
 	}
-	kicked := h.endSessions(want, "policy-violation", "ended by the server's operator")
+	kicked := h.endSessions(want, "policy-violation", "ended by the operator")
 	if len(kicked) == 0 {
 		return nil, fail(exitNotFound, "there is no session of %s", want)
 	}
