@@ -122,12 +122,13 @@ func (q *queue) flush() error {
 }
 
 // end writes the last bytes of the stream and refuses all that comes later. It does so
-// once; a client that reads too slowly loses what it has not read.
-func (q *queue) end(last []byte) {
+// once, and reports whether this was the time; a client that reads too slowly loses what
+// it has not read.
+func (q *queue) end(last []byte) bool {
 	q.mu.Lock()
 	if q.over {
 		q.mu.Unlock()
-		return
+		return false
 	}
 	q.over, q.held = true, false
 	if q.err == errReadsTooSlowly {
@@ -143,4 +144,5 @@ func (q *queue) end(last []byte) {
 		q.waiting = nil
 	}
 	q.mu.Unlock()
+	return true
 }

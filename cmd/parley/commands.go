@@ -108,7 +108,7 @@ func backupCommand(o *options) *cobra.Command {
 				return err
 			}
 			return o.print(cmd, map[string]string{"file": written}, func() {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s written; to restore, stop the server and put it in place of parley.db\n", written)
+				fmt.Fprintf(cmd.OutOrStdout(), "%s written; to restore, stop the server, remove parley.db-wal and parley.db-shm if they\nare there, and put the copy in place of parley.db\n", written)
 			})
 		},
 	}

@@ -82,6 +82,14 @@ func checkLines(t *testing.T, log, format string) {
 			}
 		}
 	}
+	ended := regexp.MustCompile(`stream ended by the server.*conn"?[=:]"?([a-z0-9]{10})`)
+	seen := map[string]bool{}
+	for _, m := range ended.FindAllStringSubmatch(log, -1) {
+		if seen[m[1]] {
+			t.Errorf("the stream of %s ends twice", m[1])
+		}
+		seen[m[1]] = true
+	}
 	if about < 8 {
 		t.Errorf("only %d lines are about connections:\n%s", about, log)
 	}
