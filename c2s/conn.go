@@ -114,7 +114,14 @@ func (c *conn) End(err *xmpp.StreamError) {
 	}
 	if err != nil {
 		c.srv.countError(err.Condition)
-		c.log().Info("stream ended by the server", "condition", err.Condition, "text", err.Text, "cause", err.Cause)
+		l := c.log().With("condition", err.Condition)
+		if err.Text != "" {
+			l = l.With("text", err.Text)
+		}
+		if err.Cause != nil {
+			l = l.With("cause", err.Cause)
+		}
+		l.Info("stream ended by the server")
 	}
 	c.out.end(c.s.AppendClose(nil, err), func() { c.s.Close(linger) })
 }

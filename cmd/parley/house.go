@@ -28,7 +28,7 @@ type house struct {
 	features []router.Feature
 	router   *router.Router
 	live     live
-	reload   func() ([]string, error) // set while the server runs
+	reload   func() (reloaded, error) // set while the server runs
 }
 
 // openHouse opens the store in the data directory.

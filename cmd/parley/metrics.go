@@ -26,7 +26,7 @@ func (s *server) metrics() http.Handler {
 		// The process works if its database answers.
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
-		if err := s.store.Read(ctx, func(*storage.Tx) error { return nil }); err != nil {
+		if _, err := s.accounts.List(ctx, s.cfg.Domains[0], "", 1); err != nil {
 			http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
 			return
 		}
