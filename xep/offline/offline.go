@@ -134,9 +134,12 @@ func worth(st *xmpp.Stanza) bool {
 // the writer's line: nothing is missed and nothing overtakes.
 //
 // It begins behind what is still to be written: what another resource has taken, or what
-// somebody got after all, is gone by then and is not given out twice.
+// somebody got after all, is gone by then and is not given out twice. That takes two times:
+// the postman may just be handing over what it will then have taken back.
 func (f *feature) due(t *router.Turn, a *router.Account, res router.Resource, then func(*router.Round)) {
-	t.InOrder(nil, func(*router.Round, error) {})
+	for range 2 {
+		t.InOrder(nil, func(*router.Round, error) {})
+	}
 	var last storage.ID
 	for left := readAgain; ; left-- {
 		last = f.pages(t, a, res, last)
