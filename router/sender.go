@@ -96,6 +96,10 @@ func (s *Sender) stamp(st *xmpp.Stanza) (*xmpp.Stanza, error) {
 }
 
 func (s *Sender) refuse(rd *Round, st *xmpp.Stanza, err *xmpp.Error) {
+	if st.Kind == xmpp.IQ && st.Type != "result" && st.Type != "error" { // also of no such type
+		c := *st
+		c.Type, st = "get", &c
+	}
 	if answer := xmpp.Bounce(st, err); answer != nil {
 		answer.To = s.jid
 		rd.Push(s.session, answer)

@@ -135,7 +135,8 @@ func worth(st *xmpp.Stanza) bool {
 // first page is the last.
 //
 // It begins behind what is still to be written: what another resource has taken, or what
-// somebody got after all, is gone by then and is not given out twice.
+// somebody got after all, is gone by then and is not given out twice. (The postman may
+// just be handing over what it will then have taken back; the first wait is for that.)
 func (f *feature) due(t *router.Turn, a *router.Account, res router.Resource, then func(*router.Round)) {
 	t.InOrder(nil, func(*router.Round, error) {})
 	last, complete := f.lastPage(t, a, res, 0, pageSize, then)
