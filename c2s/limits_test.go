@@ -40,6 +40,9 @@ func TestClientThatNeverReads(t *testing.T) {
 	if slowest > 2*time.Second {
 		t.Errorf("others waited %v", slowest)
 	}
+	if n := h.router.Sessions(); n != 2 {
+		t.Errorf("%d sessions are left", n)
+	}
 	if grown := heap() - before; grown > 4*limit {
 		t.Errorf("the heap grew by %d bytes", grown)
 	}
@@ -94,12 +97,18 @@ func TestUnreadAnswersBeforeLogin(t *testing.T) {
 func TestIdleConnections(t *testing.T) {
 	h := open(t, func(p *plan) { p.set.Idle, p.set.PingTimeout = 100*time.Millisecond, 200*time.Millisecond })
 	alive, dead := h.login("juliet", "x"), h.login("romeo", "x")
-	for range 5 {
+	over := make(chan string, 1)
+	go func() { over <- dead.End() }()
+	for range 6 {
 		st := alive.Expect("<ping xmlns='urn:xmpp:ping'", "type='get'", "from='"+host+"'")
 		alive.Say("<iq type='result' id='%s' to='%s'/>", st.ID, host)
 	}
-	dead.ExpectEnd("connection-timeout")
-	eventually(t, "the dead one is gone", func() bool { return h.router.Sessions() == 1 })
+	if got := <-over; got != "connection-timeout" {
+		t.Errorf("the dead one ended with %q", got)
+	}
+	if n := h.router.Sessions(); n != 1 {
+		t.Errorf("%d sessions", n)
+	}
 	for range 40 { // white space is a sign of life
 		alive.Say(" ")
 		time.Sleep(10 * time.Millisecond)
@@ -156,8 +165,12 @@ func TestConflictAtOnce(t *testing.T) {
 				return
 			}
 			defer c.Close()
-			if c.Start() == nil {
-				c.TryLogin(xmpptest.Login{User: "juliet", Password: password, Resource: "balcony"})
+			if err = c.Start(); err == nil {
+				err = c.TryLogin(xmpptest.Login{User: "juliet", Password: password, Resource: "balcony"})
+			}
+			if err != nil && strings.Contains(err.Error(), "<conflict") {
+				ended <- "conflict" // before it was told its address
+				return
 			}
 			ended <- c.End()
 		}()

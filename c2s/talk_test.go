@@ -86,6 +86,8 @@ func (p *person) take() bool {
 		p.ended = xmpptest.StreamCondition(st)
 	case st.Kind == xmpp.IQ && st.ID == "sync":
 		return true
+	case st.Kind == xmpp.IQ && st.Type == "get" && st.Has("urn:xmpp:ping", "ping") && st.From == p.c.JID.Host():
+		p.c.Write(xmpp.Result(st, nil).String())
 	default:
 		p.heard = append(p.heard, st)
 	}
@@ -120,6 +122,7 @@ func (p *person) Ended() string {
 
 // Leaves implements routertest.Person.
 func (p *person) Leaves() {
+	p.sync()
 	n := p.house.router.Sessions()
 	p.c.Write("</stream:stream>")
 	p.rest()
