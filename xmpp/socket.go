@@ -114,6 +114,9 @@ func (s *socket) wait() error {
 		return nil
 	}
 	s.primed = false
+	if s.shutting() { // the deadline that shut has set may be over again
+		return net.ErrClosed
+	}
 	if err := s.rc.Read(s.waitFn); err != nil {
 		if s.unnudge() {
 			return ErrNudged
@@ -293,12 +296,19 @@ func (s *socket) send() {
 	}
 }
 
+func (s *socket) shutting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 // maxDrain is how much of what the peer still sends is read away after the end, in bytes.
 const maxDrain = 256 << 10
 
 // shut sends what is left, says that nothing follows, and reads away for a moment what
 // the peer has under way: closing at once would reset the connection, and the peer
-// might never read the error that it ended with (RFC 6120 §4.4).
+// might never read the error that it ended with (RFC 6120 §4.4). Whoever waits to read is
+// told at once.
 func (s *socket) shut(linger time.Duration) error {
 	s.mu.Lock()
 	if s.closed {
@@ -312,21 +322,26 @@ func (s *socket) shut(linger time.Duration) error {
 		return s.TCPConn.Close()
 	}
 	until := time.Now().Add(linger)
-	s.TCPConn.SetDeadline(until)
-	go func() {
-		defer s.TCPConn.Close()
-		for time.Now().Before(until) {
-			s.mu.Lock()
-			sending := s.sending
-			s.mu.Unlock()
-			if !sending {
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		if s.TCPConn.CloseWrite() == nil {
-			io.CopyN(io.Discard, s.TCPConn, maxDrain)
-		}
-	}()
+	s.TCPConn.SetWriteDeadline(until)
+	s.TCPConn.SetReadDeadline(time.Unix(1, 0))
+	go s.drain(until)
 	return nil
+}
+
+func (s *socket) drain(until time.Time) {
+	defer s.TCPConn.Close()
+	s.TCPConn.Read(make([]byte, 1)) // returns when nobody else reads
+	s.TCPConn.SetReadDeadline(until)
+	for s.busy() && time.Now().Before(until) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if s.TCPConn.CloseWrite() == nil {
+		io.CopyN(io.Discard, s.TCPConn, maxDrain)
+	}
+}
+
+func (s *socket) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sending
 }
