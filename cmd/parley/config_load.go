@@ -61,7 +61,8 @@ func parseConfig(file, text string, cfg *Config) error {
 		return decodeError(file, err)
 	}
 	valid := keys(reflect.TypeFor[Config](), "")
-	for _, key := range meta.Undecoded() {
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		key := unknown[0]
 		name := key.String()
 		e := &configError{file, lineOf(text, key), fmt.Sprintf("there is no key %q", name)}
 		if near := nearest(name, valid); near != "" {
