@@ -123,6 +123,33 @@ func TestOthersWaitForWhatIsInFlight(t *testing.T) {
 	}
 }
 
+// TestReadersWaitForTheHousesQueue: its limit is in bytes, and no sender's own.
+func TestReadersWaitForTheHousesQueue(t *testing.T) {
+	open := make(chan struct{})
+	h := routertest.NewWith(t, routertest.Config{Features: []router.Feature{gate(open)}, Storage: storage.Config{QueueBytes: 1000}})
+	romeo, nurse, juliet := h.Online("romeo@example.com/x"), h.Online("nurse@example.com/x"), h.Online("juliet@example.com/x")
+	xml := `<message to='juliet@example.com'><body>` + strings.Repeat("x", 1000) + `</body><keep xmlns='test'/></message>`
+	var rd router.Round
+	mustSend(t, romeo.Peer(), &rd, xml)
+	sent := make(chan struct{})
+	go func() {
+		var rd router.Round
+		mustSend(t, nurse.Peer(), &rd, xml)
+		close(sent)
+	}()
+	select {
+	case <-sent:
+		t.Error("more waits in the house's queue than it may hold")
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(open)
+	<-sent
+	h.Settle()
+	for range 2 {
+		juliet.Gets(`<message>…</message>`)
+	}
+}
+
 // TestSessionsThatTakeNothing: a message is for those that still take it, and waits where
 // nobody does.
 func TestSessionsThatTakeNothing(t *testing.T) {
