@@ -20,7 +20,7 @@ func TestIdleSessionIsSmall(t *testing.T) {
 	h := open(t, func(p *plan) { p.resources = n + 50 })
 	h.account("juliet")
 	o := h.options() // shared, for the clients count here
-	for range 20 { // what is made once
+	for range 20 {   // what is made once
 		h.idle(o)
 	}
 	before := held()
