@@ -94,18 +94,11 @@ func (c *conn) Flush() { c.out.flush() }
 // End implements router.Session: it writes the error and the end of the stream and
 // closes. The reader finds the connection closed and takes the session out.
 func (c *conn) End(err *xmpp.StreamError) {
-	first := c.out.end(c.s.AppendClose(nil, err))
-	if first && err != nil {
+	if err != nil {
 		c.srv.countError(err.Condition)
-		l := c.log().With("condition", err.Condition)
-		if err.Text != "" {
-			l = l.With("text", err.Text)
-		}
-		if err.Cause != nil {
-			l = l.With("cause", err.Cause)
-		}
-		l.Info("stream ended by the server")
+		c.log().Info("stream ended by the server", "condition", err.Condition, "text", err.Text, "cause", err.Cause)
 	}
+	c.out.end(c.s.AppendClose(nil, err))
 	c.s.Close(linger)
 }
 

@@ -122,13 +122,12 @@ func (q *queue) flush() error {
 }
 
 // end writes the last bytes of the stream and refuses all that comes later. It does so
-// once, and reports whether this was the time; a client that reads too slowly loses what
-// it has not read.
-func (q *queue) end(last []byte) bool {
+// once; a client that reads too slowly loses what it has not read.
+func (q *queue) end(last []byte) {
 	q.mu.Lock()
 	if q.over {
 		q.mu.Unlock()
-		return false
+		return
 	}
 	q.over, q.held = true, false
 	if q.err == errReadsTooSlowly {
@@ -144,5 +143,4 @@ func (q *queue) end(last []byte) bool {
 		q.waiting = nil
 	}
 	q.mu.Unlock()
-	return true
 }
