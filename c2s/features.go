@@ -28,7 +28,7 @@ func (c *conn) features() error {
 func (c *conn) appendFeatures(dst []byte) []byte {
 	var b xmpp.Builder
 	l := c.login
-	overTLS := c.t.TLS() != nil
+	overTLS := c.t.Secure()
 	switch {
 	case l.known:
 		c.sessionFeatures(&b)

@@ -36,7 +36,9 @@ func (c *conn) sasl(st *xmpp.Stanza) error {
 	if err != nil {
 		return c.failed(d, err)
 	}
+	c.s.Renew(c.limits())
 	c.out.write(xmlText(d.ns, "success", base64.StdEncoding.EncodeToString(last)))
+	c.expectHeader()
 	return errRestart
 }
 
@@ -44,9 +46,7 @@ func (c *conn) sasl(st *xmpp.Stanza) error {
 func (c *conn) exchange(d dialect, mechanism string, in []byte) ([]byte, error) {
 	l := c.login
 	l.claimed = xmpp.JID{}
-	soon, done := context.WithTimeout(context.Background(), c.set.LoginTimeout)
-	defer done()
-	x, err := c.srv.cfg.Auth.Start(soon, mechanism, l.channel, l.offered)
+	x, err := c.srv.cfg.Auth.Start(l.ctx, mechanism, l.channel, l.offered)
 	if err != nil {
 		return nil, err
 	}
@@ -57,11 +57,11 @@ func (c *conn) exchange(d dialect, mechanism string, in []byte) ([]byte, error) 
 		}
 	}
 	for {
-		out, last, err := x.Step(soon, in)
+		out, done, err := x.Step(l.ctx, in)
 		if err != nil {
 			return nil, err
 		}
-		if last {
+		if done {
 			l.account, l.known = x.Account(), true
 			return out, nil
 		}

@@ -107,7 +107,8 @@ type Directory interface {
 // shards is how many parts the map of accounts has, each with its own lock.
 const shards = 64
 
-// idleAccounts is how many accounts that nobody uses one shard remembers.
+// idleAccounts is how many accounts that nobody uses one shard remembers, or as many as
+// are in use, if these are more.
 const idleAccounts = 256
 
 type accountMap struct {
@@ -116,24 +117,28 @@ type accountMap struct {
 }
 
 type accountPart struct {
-	mu sync.Mutex // a leaf
-	m  map[xmpp.JID]*Account
+	mu    sync.Mutex // a leaf
+	m     map[xmpp.JID]*Account
+	full  int    // how many accounts there are when those that nobody uses are forgotten
+	drops uint64 // accounts that were dropped: what was looked up before is not to be believed
 }
 
-// evict forgets an account that nobody uses, if there is one; the lock is held.
+// evict forgets the accounts that nobody uses. It is called when the part has grown by as
+// many as it may, so that each new account costs the same, however many are in use. The
+// lock is held.
 func (p *accountPart) evict() {
 	for bare, a := range p.m {
 		if a.pins.Load() == 0 {
 			delete(p.m, bare)
-			return
 		}
 	}
+	p.full = len(p.m) + max(len(p.m), idleAccounts)
 }
 
 func newAccountMap() *accountMap {
 	m := &accountMap{seed: maphash.MakeSeed()}
 	for i := range m.parts {
-		m.parts[i].m = map[xmpp.JID]*Account{}
+		m.parts[i].m, m.parts[i].full = map[xmpp.JID]*Account{}, idleAccounts
 	}
 	return m
 }
@@ -142,27 +147,32 @@ func (m *accountMap) part(bare xmpp.JID) *accountPart {
 	return &m.parts[maphash.String(m.seed, bare.String())%shards]
 }
 
-// get returns a pinned account that is in memory, or nil.
-func (m *accountMap) get(bare xmpp.JID) *Account {
+// get returns a pinned account that is in memory, or nil, and what put wants to know.
+func (m *accountMap) get(bare xmpp.JID) (a *Account, drops uint64) {
 	p := m.part(bare)
 	p.mu.Lock()
-	a := p.m[bare]
+	a = p.m[bare]
 	if a != nil {
 		a.pins.Add(1)
 	}
+	drops = p.drops
 	p.mu.Unlock()
-	return a
+	return a, drops
 }
 
-// put adds a and returns it pinned, or the one that was there already.
-func (m *accountMap) put(a *Account) *Account {
+// put adds a and returns it pinned, or the one that was there already; nil if an account
+// was dropped since get, which may have been this one.
+func (m *accountMap) put(a *Account, drops uint64) *Account {
 	p := m.part(a.JID)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if was := p.m[a.JID]; was != nil {
+	switch was := p.m[a.JID]; {
+	case was != nil:
 		a = was
-	} else {
-		if len(p.m) >= idleAccounts {
+	case p.drops != drops:
+		return nil
+	default:
+		if len(p.m) >= p.full {
 			p.evict()
 		}
 		p.m[a.JID] = a
@@ -171,12 +181,13 @@ func (m *accountMap) put(a *Account) *Account {
 	return a
 }
 
-// drop forgets a for good.
-func (m *accountMap) drop(a *Account) {
-	p := m.part(a.JID)
+// drop forgets an account for good and returns it, if it was in memory.
+func (m *accountMap) drop(bare xmpp.JID) *Account {
+	p := m.part(bare)
 	p.mu.Lock()
-	if p.m[a.JID] == a {
-		delete(p.m, a.JID)
-	}
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	p.drops++
+	a := p.m[bare]
+	delete(p.m, bare)
+	return a
 }

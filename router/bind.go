@@ -79,13 +79,9 @@ func (r *Router) replace(t *Turn, a *Account, full xmpp.JID) {
 func (s *Sender) Leave(status string) {
 	var rd Round
 	s.settle(&rd)
-	for {
-		err := s.account.Do(func(t *Turn) { s.r.depart(t, s.account, s, unavailable(s.jid, status)) })
-		if err == nil {
-			break
-		}
-		time.Sleep(10 * time.Millisecond) // the line is full; a session that stays would be a ghost
-	}
+	s.account.inbox.insist(func(t *Turn) { // a session that stayed would be a ghost
+		s.r.depart(t, s.account, s, unavailable(s.jid, status))
+	})
 	s.account.pins.Add(-1)
 }
 
@@ -116,20 +112,18 @@ func unavailable(from xmpp.JID, status string) *xmpp.Stanza {
 }
 
 // Forget ends every session of an account that is removed or disabled, with this error,
-// and forgets what is known of it.
+// and forgets what is known of it. The Directory knows of the change already.
 func (r *Router) Forget(bare xmpp.JID, err *xmpp.StreamError) {
-	a := r.accounts.get(bare)
+	a := r.accounts.drop(bare)
 	if a == nil {
 		return
 	}
-	defer a.pins.Add(-1)
-	a.Do(func(*Turn) {
+	a.inbox.insist(func(*Turn) {
 		a.gone.Store(true)
 		for _, res := range a.Resources() {
 			res.End(err)
 		}
 	})
-	r.accounts.drop(a)
 }
 
 // EachSession calls fn for every connected resource of the house.
@@ -153,7 +147,7 @@ func (r *Router) EachSession(fn func(*Account, Resource)) {
 // WithAccountInMemory calls fn with an account that is in use, and not at all for any
 // other.
 func (r *Router) WithAccountInMemory(bare xmpp.JID, fn func(*Account)) {
-	if a := r.accounts.get(bare); a != nil {
+	if a, _ := r.accounts.get(bare); a != nil {
 		defer a.pins.Add(-1)
 		fn(a)
 	}

@@ -2,9 +2,10 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
+	"time"
 
 	"parley/storage"
 	"parley/xmpp"
@@ -13,6 +14,11 @@ import (
 // maxTurns is how many turns may wait in one inbox; more are refused with
 // resource-constraint.
 const maxTurns = 1024
+
+var errInboxFull = fmt.Errorf("%d turns wait in an inbox", maxTurns)
+
+// insistEvery is how often one tries again who cannot be refused a turn.
+const insistEvery = 10 * time.Millisecond
 
 // turnsARound is how many turns are taken before what they pushed is written.
 const turnsARound = 64
@@ -50,7 +56,11 @@ func (t *Turn) InOrder(do func(*storage.Tx) error, then func(*Round, error)) {
 	done := make(chan struct{})
 	t.r.store.Keep(0, do, func(err error) {
 		defer close(done)
-		then(&t.r.postman, err)
+		rd := &t.r.postman
+		if errors.Is(err, storage.ErrClosed) { // nobody's goroutine: there is no postman now
+			rd = &t.Round
+		}
+		then(rd, err)
 	})
 	<-done
 }
@@ -60,8 +70,7 @@ func (b *Inbox) Post(turn func(*Turn)) error {
 	b.mu.Lock()
 	if len(b.turns) >= maxTurns {
 		b.mu.Unlock()
-		return &xmpp.Error{Type: "wait", Condition: "resource-constraint",
-			Cause: fmt.Errorf("%d turns wait in an inbox", maxTurns)}
+		return &xmpp.Error{Type: "wait", Condition: "resource-constraint", Cause: errInboxFull}
 	}
 	b.turns = append(b.turns, turn)
 	start := !b.running
@@ -75,17 +84,28 @@ func (b *Inbox) Post(turn func(*Turn)) error {
 }
 
 // Do puts a turn in the line and waits until it is over. It must not be called from a
-// turn.
+// turn. A turn that panicked is an internal-server-error: nobody may take it for done.
 func (b *Inbox) Do(turn func(*Turn)) error {
-	done := make(chan struct{})
+	done := make(chan bool)
 	err := b.Post(func(t *Turn) {
-		defer close(done)
+		whole := false
+		defer func() { done <- whole }()
 		turn(t)
+		whole = true
 	})
-	if err == nil {
-		<-done
+	if err == nil && !<-done {
+		err = xmpp.Failure(errTurnPanicked)
 	}
 	return err
+}
+
+var errTurnPanicked = errors.New("a turn panicked")
+
+// insist is Do for what cannot be left undone: where the line is full it waits for room.
+func (b *Inbox) insist(turn func(*Turn)) {
+	for errors.Is(b.Do(turn), errInboxFull) {
+		time.Sleep(insistEvery)
+	}
 }
 
 func (b *Inbox) work() {
@@ -117,11 +137,6 @@ func (b *Inbox) work() {
 
 // take runs one turn; a panic ends the turn, not the house.
 func (b *Inbox) take(t *Turn, turn func(*Turn)) {
-	defer func() {
-		if p := recover(); p != nil {
-			b.r.stats.Panics.Add(1)
-			b.r.log.Error("a turn panicked", "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
+	defer b.r.caught("a turn", nil)
 	turn(t)
 }

@@ -3,8 +3,6 @@ package router
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 
 	"parley/storage"
 	"parley/xmpp"
@@ -82,7 +80,7 @@ func (r *Router) iq(ctx context.Context, rd *Round, st *xmpp.Stanza, s *Sender) 
 // (§8.5.3.1, §11).
 func (r *Router) toResource(rd *Round, st *xmpp.Stanza, s *Sender) {
 	request := st.Type == "get" || st.Type == "set"
-	if a := r.accounts.get(st.To.Bare()); a != nil {
+	if a, _ := r.accounts.get(st.To.Bare()); a != nil {
 		defer a.pins.Add(-1)
 		res, ok := a.Resource(st.To.Resource())
 		if ok && (!request || st.From.Bare() == a.JID || res.sender.shares(st.From)) {
@@ -142,13 +140,13 @@ func (r *Router) handler(ctx context.Context, q *Request, to xmpp.JID) (Handler,
 
 // call runs a handler; a panic is an internal-server-error and a counter.
 func (r *Router) call(ctx context.Context, h Handler, q *Request) (p xmpp.Payload, err error) {
+	var panicked *xmpp.Error
 	defer func() {
-		if v := recover(); v != nil {
-			r.stats.Panics.Add(1)
-			r.log.Error("a handler panicked", "payload", q.Payload.Name(), "panic", v, "stack", string(debug.Stack()))
-			p, err = nil, xmpp.Failure(fmt.Errorf("panic: %v", v))
+		if panicked != nil {
+			p, err = nil, panicked
 		}
 	}()
+	defer r.caught("a handler", &panicked)
 	return h(ctx, q)
 }
 

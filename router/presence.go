@@ -150,7 +150,7 @@ func (r *Router) directed(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 	if !r.Serves(st.To.Domain()) || st.To.Local() == "" {
 		return
 	}
-	a := r.accounts.get(st.To.Bare())
+	a, _ := r.accounts.get(st.To.Bare())
 	if a == nil {
 		return // not in memory: nobody is connected
 	}

@@ -8,7 +8,9 @@ package router
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -132,18 +134,37 @@ func (r *Router) failed(err error) *xmpp.Error {
 	return xmpp.Failure(err)
 }
 
+// caught is deferred around what features do: a panic is counted, logged, and an
+// internal-server-error in err, if that is not nil.
+func (r *Router) caught(what string, err **xmpp.Error) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	r.stats.Panics.Add(1)
+	r.log.Error(what+" panicked", "panic", v, "stack", string(debug.Stack()))
+	if err != nil {
+		*err = xmpp.Failure(fmt.Errorf("panic: %v", v))
+	}
+}
+
 // account returns the account with this bare JID, pinned, or nil where there is none.
 func (r *Router) account(ctx context.Context, bare xmpp.JID) (*Account, error) {
-	if a := r.accounts.get(bare); a != nil {
-		return a, nil
+	for {
+		a, drops := r.accounts.get(bare)
+		if a != nil {
+			return a, nil
+		}
+		id, found, err := r.dir.Lookup(ctx, bare)
+		if err != nil || !found {
+			return nil, err
+		}
+		a = &Account{JID: bare, ID: id}
+		a.inbox.r = r
+		if a = r.accounts.put(a, drops); a != nil {
+			return a, nil
+		}
 	}
-	id, found, err := r.dir.Lookup(ctx, bare)
-	if err != nil || !found {
-		return nil, err
-	}
-	a := &Account{JID: bare, ID: id}
-	a.inbox.r = r
-	return r.accounts.put(a), nil
 }
 
 // WithAccount calls fn with the account of that bare JID, which stays in memory
@@ -183,14 +204,14 @@ func (r *Router) Deliver(rd *Round, st *xmpp.Stanza) {
 	}
 	switch st.Kind {
 	case xmpp.Message:
-		p := &Passage{r: r, Stanza: st}
+		p := &Passage{r: r, Stanza: st, size: st.Len()}
 		err := p.begin(ctx)
 		if err == nil && !p.Kept() && p.hand(rd) {
 			err = p.keepAgain()
 		}
 		switch {
 		case err == nil && p.Kept() && p.reached == 0:
-			p.travel(st.Len(), nil)
+			p.travel(nil)
 			return
 		case err != nil:
 			p.bounce(rd, err)

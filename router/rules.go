@@ -71,7 +71,7 @@ func fateOf(typ, full string, exists bool, resources []Resource) fate {
 func situationOf(full string, resources []Resource) situation {
 	somebody := false
 	for i := range resources {
-		if full != "" && resources[i].JID().Resource() == full {
+		if full != "" && resources[i].JID().Resource() == full && !resources[i].deaf() {
 			return fullMatch
 		}
 		somebody = somebody || resources[i].takes()

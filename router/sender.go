@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -27,15 +28,18 @@ type Sender struct {
 	jid     xmpp.JID
 
 	over atomic.Bool // left, or replaced by a newer session
+	deaf atomic.Bool // the session has refused a stanza, and ends
 
 	mu     sync.Mutex // a leaf
 	moved  sync.Cond  // a passage was settled
 	flying int        // messages in flight
 	bytes  int        // their size
+	loose  []*Account // recipients of those that may yet have to be kept
+	detour []*Passage // see Passage.follows
 
 	directed map[xmpp.JID]bool // who was sent directed presence (RFC 6121 §4.6); the reader's
 	asks     map[string]func(*xmpp.Stanza)
-	spare    Passage // of a message that is handed over at once
+	spare    *Passage // for the next message, where the last one was handed over at once
 }
 
 // JID returns the full JID of the session.
@@ -92,6 +96,10 @@ func (s *Sender) stamp(st *xmpp.Stanza) (*xmpp.Stanza, error) {
 }
 
 func (s *Sender) refuse(rd *Round, st *xmpp.Stanza, err *xmpp.Error) {
+	if st.Kind == xmpp.IQ && st.Type != "result" && st.Type != "error" { // also of no such type
+		c := *st
+		c.Type, st = "get", &c
+	}
 	if answer := xmpp.Bounce(st, err); answer != nil {
 		answer.To = s.jid
 		rd.Push(s.session, answer)
@@ -129,20 +137,37 @@ func (s *Sender) room(rd *Round, n int) {
 	s.mu.Unlock()
 }
 
-func (s *Sender) begin(n int) {
+func (s *Sender) begin(p *Passage) {
 	s.mu.Lock()
 	s.flying++
-	s.bytes += n
+	s.bytes += p.size
+	if p.loose {
+		s.loose = append(s.loose, p.Recipient)
+	}
 	s.mu.Unlock()
 }
 
 // settled is called by the postman, once for each message that began.
-func (s *Sender) settled(n int) {
+func (s *Sender) settled(p *Passage) {
 	s.mu.Lock()
 	s.flying--
-	s.bytes -= n
+	s.bytes -= p.size
+	if p.loose {
+		i := slices.Index(s.loose, p.Recipient)
+		s.loose = slices.Delete(s.loose, i, i+1)
+	}
+	if i := slices.Index(s.detour, p); i >= 0 {
+		s.detour = slices.Delete(s.detour, i, i+1)
+	}
 	s.moved.Broadcast()
 	s.mu.Unlock()
+}
+
+// behindLoose reports whether a message for a is in flight that may yet have to be kept.
+func (s *Sender) behindLoose(a *Account) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.loose, a)
 }
 
 // ahead reports whether anything is in flight.
@@ -157,8 +182,11 @@ func (s *Sender) ahead() bool {
 func (s *Sender) message(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 	size := st.Len()
 	s.room(rd, size)
-	p := &s.spare
-	*p = Passage{r: s.r, Stanza: st, Sender: s.account, speaker: s}
+	p := s.spare
+	if s.spare = nil; p == nil {
+		p = new(Passage)
+	}
+	*p = Passage{r: s.r, Stanza: st, Sender: s.account, speaker: s, size: size}
 	err := p.begin(ctx)
 	if !p.Kept() && !s.ahead() {
 		if err == nil && p.hand(rd) {
@@ -169,14 +197,30 @@ func (s *Sender) message(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 				p.bounce(rd, err)
 			}
 			p.release()
+			*p = Passage{} // an idle session holds no stanza
+			s.spare = p
 			return
 		}
 	}
-	q := new(Passage) // it outlives this call
-	*q = *p
-	*p = Passage{}
-	s.begin(size)
-	q.travel(size, err)
+	s.launch(ctx, rd, p, err) // what its Keeps named may speak of it: it is not used again
+}
+
+// launch puts a message into the store's line, where there is room for it.
+//
+// A message that was to be handed over when it was sent, and finds everybody gone when
+// its turn comes, is kept then, under an id that is greater than those behind it. So what
+// is kept because nobody is there does not begin behind such a one.
+func (s *Sender) launch(ctx context.Context, rd *Round, p *Passage, refused *xmpp.Error) {
+	if p.Kept() && s.behindLoose(p.Recipient) && p.WillWait() {
+		s.settle(rd)
+	}
+	if !s.r.store.Room() {
+		rd.Flush()
+		s.r.store.Wait(ctx) // where this fails the store is closed, and says so to Keep
+	}
+	p.loose = refused == nil && !p.Kept() && !p.dropped && p.Recipient != nil
+	s.begin(p)
+	p.travel(refused)
 }
 
 // iq takes an IQ stanza of the client. Nothing of the sender is in flight.

@@ -37,7 +37,13 @@ type Resource struct {
 func (r *Resource) Available() bool { return r.Presence != nil }
 
 // takes reports whether messages for the bare JID go to it (RFC 6121 §8.5.2.1.1).
-func (r *Resource) takes() bool { return r.Presence != nil && r.Priority >= 0 && r.Ready }
+func (r *Resource) takes() bool {
+	return r.Presence != nil && r.Priority >= 0 && r.Ready && !r.deaf()
+}
+
+// deaf reports whether the session has refused a stanza: it ends, and what cannot be
+// lost is not for it any more.
+func (r *Resource) deaf() bool { return r.sender != nil && r.sender.deaf.Load() }
 
 // Sender returns the sender that the resource speaks through.
 func (r *Resource) Sender() *Sender { return r.sender }

@@ -2,6 +2,8 @@ package router
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"parley/storage"
 	"parley/xmpp"
@@ -18,6 +20,10 @@ type Passage struct {
 	r       *Router
 	speaker *Sender // whose window it stands in, nil when no local session speaks
 	writes  []write
+	id      storage.ID // of what is written
+	size    int        // bytes, about
+	written bool
+	loose   bool // in flight, and it may yet have to be kept
 	dropped bool // nobody is there and it is worth nothing later
 	reached int  // sessions that have it in their queues
 }
@@ -26,7 +32,6 @@ type Passage struct {
 type write struct {
 	do   func(*storage.Tx, storage.ID) error
 	undo func(*storage.Tx, storage.ID) error
-	id   storage.ID
 }
 
 // WillWait reports whether the message, as things stand, is to wait until somebody is
@@ -55,10 +60,11 @@ func (p *Passage) Reached() int { return p.reached }
 // fate looks the message up in the delivery table.
 func (p *Passage) fate() fate {
 	var list []Resource
-	if p.Recipient != nil {
+	exists := p.Recipient != nil && !p.Recipient.gone.Load()
+	if exists {
 		list = p.Recipient.Resources()
 	}
-	return fateOf(p.Stanza.Type, p.Stanza.To.Resource(), p.Recipient != nil, list)
+	return fateOf(p.Stanza.Type, p.Stanza.To.Resource(), exists, list)
 }
 
 // begin finds the recipient and runs what comes before the commit. An error refuses the
@@ -82,7 +88,8 @@ func (p *Passage) release() {
 }
 
 // keepAgain runs the Keeps once more, when everybody has left since they looked.
-func (p *Passage) keepAgain() *xmpp.Error {
+func (p *Passage) keepAgain() (err *xmpp.Error) {
+	defer p.r.caught("a step", &err)
 	if err := p.keep(); err != nil {
 		return err
 	}
@@ -93,36 +100,92 @@ func (p *Passage) keepAgain() *xmpp.Error {
 }
 
 // travel puts the message into the store's line: what is to be written, or, where there
-// is nothing or refused is set, just its place in the order. The postman hands it over,
-// or bounces what failed.
-func (p *Passage) travel(size int, refused *xmpp.Error) {
+// is nothing or refused is set, just its place in the order.
+func (p *Passage) travel(refused *xmpp.Error) {
 	var do func(*storage.Tx) error
-	if refused == nil && p.Kept() {
+	if refused == nil && p.Kept() && !p.written {
 		do = p.write
 	}
-	p.r.store.Keep(size, do, func(failed error) {
-		rd := &p.r.postman
-		err := refused
-		if err == nil && failed != nil {
-			err = p.r.failed(failed)
+	p.r.store.Keep(p.size, do, func(failed error) { p.arrive(refused, failed) })
+}
+
+// arrive is the postman's part: it hands the message over, or bounces what failed. Where
+// the message must travel on it is not settled; else it is, also when a hook panics.
+func (p *Passage) arrive(refused *xmpp.Error, failed error) {
+	rd := &p.r.postman
+	if errors.Is(failed, storage.ErrClosed) { // nobody's goroutine: there is no postman now
+		rd = new(Round)
+		defer rd.Flush()
+	}
+	travels := false
+	defer func() {
+		if !travels {
+			p.settle()
 		}
-		if err == nil && p.hand(rd) {
-			p.travel(size, p.keepAgain())
-			return
+	}()
+	err := refused
+	if err == nil && failed != nil {
+		err = p.r.failed(failed)
+	}
+	switch {
+	case err != nil:
+		p.bounce(rd, err)
+	case p.follows():
+		travels = true
+		p.travel(nil)
+	case p.hand(rd):
+		p.leads()
+		again := p.keepAgain()
+		travels = true
+		p.travel(again)
+	}
+}
+
+func (p *Passage) settle() {
+	if p.speaker != nil {
+		p.speaker.settled(p)
+	}
+	p.release()
+}
+
+// follows reports whether a message of the same sender to the same account, which was
+// sent earlier, is on its way through the line once more. This one goes behind it then.
+func (p *Passage) follows() bool {
+	s := p.speaker
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	behind, listed := false, false
+	for _, q := range s.detour {
+		if q == p {
+			listed = true
+			break
 		}
-		if err != nil {
-			p.bounce(rd, err)
+		behind = behind || q.Recipient == p.Recipient
+	}
+	if behind && !listed {
+		s.detour = append(s.detour, p)
+	}
+	return behind
+}
+
+// leads says that the message goes through the line once more.
+func (p *Passage) leads() {
+	if s := p.speaker; s != nil {
+		s.mu.Lock()
+		if !slices.Contains(s.detour, p) {
+			s.detour = append(s.detour, p)
 		}
-		p.release()
-		if p.speaker != nil {
-			p.speaker.settled(size)
-		}
-	})
+		s.mu.Unlock()
+	}
 }
 
 // prepare runs what comes before the commit: Guard and Mark of both accounts, then both
 // Keeps. An error refuses the message.
-func (p *Passage) prepare() *xmpp.Error {
+func (p *Passage) prepare() (err *xmpp.Error) {
+	defer p.r.caught("a step", &err)
 	sent, arrived := &p.r.sent, &p.r.arrived
 	if p.Sender != nil {
 		for _, guard := range sent.guard {
@@ -171,10 +234,9 @@ func (p *Passage) keep() *xmpp.Error {
 
 // write is the transaction of the message: all that its Keeps named, under one id.
 func (p *Passage) write(tx *storage.Tx) error {
-	for i := range p.writes {
-		w := &p.writes[i]
-		w.id = tx.NextID()
-		if err := w.do(tx, w.id); err != nil {
+	p.id, p.written = tx.NextID(), true
+	for _, w := range p.writes {
+		if err := w.do(tx, p.id); err != nil {
 			return err
 		}
 	}
@@ -188,6 +250,7 @@ func (p *Passage) hand(rd *Round) (again bool) {
 	switch f := p.fate(); f {
 	case ignore:
 	case refuse:
+		p.takeBack()
 		p.bounce(rd, xmpp.Refuse("service-unavailable", ""))
 		return false
 	case store:
@@ -195,7 +258,9 @@ func (p *Passage) hand(rd *Round) (again bool) {
 			return true
 		}
 	case all, one:
-		p.push(rd, f)
+		if p.push(rd, f); p.reached == 0 { // they all have just ended: as if they were not there
+			return p.hand(rd)
+		}
 	}
 	if p.reached > 0 {
 		p.takeBack()
@@ -216,21 +281,28 @@ func (p *Passage) push(rd *Round, f fate) {
 		}
 		if rd.Push(res.Session, p.Stanza) == nil {
 			p.reached++
+		} else {
+			res.sender.deaf.Store(true)
 		}
 	}
 }
 
 // takeBack writes away what was kept for a message that did not have to wait.
 func (p *Passage) takeBack() {
+	if !p.written {
+		return
+	}
+	id := p.id
 	for _, w := range p.writes {
 		if w.undo != nil {
-			p.r.store.Keep(64, func(tx *storage.Tx) error { return w.undo(tx, w.id) }, nil)
+			p.r.store.Keep(64, func(tx *storage.Tx) error { return w.undo(tx, id) }, nil)
 		}
 	}
 }
 
 // after runs Copy and Miss.
 func (p *Passage) after(rd *Round) {
+	defer p.r.caught("a step", nil)
 	if p.Sender != nil {
 		for _, c := range p.r.sent.copy {
 			c(p, rd)

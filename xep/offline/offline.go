@@ -25,6 +25,10 @@ type Limits struct {
 	Bytes    int64 // 0 means 2 MiB
 }
 
+// readAgain is how often what waits is read again, where others' writes have failed the
+// batch that the reading was in.
+const readAgain = 4
+
 // pageSize is how many messages are read from the store at a time.
 const pageSize = 200
 
@@ -131,8 +135,45 @@ func worth(st *xmpp.Stanza) bool {
 // due gives a resource what waits for its account, in order, and then lets it have what
 // comes. What is committed while the pages are read is in the last one, which is read in
 // the writer's line: nothing is missed and nothing overtakes.
+//
+// It begins behind what is still to be written: what another resource has taken, or what
+// somebody got after all, is gone by then and is not given out twice. That takes two times:
+// the postman may just be handing over what it will then have taken back.
 func (f *feature) due(t *router.Turn, a *router.Account, res router.Resource, then func(*router.Round)) {
+	for range 2 {
+		t.InOrder(nil, func(*router.Round, error) {})
+	}
 	var last storage.ID
+	for left := readAgain; ; left-- {
+		last = f.pages(t, a, res, last)
+		var rest []waiting
+		var failed error
+		t.InOrder(func(tx *storage.Tx) (err error) {
+			rest, err = page(tx, a.ID, last, 1<<30)
+			return err
+		}, func(rd *router.Round, err error) {
+			if failed = err; err == nil {
+				last = f.give(rd, res, rest, last)
+			}
+			if err == nil || left == 0 {
+				then(rd)
+			}
+		})
+		if failed == nil {
+			break
+		}
+		f.log.Error("messages that wait could not be read", "account", a.JID.String(), "error", failed)
+		if left == 0 {
+			break
+		}
+	}
+	if last != 0 {
+		f.confirm(&t.Round, a, res, last)
+	}
+}
+
+// pages gives out what waits behind an id, a page at a time, and returns the last id.
+func (f *feature) pages(t *router.Turn, a *router.Account, res router.Resource, last storage.ID) storage.ID {
 	for {
 		var list []waiting
 		err := f.store.Read(context.Background(), func(tx *storage.Tx) (err error) {
@@ -152,21 +193,7 @@ func (f *feature) due(t *router.Turn, a *router.Account, res router.Resource, th
 			break
 		}
 	}
-	var rest []waiting
-	t.InOrder(func(tx *storage.Tx) (err error) {
-		rest, err = page(tx, a.ID, last, 1<<30)
-		return err
-	}, func(rd *router.Round, err error) {
-		if err != nil {
-			f.log.Error("messages that wait could not be read", "account", a.JID.String(), "error", err)
-		} else {
-			last = f.give(rd, res, rest, last)
-		}
-		then(rd)
-	})
-	if last != 0 {
-		f.confirm(&t.Round, a, res, last)
-	}
+	return last
 }
 
 // give pushes messages to a resource and returns the last id.

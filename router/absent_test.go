@@ -1,0 +1,189 @@
+package router_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"parley/roster"
+	"parley/router"
+	"parley/router/routertest"
+	"parley/xep/offline"
+	"parley/xep/ping"
+	"parley/xmpp"
+)
+
+// TestComingAndGoing has many write to somebody who logs in and out all the time: nothing
+// is lost, refused or out of order, and only what was given out and never confirmed comes
+// again.
+func TestComingAndGoing(t *testing.T) {
+	t.Run("one at a time", func(t *testing.T) { comeAndGo(t, 8, 4000, 0) })
+	t.Run("failing commits", func(t *testing.T) { comeAndGo(t, 8, 2000, 9) })
+}
+
+func comeAndGo(t *testing.T, senders, messages, fullEvery int) {
+	h := routertest.New(t, roster.New(),
+		offline.New(func() offline.Limits { return offline.Limits{Messages: 1 << 30, Bytes: 1 << 40} }, time.Now), ping.New())
+	h.Disk.FullEvery(fullEvery)
+	j := &juliet{t: t, h: h, jid: jid(t, "juliet@example.com/balcony"), rnd: rand.New(rand.NewPCG(3, 4)),
+		live: map[string]bool{}, sure: map[string]bool{}, seen: map[string]bool{}, last: map[string]int{}}
+	j.faulty = fullEvery > 0
+	h.Exists(j.jid.Bare())
+	all := make([]*romeo, senders)
+	var wg sync.WaitGroup
+	for i := range all {
+		full := jid(t, fmt.Sprintf("romeo%d@example.com/x", i))
+		h.Exists(full.Bare())
+		r := &romeo{name: fmt.Sprint("s", i), peer: available(t, h, full)}
+		all[i] = r
+		r.peer.Session.Tap(func(st *xmpp.Stanza) {
+			if st.Kind == xmpp.Message {
+				r.back.add(st.ID)
+			}
+		})
+		wg.Go(func() { r.speak(t, messages) })
+	}
+	over := make(chan struct{})
+	go func() { wg.Wait(); close(over) }()
+	lives := 0
+	for done := false; !done; lives++ {
+		select {
+		case <-over:
+			done = true
+		default:
+		}
+		j.live1(done)
+	}
+	h.Disk.FullEvery(0)
+	j.live1(true) // what was due while nothing could be written
+	bounced := 0
+	for _, r := range all {
+		bounced += len(r.back.ids)
+		for n := range messages {
+			id := fmt.Sprintf("%s-%d", r.name, n)
+			if j.seen[id] == r.back.has(id) {
+				t.Errorf("%s: seen %v, bounced %v", id, j.seen[id], r.back.has(id))
+			}
+		}
+		r.peer.Sender.Leave("")
+	}
+	if fullEvery == 0 && bounced > 0 {
+		t.Errorf("%d messages were refused", bounced)
+	}
+	t.Logf("%d sessions, %d seen at once, %d confirmed, %d bounced", lives, len(j.live), len(j.sure), bounced)
+	if lives < 10 || len(j.live) < 20 || len(j.sure) < 20 {
+		t.Errorf("too little happened to prove anything")
+	}
+}
+
+type romeo struct {
+	name string
+	peer *routertest.Peer
+	back heard
+}
+
+func (r *romeo) speak(t *testing.T, n int) {
+	var rd router.Round
+	for i := range n {
+		body := fmt.Sprintf(`<message type='chat' id='%s-%d' to='juliet@example.com'><body>x</body></message>`, r.name, i)
+		mustSend(t, r.peer, &rd, body)
+		if i%16 == 15 {
+			mustSend(t, r.peer, &rd, `<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>`)
+			rd.Flush()
+			time.Sleep(time.Duration(i%7) * 300 * time.Microsecond)
+		}
+	}
+	r.peer.Sender.Settle(&rd)
+	rd.Flush()
+}
+
+// juliet is somebody with one session after the other.
+type juliet struct {
+	t   *testing.T
+	h   *routertest.House
+	jid xmpp.JID
+	rnd *rand.Rand
+
+	mu     sync.Mutex
+	faulty bool            // the disk fails: what was taken may stay due
+	live   map[string]bool // got as they came
+	sure   map[string]bool // got late, and confirmed
+	seen   map[string]bool
+	last   map[string]int // the greatest number seen of each sender
+}
+
+// live1 is one session. A patient one answers every ping and leaves when all is confirmed.
+func (j *juliet) live1(patient bool) {
+	p, err := j.h.Bind(j.jid)
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	pings := make(chan *xmpp.Stanza, 64)
+	var late []string
+	lastHere := map[string]int{}
+	p.Session.Tap(func(st *xmpp.Stanza) {
+		switch st.Kind {
+		case xmpp.IQ:
+			pings <- st
+		case xmpp.Message:
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			j.hear(st, lastHere)
+			if st.Has(xmpp.NSDelay, "delay") {
+				late = append(late, st.ID)
+			}
+		}
+	})
+	var rd router.Round
+	mustSend(j.t, p, &rd, "<presence/>")
+	stay := time.After(time.Duration(j.rnd.IntN(4000)) * time.Microsecond)
+	answers := patient || j.rnd.IntN(3) > 0
+	for here := true; here; {
+		select {
+		case q := <-pings:
+			if answers {
+				j.mu.Lock()
+				sure := len(late) // all late ones came before the ping, and none after
+				j.mu.Unlock()
+				mustSend(j.t, p, &rd, xmpp.Result(q, nil).String())
+				j.mu.Lock()
+				for _, id := range late[:sure] {
+					j.sure[id] = true
+				}
+				j.mu.Unlock()
+			}
+		case <-stay:
+			here = false
+		}
+	}
+	if !patient && j.rnd.IntN(2) == 0 {
+		p.Session.Close() // the connection is lost before the house knows
+		time.Sleep(200 * time.Microsecond)
+	}
+	rd.Flush()
+	p.Sender.Leave("")
+}
+
+// hear notes a message. The lock is held.
+func (j *juliet) hear(st *xmpp.Stanza, lastHere map[string]int) {
+	id := st.ID
+	name, n := split(id)
+	if before, ok := lastHere[name]; ok && n <= before {
+		j.t.Errorf("%s comes behind number %d in one session", id, before)
+	}
+	lastHere[name] = n
+	if !j.faulty && (j.live[id] || j.sure[id]) {
+		j.t.Errorf("%s comes again", id)
+	}
+	if !j.seen[id] {
+		if before, ok := j.last[name]; ok && n < before {
+			j.t.Errorf("%s comes for the first time behind number %d", id, before)
+		}
+		j.last[name], j.seen[id] = n, true
+	}
+	if !st.Has(xmpp.NSDelay, "delay") {
+		j.live[id] = true
+	}
+}

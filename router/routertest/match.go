@@ -1,0 +1,155 @@
+package routertest
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strings"
+
+	"parley/xmpp"
+)
+
+// Match compares a stanza with a pattern and returns "", or in what they differ.
+//
+// A pattern is a stanza. Of the stanza itself only the attributes that the pattern has are
+// compared, and 'type', which must be absent where the pattern has none; an empty value
+// wants an attribute to be absent. Of children everything is compared, and their order. In
+// values and text '*' stands for anything. '…' stands for any further content.
+func Match(pattern string, st *xmpp.Stanza) string {
+	want, err := parse(pattern)
+	if err != nil {
+		return fmt.Sprintf("the pattern: %v", err)
+	}
+	got, err := parse(st.String())
+	if err != nil {
+		return fmt.Sprintf("what was heard: %v", err)
+	}
+	if want.name != got.name {
+		return fmt.Sprintf("<%s/> instead of <%s/>", got.name.Local, want.name.Local)
+	}
+	if _, ok := want.attrs["type"]; !ok {
+		want.attrs["type"] = ""
+	}
+	for name, v := range want.attrs {
+		if !glob(v, got.attrs[name]) {
+			return fmt.Sprintf("%s is %q instead of %q", name, got.attrs[name], v)
+		}
+	}
+	return matchContent(want, got)
+}
+
+func matchContent(want, got *node) string {
+	for i, w := range want.content {
+		if w.text == "…" {
+			return ""
+		}
+		if i >= len(got.content) {
+			return fmt.Sprintf("%s is missing in <%s/>", w, got.name.Local)
+		}
+		if why := matchNode(w, got.content[i]); why != "" {
+			return why
+		}
+	}
+	if n := len(want.content); len(got.content) > n {
+		return fmt.Sprintf("%s is too much in <%s/>", got.content[n], got.name.Local)
+	}
+	return ""
+}
+
+func matchNode(want, got *node) string {
+	if want.name != got.name || want.name.Local == "" && !glob(want.text, got.text) {
+		return fmt.Sprintf("%s instead of %s", got, want)
+	}
+	for name, v := range want.attrs {
+		if !glob(v, got.attrs[name]) {
+			return fmt.Sprintf("%s of <%s/> is %q instead of %q", name, got.name.Local, got.attrs[name], v)
+		}
+	}
+	for name, v := range got.attrs {
+		if _, ok := want.attrs[name]; !ok {
+			return fmt.Sprintf("<%s/> has %s=%q", got.name.Local, name, v)
+		}
+	}
+	return matchContent(want, got)
+}
+
+// glob reports whether s is as p says, where '*' in p stands for anything.
+func glob(p, s string) bool {
+	parts := strings.Split(p, "*")
+	switch {
+	case len(parts) == 1:
+		return p == s
+	case p == "*":
+		return s != ""
+	}
+	rest, ok := strings.CutPrefix(s, parts[0])
+	if !ok {
+		return false
+	}
+	for _, part := range parts[1 : len(parts)-1] {
+		i := strings.Index(rest, part)
+		if i < 0 {
+			return false
+		}
+		rest = rest[i+len(part):]
+	}
+	return strings.HasSuffix(rest, parts[len(parts)-1])
+}
+
+// A node is an element, or a run of text where it has no name.
+type node struct {
+	name    xml.Name
+	attrs   map[string]string
+	text    string
+	content []*node
+}
+
+func (n *node) String() string {
+	switch {
+	case n.name.Local == "":
+		return fmt.Sprintf("%q", n.text)
+	case n.name.Space == xmpp.NSClient:
+		return "<" + n.name.Local + "/>"
+	}
+	return fmt.Sprintf("<%s xmlns='%s'/>", n.name.Local, n.name.Space)
+}
+
+// parse reads one element. White space around elements and text is laid out by people and
+// means nothing.
+func parse(s string) (*node, error) {
+	d := xml.NewDecoder(strings.NewReader("<stream xmlns='" + xmpp.NSClient + "'>" + s + "</stream>"))
+	stack := []*node{{}}
+	for {
+		tok, err := d.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		top := stack[len(stack)-1]
+		switch tok := tok.(type) {
+		case xml.StartElement:
+			n := &node{name: tok.Name, attrs: map[string]string{}}
+			for _, a := range tok.Attr {
+				if a.Name.Local == "xmlns" || a.Name.Space == "xmlns" {
+					continue
+				}
+				n.attrs[strings.TrimPrefix(a.Name.Space+" "+a.Name.Local, " ")] = a.Value
+			}
+			top.content = append(top.content, n)
+			stack = append(stack, n)
+		case xml.EndElement:
+			stack = stack[:len(stack)-1]
+		case xml.CharData:
+			if text := strings.TrimSpace(string(tok)); text != "" {
+				top.content = append(top.content, &node{text: text})
+			}
+		}
+	}
+	top := stack[0].content[0].content
+	if len(top) != 1 || top[0].name.Local == "" {
+		return nil, fmt.Errorf("%d elements instead of one", len(top))
+	}
+	return top[0], nil
+}

@@ -1,0 +1,80 @@
+package router_test
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"parley/roster"
+	"parley/router/routertest"
+	"parley/storage"
+	"parley/xep/contact"
+	"parley/xep/entitytime"
+	"parley/xep/offline"
+	"parley/xep/ping"
+	"parley/xep/register"
+	"parley/xep/version"
+	"parley/xmpp"
+)
+
+// talkOffline is how many messages wait for one account in the conversations.
+const talkOffline = 20
+
+// fullHouse has every feature that the conversations speak of.
+func fullHouse(t testing.TB) *routertest.House {
+	t.Helper()
+	var addresses atomic.Pointer[contact.Addresses]
+	addresses.Store(&contact.Addresses{"abuse": {"mailto:abuse@example.com"}})
+	acc := &accounts{}
+	h := routertest.New(t,
+		roster.New(),
+		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }, time.Now),
+		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(acc))
+	acc.house = h
+	return h
+}
+
+// accounts is register.Accounts on the test's directory.
+type accounts struct{ house *routertest.House }
+
+func (a *accounts) ChangePassword(_ context.Context, _ xmpp.JID, password string) error {
+	if len(password) < 8 {
+		return xmpp.Refuse("not-acceptable", "too short")
+	}
+	return nil
+}
+
+func (a *accounts) Remove(ctx context.Context, bare xmpp.JID) error {
+	id, _, _ := a.house.Dir.Lookup(ctx, bare)
+	err := a.house.Store.Write(ctx, func(tx *storage.Tx) error {
+		for _, f := range a.house.Router.Features() {
+			if f.Forget == nil {
+				continue
+			}
+			if err := f.Forget(tx, id, bare); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		a.house.Dir.Remove(bare)
+	}
+	return err
+}
+
+func TestTalk(t *testing.T) {
+	files, err := filepath.Glob("../testdata/talk/*.talk")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no conversations: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".talk"), func(t *testing.T) {
+			t.Parallel()
+			routertest.Play(t, file, fullHouse(t))
+		})
+	}
+}
