@@ -114,16 +114,21 @@ func (c *conn) End(err *xmpp.StreamError) {
 	}
 	if err != nil {
 		c.srv.countError(err.Condition)
-		l := c.log().With("condition", err.Condition)
-		if err.Text != "" {
-			l = l.With("text", err.Text)
-		}
-		if err.Cause != nil {
-			l = l.With("cause", err.Cause)
-		}
-		l.Info("stream ended by the server")
+		c.logEnd(err)
 	}
 	c.out.end(c.s.AppendClose(nil, err), func() { c.s.Close(linger) })
+}
+
+// logEnd leaves out what there is nothing to say of.
+func (c *conn) logEnd(err *xmpp.StreamError) {
+	l := c.log().With("condition", err.Condition)
+	if err.Text != "" {
+		l = l.With("text", err.Text)
+	}
+	if err.Cause != nil {
+		l = l.With("cause", err.Cause)
+	}
+	l.Info("stream ended by the server")
 }
 
 // stanzasARound is how many stanzas of one client are handled before what they caused is

@@ -39,6 +39,7 @@ func New() router.Feature {
 	f := &feature{}
 	return router.Feature{
 		Name:         "roster",
+		RFCs:         []router.RFC{{Number: 6121, Note: "rosters with versioning"}},
 		XEPs:         []router.XEP{{Number: 237, Version: "1.3", Note: "as RFC 6121 §2.6 has it"}},
 		AccountDisco: []string{ns},
 		IQ: []router.IQ{

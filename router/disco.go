@@ -53,7 +53,7 @@ func (r *Router) discoFeature() Feature {
 		Name: "disco",
 		RFCs: []RFC{
 			{6120, "stanzas and routing"},
-			{6121, "message delivery, own resources' presence"},
+			{6121, "delivery of messages, presence of own resources; no subscriptions yet"},
 			{7622, "addresses"},
 		},
 		XEPs: []XEP{

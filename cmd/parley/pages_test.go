@@ -291,7 +291,7 @@ func writeCommand(b *strings.Builder, c *cobra.Command) {
 		return
 	}
 	text := c.Short
-	if c.Long != "" && c.Name() == "serve" {
+	if c.Long != "" && c.Name() != "completion" {
 		text = c.Long
 	}
 	if c.Name() == "completion" { // its own are one for each shell, and explain themselves
@@ -299,7 +299,7 @@ func writeCommand(b *strings.Builder, c *cobra.Command) {
 		return
 	}
 	if c.HasAvailableSubCommands() {
-		fmt.Fprintf(b, "\n## %s\n\n%s.\n", c.CommandPath(), text)
+		fmt.Fprintf(b, "\n## %s\n\n%s.\n", c.CommandPath(), strings.TrimSuffix(text, "."))
 		for _, sub := range c.Commands() {
 			writeCommand(b, sub)
 		}

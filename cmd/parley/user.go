@@ -154,6 +154,10 @@ func (h *house) info(acc auth.Account) userInfo {
 
 func userCommand(o *options) *cobra.Command {
 	c := group("user", "Look after accounts, also while the server is stopped")
+	c.Long = `Look after accounts, beside a running server or on the data of a stopped one.
+
+ADDRESS is like juliet@example.org; without a domain, the first one of the configuration is
+meant. A password is asked for at the terminal, or else is the first line of standard input.`
 	change := func(use, short, op, done string, password bool) *cobra.Command {
 		return &cobra.Command{
 			Use: use + " ADDRESS", Short: short, Args: cobra.ExactArgs(1),

@@ -45,8 +45,11 @@ type feature struct {
 func New(limits func() Limits, now func() time.Time) router.Feature {
 	f := &feature{limits: limits, now: now}
 	return router.Feature{
-		Name:    "offline messages",
-		XEPs:    []router.XEP{{Number: 160, Version: "1.0.1"}, {Number: 203, Version: "2.0"}},
+		Name: "offline messages",
+		XEPs: []router.XEP{
+			{Number: 160, Version: "1.0.1"}, {Number: 203, Version: "2.0"},
+			{Number: 334, Version: "1.0.0", Note: "store and no-store, for messages that wait"},
+		},
 		Disco:   []string{"msgoffline"}, // XEP-0160 §5
 		Sent:    router.Hooks{Mark: f.honest},
 		Arrived: router.Hooks{Keep: f.keep},
