@@ -116,7 +116,8 @@ func (h *House) Bind(full xmpp.JID) (*Peer, error) {
 }
 
 // Settle waits until nothing is on its way any more: what was sent is settled, the store's
-// line is empty, and whoever was ended has left.
+// line is empty, no turn is under way, and whoever was ended has left. Nobody else may use
+// the house meanwhile.
 func (h *House) Settle() {
 	var rd router.Round
 	for again := true; again; {
@@ -128,6 +129,7 @@ func (h *House) Settle() {
 		}
 		rd.Flush()
 		h.Barrier()
+		h.Router.Wait() // an inbox flushes when its turns are over, not with each
 		for _, p := range h.peers {
 			if !p.left && p.Session.Err() != nil {
 				p.leave()
