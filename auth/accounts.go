@@ -210,28 +210,41 @@ func (a *Accounts) Count(ctx context.Context, host string) (n int64, err error) 
 // Credentials returns what proves an account's password, for export (XEP-0227 §4.3).
 func (a *Accounts) Credentials(ctx context.Context, id int64) (keys []Credential, err error) {
 	err = a.store.Read(ctx, func(tx *storage.Tx) (err error) {
-		keys, err = credentials(tx, id)
+		keys, err = credentials(tx, id, "")
 		return err
 	})
 	return keys, err
 }
 
-// lookUp finds an account and its credentials in one snapshot.
-func (a *Accounts) lookUp(ctx context.Context, jid xmpp.JID) (acc Account, keys []Credential, err error) {
+// lookUp finds an account and its credentials, or only the one for a hash, in one
+// snapshot. An account that is not there costs the same and is zero.
+func (a *Accounts) lookUp(ctx context.Context, jid xmpp.JID, only Hash) (acc Account, keys []Credential, err error) {
 	a.lookups.Add(1)
+	found := false
 	err = a.store.Read(ctx, func(tx *storage.Tx) error {
-		var found bool
 		if acc, found, err = getAccount(tx, jid); err != nil {
 			return err
 		}
-		// Also asked for nobody: an account that is not there costs the same.
-		keys, err = credentials(tx, acc.ID)
+		id := acc.ID
 		if !found {
-			acc, keys = Account{}, nil
+			id = nobody
 		}
+		keys, err = credentials(tx, id, only)
 		return err
 	})
-	return acc, keys, err
+	if !found || err != nil {
+		return Account{}, nil, err
+	}
+	return acc, keys, nil
+}
+
+// iterationsInUse counts the numbers of iterations of all credentials.
+func (a *Accounts) iterationsInUse(ctx context.Context) (used map[Hash][]share, err error) {
+	err = a.store.Read(ctx, func(tx *storage.Tx) (err error) {
+		used, err = iterationShares(tx)
+		return err
+	})
+	return used, err
 }
 
 // noteLogin writes the time of a login down, seldom and without waiting.

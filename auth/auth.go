@@ -18,23 +18,28 @@ type Auth struct {
 	cfg      Config
 	accounts *Accounts
 	lockout  *lockout
-	secret   []byte // for the salts of accounts that do not exist
+	inventor inventor // of credentials for accounts that do not exist
 	nonce    func() (string, error)
 
 	succeeded, failed atomic.Uint64
 	proofs            atomic.Uint64
 }
 
-// New makes an Auth over a store that was opened with Schema.
-func New(store *storage.Store, cfg Config) *Auth {
+// New makes an Auth over a store that was opened with Schema. The error is the store's.
+func New(ctx context.Context, store *storage.Store, cfg Config) (*Auth, error) {
 	cfg = cfg.withDefaults()
-	return &Auth{
+	a := &Auth{
 		cfg:      cfg,
 		accounts: NewAccounts(store, cfg),
 		lockout:  newLockout(cfg.Throttle, cfg.Now),
-		secret:   store.Secret("auth: unknown accounts"),
 		nonce:    func() (string, error) { return newNonce(cfg.Rand) },
 	}
+	used, err := a.accounts.iterationsInUse(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a.inventor = inventor{store.Secret("auth: unknown accounts"), cfg.Iterations, used}
+	return a, nil
 }
 
 // Accounts returns the accounts that it lets in.
@@ -54,7 +59,7 @@ type Channel struct {
 	// Certs is the chain of the client's certificate, its own first, verified up to an
 	// authority that the operator has configured; else nil. See Certs.Handshake.
 	Certs []*x509.Certificate
-	// Host is the domain that the client wants to log in to.
+	// Host is the domain that the client wants to log in to, as xmpp.JID.Domain writes it.
 	Host string
 }
 
@@ -149,7 +154,10 @@ func (a *Auth) Start(ctx context.Context, mechanism string, ch Channel, offered 
 		s := &scramServer{x: x, hash: Hash(hash), plus: isPlus, offered: offered}
 		x.next = s.first
 	}
-	return x, ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return nil, ourFault(err)
+	}
+	return x, nil
 }
 
 // Allow says what an address has to expect: how long an answer waits, or, with false, how

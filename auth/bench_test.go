@@ -104,7 +104,7 @@ func TestSCRAMAllocations(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if allocs > 300 {
+	if allocs > 130 {
 		t.Errorf("%.0f allocations a login", allocs)
 	}
 }

@@ -81,12 +81,28 @@ func OpenCerts(cfg CertConfig) (*Certs, error) {
 func (c *Certs) Reload() error {
 	c.reload.Lock()
 	defer c.reload.Unlock()
-	if len(c.cfg.Hosts) == 0 {
+	return c.readAll(c.cfg.Hosts)
+}
+
+// Replace is Reload for a list of domains, or of files, that has changed.
+func (c *Certs) Replace(hosts []HostCert) error {
+	c.reload.Lock()
+	defer c.reload.Unlock()
+	if err := c.readAll(hosts); err != nil {
+		return err
+	}
+	c.cfg.Hosts = hosts
+	return nil
+}
+
+// readAll makes the table of what the files hold now. The caller holds the lock.
+func (c *Certs) readAll(hosts []HostCert) error {
+	if len(hosts) == 0 {
 		return errors.New("auth: no domain is configured")
 	}
 	table := &certTable{byName: map[string]*hostCert{}, wildcards: map[string]*hostCert{}}
 	var problems []error
-	for _, h := range c.cfg.Hosts {
+	for _, h := range hosts {
 		hc, err := c.load(h)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("certificate of %s: %w", h.Host, err))
@@ -97,7 +113,7 @@ func (c *Certs) Reload() error {
 	if len(problems) > 0 {
 		return errors.Join(problems...)
 	}
-	table.index(c.cfg.Hosts)
+	table.index(hosts)
 	c.table.Store(table)
 	for _, hc := range table.all {
 		for _, p := range hc.info.Problems {

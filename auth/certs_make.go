@@ -26,7 +26,7 @@ func (c *Certs) loadOwn(h HostCert) (*hostCert, error) {
 	if c.cfg.Dir == "" {
 		return nil, errors.New("no certificate file is configured, and no directory to keep one of our own")
 	}
-	file := filepath.Join(c.cfg.Dir, fileName(h.Host)+".pem")
+	file := OwnFile(c.cfg.Dir, h.Host)
 	hc, err := c.read(h, file, file)
 	switch _, statErr := os.Stat(file); {
 	case err == nil && c.fresh(h, hc):
@@ -47,6 +47,10 @@ func (c *Certs) loadOwn(h HostCert) (*hostCert, error) {
 	}
 	return hc, err
 }
+
+// OwnFile is where the certificate that we make for a domain is kept, with its key, below
+// CertConfig.Dir.
+func OwnFile(dir, host string) string { return filepath.Join(dir, fileName(host)+".pem") }
 
 // fileName makes a file's name of a domain: an IPv6 address has colons and brackets.
 func fileName(host string) string {

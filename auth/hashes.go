@@ -134,20 +134,3 @@ func (c Credential) proves(authMessage, proof []byte) bool {
 func (c Credential) signature(authMessage []byte) []byte {
 	return c.Hash.mac(c.ServerKey, authMessage)
 }
-
-// fake returns the credential of an account that does not exist: the same one each time
-// it is asked for, and one that no proof fits. Nobody without the secret can tell its
-// salt from a random one.
-func fake(secret []byte, h Hash, jid string, iterations int) Credential {
-	seed := hmac.New(sha512.New, secret)
-	seed.Write([]byte(h))
-	seed.Write([]byte{0})
-	seed.Write([]byte(jid))
-	salt := seed.Sum(nil)
-	seed.Write([]byte("keys"))
-	keys := seed.Sum(nil)
-	return Credential{
-		Hash: h, Salt: salt[:saltSize], Iterations: iterations,
-		StoredKey: keys[:h.size()], ServerKey: keys[:h.size()],
-	}
-}

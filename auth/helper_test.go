@@ -64,7 +64,11 @@ func open(t testing.TB, cfg Config) (*Auth, *clock) {
 	if cfg.Iterations == 0 {
 		cfg.Iterations = minIterations
 	}
-	return New(storagetest.Open(t, Schema()), cfg), c
+	a, err := New(context.Background(), storagetest.Open(t, Schema()), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, c
 }
 
 func create(t testing.TB, a *Auth, local, password string) Account {

@@ -18,25 +18,45 @@ func (x *Exchange) plain(ctx context.Context, in []byte) ([]byte, bool, error) {
 	if err := x.claim(name, authzid); err != nil {
 		return nil, false, err
 	}
+	return nil, true, x.password(ctx, password)
+}
+
+// Password logs in with a password outside of SASL: for web pages. It is as careful as
+// PLAIN, and needs no Config.Plain. name is a localpart at ch.Host. The error is a
+// *Failure.
+func (a *Auth) Password(ctx context.Context, ch Channel, name, password string) (Account, error) {
+	x := &Exchange{a: a, ch: ch}
+	err := x.claim(name, "")
+	if err == nil {
+		err = x.password(ctx, password)
+	}
+	if err != nil {
+		return Account{}, x.failure(err)
+	}
+	return x.account, nil
+}
+
+// password compares a password with that of the claimed account.
+func (x *Exchange) password(ctx context.Context, password string) error {
 	prepared, err := preparePassword(password, false)
 	if err != nil {
-		return nil, false, &Failure{Condition: NotAuthorized, Cause: err}
+		return &Failure{Condition: NotAuthorized, Cause: err}
 	}
 	if err := x.brake(ctx, true); err != nil {
-		return nil, false, err
+		return err
 	}
-	acc, keys, err := x.a.accounts.lookUp(ctx, x.claimed)
+	acc, keys, err := x.a.accounts.lookUp(ctx, x.claimed, "")
 	if err != nil {
-		return nil, false, err
+		return err
 	}
 	right, err := x.verify(ctx, keys, prepared)
 	if err != nil {
-		return nil, false, err
+		return err
 	}
 	if !right || acc.ID == 0 {
-		return nil, false, refused("wrong password or no such account")
+		return refused("wrong password or no such account")
 	}
-	return nil, true, x.accept(acc)
+	return x.accept(acc)
 }
 
 // parsePlain splits a message (RFC 4616 §2).
@@ -53,7 +73,7 @@ func parsePlain(in []byte) (authzid, name, password string, ok bool) {
 func (x *Exchange) verify(ctx context.Context, keys []Credential, prepared string) (right bool, err error) {
 	want := cheapestOf(keys)
 	if want.Hash == "" {
-		want = fake(x.a.secret, SHA256, x.claimed.String(), x.a.cfg.Iterations)
+		want = x.a.inventor.credential(SHA256, x.claimed.String())
 	}
 	err = x.a.accounts.gate.do(ctx, func() error {
 		got, err := derive(want.Hash, prepared, want.Salt, want.Iterations)

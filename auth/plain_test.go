@@ -93,6 +93,26 @@ func TestMechanismsAndBindings(t *testing.T) {
 	}
 }
 
+// Web pages log in with the same care.
+func TestPasswordOutsideOfSASL(t *testing.T) {
+	a, c := open(t, Config{})
+	acc := create(t, a, "romeo", "pencil")
+	ctx, ch := context.Background(), channel(somewhere)
+	if got, err := a.Password(ctx, ch, "Romeo", "pencil"); err != nil || got.ID != acc.ID {
+		t.Errorf("%+v, %v", got, err)
+	}
+	got, err := a.Password(ctx, ch, "romeo", "wrong")
+	if condition(t, err) != NotAuthorized || got != (Account{}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for range 30 {
+		_, err = a.Password(ctx, channel("192.0.2.66"), "nobody", "wrong")
+	}
+	if condition(t, err) != TemporaryAuthFailure || c.waited() == 0 {
+		t.Errorf("no brake: %v", err)
+	}
+}
+
 // RFC 6120 §6.4.2: no initial response, so the server asks for it.
 func TestWithoutInitialResponse(t *testing.T) {
 	a, _ := open(t, Config{Plain: true})
@@ -119,7 +139,8 @@ func TestHashingIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(Config{Hashers: 2, HashQueue: 3, HashWait: 5 * time.Second})
 		var mu sync.Mutex
-		running, most, busy, ran := 0, 0, 0, 0
+		running, most, busy, ran, atOnce := 0, 0, 0, 0, 0
+		start := time.Now()
 		var all sync.WaitGroup
 		for range 10 {
 			all.Go(func() {
@@ -138,6 +159,9 @@ func TestHashingIsBounded(t *testing.T) {
 				if errors.Is(err, ErrBusy) {
 					mu.Lock()
 					busy++
+					if time.Since(start) == 0 {
+						atOnce++
+					}
 					mu.Unlock()
 				} else if err != nil {
 					t.Error(err)
@@ -146,8 +170,8 @@ func TestHashingIsBounded(t *testing.T) {
 		}
 		all.Wait()
 		// Two run, three wait; two of these run after 3 s, and the third gives up at 5 s.
-		if most != 2 || ran != 4 || busy != 6 || g.runs.Load() != 4 || g.turned.Load() != 6 {
-			t.Errorf("%d at once, %d ran, %d sent away", most, ran, busy)
+		if most != 2 || atOnce != 5 || ran != 4 || busy != 6 || g.runs.Load() != 4 || g.turned.Load() != 6 {
+			t.Errorf("%d at once, %d ran, %d sent away, %d of them at once", most, ran, busy, atOnce)
 		}
 	})
 }

@@ -76,15 +76,13 @@ func isPlus(mechanism string) bool { return strings.HasSuffix(mechanism, plus) }
 
 // findKeys takes the account's credential, or invents one that no proof fits.
 func (s *scramServer) findKeys(ctx context.Context) error {
-	acc, keys, err := s.x.a.accounts.lookUp(ctx, s.x.claimed)
+	acc, keys, err := s.x.a.accounts.lookUp(ctx, s.x.claimed, s.hash)
 	if err != nil {
 		return err
 	}
-	s.keys = fake(s.x.a.secret, s.hash, s.x.claimed.String(), s.x.a.cfg.Iterations)
-	for _, c := range keys {
-		if c.Hash == s.hash {
-			s.keys, s.account = c, acc
-		}
+	s.keys = s.x.a.inventor.credential(s.hash, s.x.claimed.String())
+	if len(keys) == 1 {
+		s.keys, s.account = keys[0], acc
 	}
 	return nil
 }
@@ -179,15 +177,13 @@ func (s *scramServer) checkFinal(m clientFinal) error {
 // recheck looks again at what may have changed since the first step: the account may be
 // gone or disabled, its password another.
 func (s *scramServer) recheck(ctx context.Context) error {
-	acc, keys, err := s.x.a.accounts.lookUp(ctx, s.x.claimed)
+	acc, keys, err := s.x.a.accounts.lookUp(ctx, s.x.claimed, s.hash)
 	if err != nil {
 		return err
 	}
-	for _, c := range keys {
-		if acc.ID == s.account.ID && c.Hash == s.hash && subtle.ConstantTimeCompare(c.StoredKey, s.keys.StoredKey) == 1 {
-			s.account = acc
-			return nil
-		}
+	if len(keys) != 1 || acc.ID != s.account.ID || subtle.ConstantTimeCompare(keys[0].StoredKey, s.keys.StoredKey) != 1 {
+		return refused("the account or its password has changed meanwhile")
 	}
-	return refused("the account or its password has changed meanwhile")
+	s.account = acc
+	return nil
 }

@@ -29,6 +29,11 @@ create table credential (
 	server_key blob    not null,
 	primary key (account, hash)
 ) without rowid;
+-- Nobody's keys, read where an account does not exist, so that it costs the same.
+insert into credential (account, hash, salt, iterations, stored_key, server_key) values
+	(0, 'SHA-1',   zeroblob(16), 0, zeroblob(20), zeroblob(20)),
+	(0, 'SHA-256', zeroblob(16), 0, zeroblob(32), zeroblob(32)),
+	(0, 'SHA-512', zeroblob(16), 0, zeroblob(64), zeroblob(64));
 `}}
 }
 
@@ -46,7 +51,10 @@ const (
 	sqlDropKeys   = `delete from credential where account = $1`
 	sqlInsertKeys = `insert into credential (account, hash, salt, iterations, stored_key, server_key)
 		values ($1, $2, $3, $4, $5, $6)`
-	sqlKeys = `select hash, salt, iterations, stored_key, server_key from credential where account = $1`
+	sqlKeys   = `select hash, salt, iterations, stored_key, server_key from credential where account = $1`
+	sqlShares = `select hash, iterations, count(*) from credential where account <> 0
+		group by hash, iterations order by hash, iterations`
+	sqlKey = `select hash, salt, iterations, stored_key, server_key from credential where account = $1 and hash = $2`
 )
 
 // insertAccount returns 0 where the account exists already.
@@ -139,8 +147,16 @@ func replaceCredentials(tx *storage.Tx, id int64, keys []Credential) error {
 	return nil
 }
 
-func credentials(tx *storage.Tx, id int64) (keys []Credential, err error) {
-	err = tx.Each(sqlKeys, []any{id}, func(r *storage.Row) error {
+// nobody is the account that the keys belong to which no account has.
+const nobody = 0
+
+// credentials returns those of an account, or only the one for a hash.
+func credentials(tx *storage.Tx, id int64, only Hash) (keys []Credential, err error) {
+	query, args := sqlKeys, []any{id}
+	if only != "" {
+		query, args = sqlKey, []any{id, string(only)}
+	}
+	err = tx.Each(query, args, func(r *storage.Row) error {
 		keys = append(keys, Credential{
 			Hash: Hash(r.Text(0)), Salt: r.Bytes(1), Iterations: int(r.Int(2)),
 			StoredKey: r.Bytes(3), ServerKey: r.Bytes(4),
@@ -148,4 +164,15 @@ func credentials(tx *storage.Tx, id int64) (keys []Credential, err error) {
 		return nil
 	})
 	return keys, err
+}
+
+// iterationShares counts the numbers of iterations in use.
+func iterationShares(tx *storage.Tx) (map[Hash][]share, error) {
+	used := map[Hash][]share{}
+	err := tx.Each(sqlShares, nil, func(r *storage.Row) error {
+		h := Hash(r.Text(0))
+		used[h] = append(used[h], share{int(r.Int(1)), int(r.Int(2))})
+		return nil
+	})
+	return used, err
 }

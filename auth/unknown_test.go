@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"parley/storage"
@@ -33,10 +34,52 @@ func TestUnknownUserHasStableSalt(t *testing.T) {
 	if other == salt || otherHash == salt {
 		t.Error("one salt for two names or two hashes, as no account has it")
 	}
-	b := New(a.accounts.store, a.cfg) // after a restart
+	b, err := New(context.Background(), a.accounts.store, a.cfg) // after a restart
+	if err != nil {
+		t.Fatal(err)
+	}
 	out, _, err := begin(t, b, "SCRAM-SHA-256", channel(somewhere)).Step(context.Background(), []byte("n,,n=nobody,r=x"))
 	if err != nil || attribute(string(out), "s") != salt {
 		t.Errorf("another salt after a restart: %s, %v", out, err)
+	}
+}
+
+// Where accounts have different numbers of iterations, so have those that do not exist.
+func TestUnknownUsersHaveTheIterationsOfOthers(t *testing.T) {
+	a, _ := open(t, Config{})
+	ctx := context.Background()
+	err := a.accounts.store.Write(ctx, func(tx *storage.Tx) error {
+		for i := range 40 {
+			key, err := derive(SHA1, "pencil", []byte("salt"), 1+i%4/3) // three times 1, then 2
+			if err != nil {
+				return err
+			}
+			if _, err = a.Accounts().CreateTx(tx, address(fmt.Sprintf("user%d", i)), []Credential{key}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(ctx, a.accounts.store, a.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[int]int{}
+	for i := range 1000 {
+		c := b.inventor.credential(SHA1, fmt.Sprintf("nobody%d@example.org", i))
+		if c.Iterations != b.inventor.credential(SHA1, fmt.Sprintf("nobody%d@example.org", i)).Iterations {
+			t.Fatal("not the same twice")
+		}
+		count[c.Iterations]++
+	}
+	if len(count) != 2 || count[1] < 650 || count[2] < 150 {
+		t.Errorf("%v", count)
+	}
+	if got := b.inventor.credential(SHA512, "nobody").Iterations; got != a.cfg.Iterations {
+		t.Errorf("%d iterations for a hash that nobody has", got)
 	}
 }
 

@@ -40,7 +40,9 @@ type conn struct {
 	heard   atomic.Int64 // when bytes last came, Unix nanoseconds
 	asked   atomic.Int64 // when the server asked whether the client lives; 0 unless it waits
 	partial atomic.Int64 // since when a stanza is incomplete; 0 if none is
-	bound   atomic.Bool
+	bound   atomic.Bool  // sender and jid are there to stay
+	ended   atomic.Bool  // the end of the stream has begun
+	parked  atomic.Bool  // nothing but park waits for the client
 }
 
 // login is the state of a stream on its way to a session.
@@ -52,10 +54,11 @@ type login struct {
 	offered  []string // mechanisms of the features sent last
 	account  auth.Account
 	known    bool     // authenticated
+	since    uint64   // the router's Forgets when the last attempt began
 	claimed  xmpp.JID // whom the last attempt was for; for the log
 	failures int
-	timer    *time.Timer
-	ended    atomic.Bool
+	ctx      context.Context // ends with the time for logging in, or the server
+	stop     context.CancelFunc
 }
 
 func newConn(s *Server, t *xmpp.TCP, addr netip.Addr, direct bool) *conn {
@@ -63,14 +66,21 @@ func newConn(s *Server, t *xmpp.TCP, addr netip.Addr, direct bool) *conn {
 	c.id = strings.ToLower(rand.Text()[:10])
 	c.s = xmpp.NewStream(t, xmpp.NSClient, false, xmpp.Limits{Stanza: c.set.StanzaBefore})
 	c.out.stream = c.s
+	c.expectHeader()
 	return c
+}
+
+// expectHeader begins a stream: whatever ends it before the client's header has come is
+// told behind a header of ours.
+func (c *conn) expectHeader() {
+	c.out.begin(c.s.AppendHeader(nil, "", c.login.host, newID(), "en"))
 }
 
 // log returns the logger of the connection, made when it is needed: an idle session
 // should not hold one.
 func (c *conn) log() *slog.Logger {
 	l := c.srv.log.With("conn", c.id, "addr", c.addr.String())
-	if !c.jid.IsZero() {
+	if c.bound.Load() {
 		l = l.With("jid", c.jid.String())
 	}
 	return l
@@ -82,41 +92,38 @@ func (c *conn) JID() xmpp.JID { return c.jid }
 // Push implements router.Session.
 func (c *conn) Push(st *xmpp.Stanza) error {
 	err := c.out.push(st, c.set.Queue, c.set.Stall)
-	if errors.Is(err, errReadsTooSlowly) {
-		go c.End(xmpp.EndStream("policy-violation", "the client does not read what it is sent"))
+	if errors.Is(err, errReadsTooSlowly) && !c.ended.Load() {
+		go c.End(endUnread())
 	}
 	return err
+}
+
+func endUnread() *xmpp.StreamError {
+	return xmpp.EndStream("policy-violation", "the client does not read what it is sent")
 }
 
 // Flush implements router.Session.
 func (c *conn) Flush() { c.out.flush() }
 
 // End implements router.Session: it writes the error and the end of the stream and
-// closes. The reader finds the connection closed and takes the session out.
+// closes. The reader finds the connection closed and takes the session out. Only the first
+// call does anything.
 func (c *conn) End(err *xmpp.StreamError) {
-	if err != nil {
-		c.srv.countError(err.Condition)
-		c.log().Info("stream ended by the server", "condition", err.Condition, "text", err.Text, "cause", err.Cause)
-	}
-	c.out.end(c.s.AppendClose(nil, err))
-	c.s.Close(linger)
-}
-
-// live runs a bound session. Its stack is shallow while it is parked.
-func (c *conn) live() {
-	defer c.leave()
-	if !c.work() { // bytes may have come with the end of the negotiation
+	if !c.ended.CompareAndSwap(false, true) {
 		return
 	}
-	for {
-		if err := c.t.Wait(); err != nil {
-			c.finish(err)
-			return
+	if err != nil {
+		c.srv.countError(err.Condition)
+		l := c.log().With("condition", err.Condition)
+		if err.Text != "" {
+			l = l.With("text", err.Text)
 		}
-		if !c.work() {
-			return
+		if err.Cause != nil {
+			l = l.With("cause", err.Cause)
 		}
+		l.Info("stream ended by the server")
 	}
+	c.out.end(c.s.AppendClose(nil, err), func() { c.s.Close(linger) })
 }
 
 // stanzasARound is how many stanzas of one client are handled before what they caused is
@@ -125,8 +132,7 @@ const stanzasARound = 64
 
 // work handles what has come and returns false when the stream is over.
 func (c *conn) work() bool {
-	c.heard.Store(time.Now().UnixNano())
-	c.asked.Store(0)
+	c.lives()
 	var rd router.Round
 	for n := 1; ; n++ {
 		st, err := c.s.Next()
@@ -136,7 +142,7 @@ func (c *conn) work() bool {
 		switch {
 		case errors.Is(err, xmpp.ErrMore):
 			rd.Flush()
-			c.notePartial()
+			c.notePartial(n > 1)
 			return true
 		case err != nil:
 			c.sender.Settle(&rd)
@@ -146,15 +152,23 @@ func (c *conn) work() bool {
 		}
 		if n%stanzasARound == 0 {
 			rd.Flush()
+			c.lives() // one that never pauses is never out of work
 		}
 	}
 }
 
-func (c *conn) notePartial() {
+// lives notes that the client has sent something.
+func (c *conn) lives() {
+	c.heard.Store(time.Now().UnixNano())
+	c.asked.Store(0)
+}
+
+// notePartial notes since when a stanza is incomplete; another, if some became complete.
+func (c *conn) notePartial(progress bool) {
 	switch pending := c.s.Pending(); {
 	case !pending:
 		c.partial.Store(0)
-	case c.partial.Load() == 0:
+	case progress || c.partial.Load() == 0:
 		c.partial.Store(time.Now().UnixNano())
 	}
 }
@@ -166,25 +180,25 @@ func (c *conn) finish(err error) {
 	switch {
 	case errors.As(err, &wrong):
 		c.End(wrong)
-	case c.s.Ended(): // RFC 6120 §4.4
+	case errors.Is(err, xmpp.ErrUnread):
+		c.End(endUnread())
+	case c.s.Ended(), errors.Is(err, io.EOF): // RFC 6120 §4.4; who only stops writing may still read
 		c.End(nil)
-	default:
+	case c.ended.CompareAndSwap(false, true):
 		if !quiet(err) {
 			c.log().Debug("connection lost", "error", err)
 		}
-		c.out.end(nil)
-		c.s.Close(0)
+		c.out.end(nil, func() { c.s.Close(0) })
 	}
 }
 
 // quiet reports whether an error is how connections usually end.
 func quiet(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // leave takes a bound session out of the house.
 func (c *conn) leave() {
-	c.out.end(nil)
 	c.sender.Leave("")
 	c.log().Info("session closed")
 	c.srv.forget(c)
@@ -195,6 +209,7 @@ func (c *conn) look(now time.Time) {
 	if !c.bound.Load() {
 		return
 	}
+	c.quieten(now)
 	if since := c.partial.Load(); since != 0 && now.Sub(time.Unix(0, since)) > c.set.StanzaTimeout {
 		c.End(xmpp.EndStream("connection-timeout", "a stanza was not complete in %s", c.set.StanzaTimeout))
 		return
@@ -209,7 +224,7 @@ func (c *conn) look(now time.Time) {
 		c.asked.Store(now.UnixNano())
 		var b xmpp.Builder
 		var rd router.Round // RFC 6120 §4.6.4; XEP-0199 §4.1
-		c.sender.Ask(&rd, "get", "ping-"+strings.ToLower(rand.Text()[:8]), b.Open("urn:xmpp:ping", "ping").Payload(), func(*xmpp.Stanza) {})
+		c.sender.Ask(&rd, "get", "ping-"+c.id, b.Open("urn:xmpp:ping", "ping").Payload(), func(*xmpp.Stanza) {})
 		rd.Flush()
 	}
 }

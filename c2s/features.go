@@ -28,7 +28,7 @@ func (c *conn) features() error {
 func (c *conn) appendFeatures(dst []byte) []byte {
 	var b xmpp.Builder
 	l := c.login
-	overTLS := c.t.TLS() != nil
+	overTLS := c.t.Secure()
 	switch {
 	case l.known:
 		c.sessionFeatures(&b)
@@ -112,10 +112,27 @@ func tlsName(s *tls.ConnectionState) string {
 func SessionFeature() router.Feature {
 	nothing := func(ctx ctx, q *router.Request) (xmpp.Payload, error) { return nil, nil }
 	return router.Feature{
-		Name: "session",
+		Name: "client streams",
+		RFCs: []router.RFC{
+			{Number: 6120, Note: "client streams, STARTTLS, SASL, resource binding"},
+			{Number: 7590, Note: "TLS 1.2 and 1.3 only"},
+			{Number: 9325, Note: "versions and cipher suites of TLS"},
+			{Number: 4616, Note: "PLAIN under TLS, where the operator allows it"},
+			{Number: 5802, Note: "SCRAM-SHA-1 and SCRAM-SHA-1-PLUS"},
+			{Number: 7677, Note: "SCRAM-SHA-256 and SCRAM-SHA-256-PLUS"},
+			{Number: 5929, Note: "channel bindings tls-server-end-point and tls-unique"},
+			{Number: 9266, Note: "channel binding tls-exporter"},
+			{Number: 4422, Note: "EXTERNAL, with certificates of authorities that the operator trusts"},
+		},
 		XEPs: []router.XEP{
-			{Number: 386, Version: "1.0.1"}, {Number: 388, Version: "1.0.2"},
-			{Number: 440, Version: "0.4.2"}, {Number: 478, Version: "0.2.0"}, {Number: 368, Version: "1.1.0"},
+			{Number: 178, Version: "1.2", Note: "clients"},
+			{Number: 205, Version: "1.0.2", Note: "limits on connections, stanzas and queues"},
+			{Number: 368, Version: "1.1.0", Note: "clients; the DNS records are the operator's"},
+			{Number: 386, Version: "1.1.0"},
+			{Number: 388, Version: "1.0.4", Note: "without tasks and without user agents"},
+			{Number: 440, Version: "1.0.0"},
+			{Number: 474, Version: "0.5.0"},
+			{Number: 478, Version: "0.2.0"},
 		},
 		IQ: []router.IQ{
 			router.Set(router.ToServer, xmpp.NSSession, "session", nothing),

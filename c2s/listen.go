@@ -46,13 +46,14 @@ func Defaults() Settings {
 
 // Config is what a Server is made of.
 type Config struct {
-	Router    *router.Router
-	Auth      *auth.Auth
-	Accounts  *auth.Accounts
-	TLS       func(host string) *auth.TLS // for STARTTLS on a stream to this domain
-	DirectTLS *auth.TLS                   // with the ALPN protocol xmpp-client (XEP-0368 §3)
-	Settings  Settings
-	Log       *slog.Logger
+	Router     *router.Router
+	Auth       *auth.Auth
+	Accounts   *auth.Accounts
+	TLS        func(host string) *auth.TLS // for STARTTLS on a stream to this domain
+	DirectTLS  *auth.TLS                   // with the ALPN protocol xmpp-client (XEP-0368 §3)
+	Settings   Settings
+	SweepEvery time.Duration // how often sessions are looked at for silence; 0 means 5 s
+	Log        *slog.Logger
 }
 
 // A Server accepts clients.
@@ -62,15 +63,16 @@ type Server struct {
 	log      *slog.Logger
 	stats    Stats
 	stopping atomic.Bool
+	ctx      context.Context // of logins; ends with Shutdown
+	stop     context.CancelFunc
 
 	mu        sync.Mutex // a leaf
 	listeners []net.Listener
 	conns     map[*conn]struct{}
-	strangers map[netip.Addr]int // connections that are not logged in
-	newcomers map[netip.Addr]int // accounts made in-band since newDay
+	strangers map[netip.Prefix]int // connections that are not logged in, by network
+	newcomers map[netip.Prefix]int // accounts made in-band since newDay
 	newDay    time.Time
 	done      sync.WaitGroup // readers
-	sweeping  chan struct{}
 }
 
 // Stats are counters that only grow, and one gauge.
@@ -85,7 +87,11 @@ type Stats struct {
 
 // NewServer returns a server that listens nowhere yet.
 func NewServer(cfg Config) *Server {
-	s := &Server{cfg: cfg, log: cfg.Log, conns: map[*conn]struct{}{}, strangers: map[netip.Addr]int{}, sweeping: make(chan struct{})}
+	s := &Server{cfg: cfg, log: cfg.Log, conns: map[*conn]struct{}{}, strangers: map[netip.Prefix]int{}}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	if s.cfg.SweepEvery <= 0 {
+		s.cfg.SweepEvery = sweepEvery
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -105,6 +111,9 @@ func (s *Server) Serve(l net.Listener, direct bool) error {
 	s.mu.Lock()
 	s.listeners = append(s.listeners, l)
 	s.mu.Unlock()
+	if s.stopping.Load() { // CloseListeners may not have seen it
+		return l.Close()
+	}
 	var pause time.Duration
 	for {
 		nc, err := l.Accept()
@@ -148,20 +157,33 @@ func (s *Server) accept(nc *net.TCPConn, direct bool) {
 
 // admit counts a connection that is not logged in against its address.
 func (s *Server) admit(addr netip.Addr) bool {
+	from := network(addr)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if max := s.settings.Load().PerAddress; max > 0 && s.strangers[addr] >= max {
+	if max := s.settings.Load().PerAddress; max > 0 && s.strangers[from] >= max {
 		return false
 	}
-	s.strangers[addr]++
+	s.strangers[from]++
 	return true
+}
+
+// network is what an address is counted by: itself, or for IPv6 the /64 that the smallest
+// customer has for himself.
+func network(addr netip.Addr) netip.Prefix {
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.WithZone("").Prefix(bits)
+	return p
 }
 
 // known takes a connection off its address's count: it has logged in, or is gone.
 func (s *Server) known(addr netip.Addr) {
+	from := network(addr)
 	s.mu.Lock()
-	if s.strangers[addr]--; s.strangers[addr] <= 0 {
-		delete(s.strangers, addr)
+	if s.strangers[from]--; s.strangers[from] <= 0 {
+		delete(s.strangers, from)
 	}
 	s.mu.Unlock()
 }
@@ -175,12 +197,13 @@ func (s *Server) mayRegister(addr netip.Addr, max int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now := time.Now(); now.Sub(s.newDay) > 24*time.Hour {
-		s.newcomers, s.newDay = map[netip.Addr]int{}, now
+		s.newcomers, s.newDay = map[netip.Prefix]int{}, now
 	}
-	if s.newcomers[addr] >= max {
+	from := network(addr)
+	if s.newcomers[from] >= max {
 		return false
 	}
-	s.newcomers[addr]++
+	s.newcomers[from]++
 	return true
 }
 
@@ -192,12 +215,12 @@ func (s *Server) forget(c *conn) {
 	s.done.Done()
 }
 
-// sweepEvery is how often connections are looked at for silence.
+// sweepEvery is how often sessions are looked at for silence.
 const sweepEvery = 5 * time.Second
 
 // sweep looks after connections that are silent, drip or do not read.
 func (s *Server) sweep() {
-	tick := time.NewTicker(sweepEvery)
+	tick := time.NewTicker(s.cfg.SweepEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -205,7 +228,7 @@ func (s *Server) sweep() {
 			for _, c := range s.list() {
 				c.look(now)
 			}
-		case <-s.sweeping:
+		case <-s.ctx.Done():
 			return
 		}
 	}
@@ -238,7 +261,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range s.list() {
 		c.End(xmpp.EndStream("system-shutdown", ""))
 	}
-	close(s.sweeping)
+	s.stop()
 	gone := make(chan struct{})
 	go func() { s.done.Wait(); close(gone) }()
 	select {

@@ -18,21 +18,20 @@ import (
 // another one, whose stack has not grown.
 func (c *conn) negotiate() {
 	l := c.login
-	l.timer = time.AfterFunc(c.set.LoginTimeout, func() {
-		l.ended.Store(true)
+	l.ctx, l.stop = context.WithTimeout(c.srv.ctx, c.set.LoginTimeout)
+	late := time.AfterFunc(c.set.LoginTimeout, func() {
 		c.End(xmpp.EndStream("connection-timeout", "no session after %s", c.set.LoginTimeout))
 	})
 	err := c.safely(c.streams)
-	l.timer.Stop()
+	late.Stop()
+	l.stop()
 	c.srv.known(c.addr)
 	if err == nil {
 		c.login = nil
 		go c.live()
 		return
 	}
-	if !l.ended.Load() {
-		c.finish(err)
-	}
+	c.finish(err)
 	if c.sender != nil {
 		c.leave()
 		return
@@ -68,12 +67,9 @@ func (c *conn) streams() error {
 		if err := c.features(); err != nil {
 			return err
 		}
-		err := c.steps()
-		if errors.Is(err, errRestart) {
-			c.s.Restart(c.limits())
-			continue
+		if err := c.steps(); !errors.Is(err, errRestart) {
+			return err
 		}
-		return err
 	}
 }
 
@@ -85,19 +81,16 @@ func (c *conn) limits() xmpp.Limits {
 }
 
 // header answers the client's stream header with ours (RFC 6120 §4.7), also where an
-// error follows (§4.9.1.2).
+// error follows (RFC 6120 §4.9.1.2).
 func (c *conn) header() error {
 	l := c.login
 	h, err := c.s.Header()
 	if err != nil {
-		var wrong *xmpp.StreamError
-		if errors.As(err, &wrong) {
-			c.out.write(c.s.AppendHeader(nil, "", l.host, newID(), "en"))
-		}
 		return err
 	}
 	host, wrong := c.host(h)
 	to := ""
+	l.from = ""
 	if from := h.FromJID; !from.IsZero() && from.Domain() == host {
 		to, l.from = from.Bare().String(), from.Bare().String() // RFC 6120 §4.7.2
 	}
@@ -106,11 +99,11 @@ func (c *conn) header() error {
 	}
 	answer := c.s.AppendHeader(nil, to, host, newID(), "en")
 	if wrong != nil {
-		c.out.write(answer)
+		c.out.open(answer)
 		return wrong
 	}
 	l.host = host
-	return c.out.write(answer)
+	return c.out.open(answer)
 }
 
 // host checks a stream header and returns which domain it is for.
@@ -127,7 +120,7 @@ func (c *conn) host(h *xmpp.Header) (string, *xmpp.StreamError) {
 		return host, xmpp.EndStream("invalid-namespace", "")
 	case h.Major < 1: // RFC 6120 §4.7.5
 		return host, xmpp.EndStream("unsupported-version", "")
-	case !serves && h.To == "": // RFC 6120 §4.9.3.7
+	case h.ToJID.IsZero(): // RFC 6120 §4.9.3.7
 		return host, xmpp.EndStream("improper-addressing", "say with 'to' which domain the stream is for")
 	case !serves: // RFC 6120 §4.9.3.6
 		return host, xmpp.EndStream("host-unknown", "")
@@ -157,13 +150,13 @@ func (c *conn) steps() error {
 // step takes one element before a resource is bound.
 func (c *conn) step(st *xmpp.Stanza) error {
 	l := c.login
-	secure := c.t.TLS() != nil || !c.set.RequireTLS
+	secure := c.t.Secure() || !c.set.RequireTLS
 	switch {
 	case st.Kind == xmpp.Nonza && st.Name == xmpp.Name{Space: xmpp.NSTLS, Local: "starttls"}:
 		return c.starttls()
-	case st.Kind == xmpp.Nonza && st.Name == xmpp.Name{Space: xmpp.NSSASL, Local: "auth"} && secure && !l.known:
-		return c.sasl(st)
-	case st.Kind == xmpp.Nonza && st.Name == xmpp.Name{Space: nsSASL2, Local: "authenticate"} && c.t.TLS() != nil && !l.known:
+	case st.Kind == xmpp.Nonza && st.Name == xmpp.Name{Space: xmpp.NSSASL, Local: "auth"} && !l.known:
+		return c.sasl(st) // in clear it fails with encryption-required
+	case st.Kind == xmpp.Nonza && st.Name == xmpp.Name{Space: nsSASL2, Local: "authenticate"} && c.t.Secure() && !l.known:
 		return c.sasl2(st)
 	case st.Kind == xmpp.IQ && l.known:
 		return c.bindIQ(st)
@@ -188,7 +181,7 @@ func known(ns string) bool {
 // starttls answers <starttls/> (RFC 6120 §5.4.2). Bytes that the client sent behind it
 // are dropped unread: the handshake begins with nothing buffered (§5.4.3.3).
 func (c *conn) starttls() error {
-	if c.t.TLS() != nil || c.login.known {
+	if c.t.Secure() || c.login.known {
 		c.out.write([]byte("<failure xmlns='" + xmpp.NSTLS + "'/>"))
 		return xmpp.EndStream("policy-violation", "")
 	}
@@ -219,6 +212,7 @@ func (c *conn) startTLS(direct bool) error {
 		c.log().Info("TLS handshake failed", "error", err)
 		return &handshakeError{err}
 	}
+	c.expectHeader()
 	return nil
 }
 
@@ -253,7 +247,7 @@ func (c *conn) bindIQ(st *xmpp.Stanza) error {
 // bind makes the connection a session. Nothing reaches the client before enter.
 func (c *conn) bind(resource string) error {
 	l := c.login
-	s, err := c.srv.cfg.Router.Bind(context.Background(), l.account.JID, resource, func(full xmpp.JID) routerSession {
+	s, err := c.srv.cfg.Router.Bind(l.account.JID, l.account.ID, l.since, resource, func(full xmpp.JID) routerSession {
 		c.jid = full
 		c.out.hold()
 		return c
@@ -273,10 +267,11 @@ func (c *conn) enter(answer []byte) error {
 	if state := c.t.TLS(); state != nil {
 		version = tlsName(state)
 	}
+	c.lives()
+	c.bound.Store(true)
 	c.srv.stats.Logins.Add(1)
 	c.log().Info("session opened", "tls", version)
-	c.heard.Store(time.Now().UnixNano())
-	c.bound.Store(true)
+	c.t.SetUnread(2*c.set.Queue + c.set.Stanza) // the queue looks first
 	return c.out.release(answer)
 }
 

@@ -27,9 +27,12 @@ type queue struct {
 	mu      sync.Mutex // a leaf
 	waiting *[]byte    // nil while empty
 	writing bool
-	held    bool  // nothing leaves before release
-	over    bool  // the stream has ended
-	err     error // why nothing more will be written
+	lead    []byte // our stream header, until it is sent
+	held    bool   // nothing leaves before release
+	stuck   bool   // the socket had refused bytes when it was last written to
+	over    bool   // the stream has ended
+	then    func() // what follows the last write
+	err     error  // why nothing more will be written
 }
 
 // push appends a stanza. max is how many bytes may wait for a client that takes none;
@@ -37,12 +40,15 @@ type queue struct {
 func (q *queue) push(st *xmpp.Stanza, max int, stall time.Duration) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.over {
+		return errOver
+	}
 	if q.err != nil {
 		return q.err
 	}
 	q.borrow()
 	*q.waiting = q.stream.Append(*q.waiting, st)
-	if len(*q.waiting) > max/4 || q.writing {
+	if len(*q.waiting) > max/4 || q.writing || q.stuck {
 		return q.check(max, stall)
 	}
 	return nil
@@ -57,6 +63,7 @@ func (q *queue) borrow() {
 // check looks whether the client reads at all. The lock is held.
 func (q *queue) check(max int, stall time.Duration) error {
 	backlog, since := q.stream.T.Backlog()
+	q.stuck = backlog > 0
 	total := len(*q.waiting) + backlog
 	if total > max || total > max/4 && !since.IsZero() && time.Since(since) > stall {
 		q.err = errReadsTooSlowly
@@ -67,12 +74,25 @@ func (q *queue) check(max int, stall time.Duration) error {
 // write appends bytes that are no stanza and writes everything.
 func (q *queue) write(p []byte) error {
 	q.mu.Lock()
-	if q.err == nil {
+	if q.err == nil && !q.over {
 		q.borrow()
 		*q.waiting = append(*q.waiting, p...)
 	}
 	q.mu.Unlock()
 	return q.flush()
+}
+
+// begin notes the stream header that is to precede an error which comes before open.
+func (q *queue) begin(lead []byte) {
+	q.mu.Lock()
+	q.lead = lead
+	q.mu.Unlock()
+}
+
+// open writes our stream header.
+func (q *queue) open(header []byte) error {
+	q.begin(nil)
+	return q.write(header)
 }
 
 // hold keeps what is pushed until release.
@@ -86,7 +106,7 @@ func (q *queue) hold() {
 func (q *queue) release(first []byte) error {
 	q.mu.Lock()
 	q.held = false
-	if q.err == nil {
+	if q.err == nil && !q.over {
 		q.borrow()
 		*q.waiting = append(*q.waiting, first...)
 		copy((*q.waiting)[len(first):], *q.waiting)
@@ -99,48 +119,62 @@ func (q *queue) release(first []byte) error {
 // flush writes what waits. It does not wait itself: the transport takes every byte.
 func (q *queue) flush() error {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	if q.writing || q.held {
+		defer q.mu.Unlock()
 		return q.err // whoever writes finds what came meanwhile
 	}
 	for q.waiting != nil && q.err == nil {
-		out := q.waiting
-		q.waiting, q.writing = nil, true
-		q.mu.Unlock()
-		err := q.stream.T.Write(*out) // no lock held
-		if cap(*out) <= keepBuffer {
-			*out = (*out)[:0]
-			buffers.Put(out)
-		}
-		q.mu.Lock()
-		q.writing = false
-		if err != nil && q.err == nil {
-			q.err = err
-		}
+		q.writeWaiting()
 	}
-	return q.err
+	err, then := q.err, q.then
+	if q.over {
+		q.err, q.waiting, q.then = errOver, nil, nil
+	}
+	q.mu.Unlock()
+	if then != nil {
+		then()
+	}
+	return err
 }
 
-// end writes the last bytes of the stream and refuses all that comes later. It does so
-// once; a client that reads too slowly loses what it has not read.
-func (q *queue) end(last []byte) {
+// writeWaiting writes what waits now. The lock is held, except while it writes.
+func (q *queue) writeWaiting() {
+	out := q.waiting
+	q.waiting, q.writing = nil, true
+	q.mu.Unlock()
+	err := q.stream.T.Write(*out)
+	backlog, _ := q.stream.T.Backlog()
+	if cap(*out) <= keepBuffer {
+		*out = (*out)[:0]
+		buffers.Put(out)
+	}
+	q.mu.Lock()
+	q.writing, q.stuck = false, backlog > 0
+	if err != nil && q.err == nil {
+		q.err = err
+	}
+}
+
+// end writes the last bytes of the stream, calls then when they are written, and refuses
+// all that comes later. Only the first call does anything. A client that reads too slowly
+// loses what it has not read, and one that has no session yet what was held back.
+func (q *queue) end(last []byte, then func()) {
 	q.mu.Lock()
 	if q.over {
 		q.mu.Unlock()
 		return
 	}
-	q.over, q.held = true, false
-	if q.err == errReadsTooSlowly {
-		q.waiting, q.err = nil, nil
-	}
-	q.mu.Unlock()
-	if last != nil {
-		q.write(last)
-	}
-	q.mu.Lock()
-	q.err = errOver
-	if !q.writing {
+	if q.held || q.err == errReadsTooSlowly {
 		q.waiting = nil
 	}
+	if q.err == errReadsTooSlowly {
+		q.err = nil
+	}
+	if q.err == nil && len(last) > 0 {
+		q.borrow()
+		*q.waiting = append(append(*q.waiting, q.lead...), last...) // RFC 6120 §4.9.1.2
+	}
+	q.over, q.held, q.then, q.lead = true, false, then, nil
 	q.mu.Unlock()
+	q.flush()
 }

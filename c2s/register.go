@@ -1,7 +1,6 @@
 package c2s
 
 import (
-	"context"
 	"errors"
 
 	"parley/auth"
@@ -27,7 +26,11 @@ func (c *conn) register(st *xmpp.Stanza) error {
 
 func (c *conn) registration(st *xmpp.Stanza) (xmpp.Payload, *xmpp.Error) {
 	q := st.Payload()
-	if st.Type == "get" {
+	switch st.Type {
+	case "set":
+	default: // a result or an error, which Bounce leaves unanswered
+		return nil, xmpp.Refuse("bad-request", "")
+	case "get":
 		var b xmpp.Builder
 		b.Open(nsRegister, "query").Leaf("", "instructions", "Choose a user name and a password.")
 		return b.Open("", "username").Close().Open("", "password").Close().Payload(), nil
@@ -43,11 +46,19 @@ func (c *conn) registration(st *xmpp.Stanza) (xmpp.Payload, *xmpp.Error) {
 	if err != nil || jid.Local() == "" {
 		return nil, xmpp.Refuse("not-acceptable", "this user name has signs that are not allowed")
 	}
+	ctx := c.login.ctx
+	_, taken, err := c.srv.cfg.Accounts.Get(ctx, jid) // before anything costs
+	switch {
+	case err != nil:
+		return nil, xmpp.Failure(err)
+	case taken:
+		return nil, xmpp.Refuse("conflict", "this user name is taken") // XEP-0077 §3.1.1
+	}
 	if !c.srv.mayRegister(c.addr, c.set.RegisterPerDay) {
 		return nil, &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "too many new accounts from this address; try tomorrow"}
 	}
 	var bad *auth.PasswordError
-	_, err = c.srv.cfg.Accounts.Create(context.Background(), jid, password)
+	_, err = c.srv.cfg.Accounts.Create(ctx, jid, password)
 	switch {
 	case errors.Is(err, auth.ErrExists): // XEP-0077 §3.1
 		return nil, xmpp.Refuse("conflict", "this user name is taken")

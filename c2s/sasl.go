@@ -36,15 +36,17 @@ func (c *conn) sasl(st *xmpp.Stanza) error {
 	if err != nil {
 		return c.failed(d, err)
 	}
+	c.s.Renew(c.limits())
 	c.out.write(xmlText(d.ns, "success", base64.StdEncoding.EncodeToString(last)))
+	c.expectHeader()
 	return errRestart
 }
 
 // exchange runs one mechanism to its end and returns the data that goes with success.
 func (c *conn) exchange(d dialect, mechanism string, in []byte) ([]byte, error) {
 	l := c.login
-	l.claimed = xmpp.JID{}
-	x, err := c.srv.cfg.Auth.Start(context.Background(), mechanism, l.channel, l.offered)
+	l.claimed, l.since = xmpp.JID{}, c.srv.cfg.Router.Forgets()
+	x, err := c.srv.cfg.Auth.Start(l.ctx, mechanism, l.channel, l.offered)
 	if err != nil {
 		return nil, err
 	}
@@ -55,11 +57,11 @@ func (c *conn) exchange(d dialect, mechanism string, in []byte) ([]byte, error) 
 		}
 	}
 	for {
-		out, done, err := x.Step(context.Background(), in)
+		out, last, err := x.Step(l.ctx, in)
 		if err != nil {
 			return nil, err
 		}
-		if done {
+		if last {
 			l.account, l.known = x.Account(), true
 			return out, nil
 		}

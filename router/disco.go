@@ -51,7 +51,11 @@ func (d *disco) compile(features []Feature) {
 func (r *Router) discoFeature() Feature {
 	return Feature{
 		Name: "disco",
-		RFCs: []RFC{{6120, "stanzas and routing"}, {6121, "message delivery, own resources' presence"}},
+		RFCs: []RFC{
+			{6120, "stanzas and routing"},
+			{6121, "message delivery, own resources' presence"},
+			{7622, "addresses"},
+		},
 		XEPs: []XEP{
 			{Number: 30, Version: "2.5.0"},
 			{Number: 115, Version: "1.6.0", Note: "the server's own capabilities"},

@@ -25,6 +25,8 @@ type checkpointer struct {
 	c     *conn
 	again chan struct{}
 	ended chan struct{}
+
+	failing bool // and the log was told
 }
 
 func newCheckpointer(s *Store) (*checkpointer, error) {
@@ -65,19 +67,18 @@ func (p *checkpointer) work() {
 // before the next look.
 func (p *checkpointer) look() time.Duration {
 	at, err := p.pass("pragma wal_checkpoint(noop)")
-	if err != nil {
-		p.s.cfg.Log.Error("storage: the size of the log is unknown", "err", err)
-		return checkpointAgain
+	moved := true
+	if err == nil {
+		p.s.count.log(at.size)
+		if at.size >= checkpointFrom {
+			moved, err = p.move()
+		}
 	}
-	p.s.count.log(at.size)
-	if at.size < checkpointFrom {
-		return checkpointPause
+	if err != nil && !p.failing {
+		p.s.cfg.Log.Error("storage: the log cannot be moved into the database", "err", err)
 	}
-	moved, err := p.move()
-	switch {
-	case err != nil:
-		p.s.cfg.Log.Error("storage: checkpoint", "err", err)
-	case moved:
+	p.failing = err != nil
+	if err == nil && moved {
 		return checkpointPause
 	}
 	p.poke() // perhaps nothing will be committed that would call us

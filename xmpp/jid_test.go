@@ -2,6 +2,7 @@ package xmpp
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -285,4 +286,19 @@ func BenchmarkParseJID(b *testing.B) {
 			}
 		})
 	}
+}
+
+// The profiles behind the normal forms are shared by all streams.
+func TestManyParseAtOnce(t *testing.T) {
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 200 {
+				if j, err := ParseJID("Fu\u00dfball@B\u00fccher.example/\u265a\u00a0x"); err != nil || j.String() != "fu\u00dfball@b\u00fccher.example/\u265a x" {
+					t.Error(j, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -7,6 +7,10 @@ var ErrMore = errors.New("xmpp: more bytes are needed")
 
 // Limits bound what a peer may send; a field that is zero stands for its default. Whoever
 // exceeds one ends the stream with policy-violation (RFC 6120 §4.9.3.14).
+//
+// A stanza grows on its way: 'from' is stamped, characters are escaped, ids are added. So
+// another server must be allowed larger stanzas than a client, or what one client may
+// send ends the link to that server.
 type Limits struct {
 	Stanza   int // bytes of one top-level element, of the stream header too
 	Depth    int // levels of elements, the stanza being the first
@@ -26,7 +30,7 @@ const (
 
 // Limits that cannot be configured.
 const (
-	maxPrefixes = 128      // namespace prefixes in force at one place, those of the header not counted
+	maxPrefixes = 128      // namespace prefixes in force at one place, those of the header counted
 	maxGrowth   = 16 << 10 // bytes by which declarations written into a stanza may make it exceed Limits.Stanza
 	maxWindow   = 1 << 30  // bytes: offsets are of 32 bits
 )
@@ -138,7 +142,8 @@ func (s *Scanner) SetLimits(l Limits) { s.lim = l.filled() }
 func (s *Scanner) Pending() bool { return s.err == nil && s.mode != modeEnded && s.Buffered() > 0 }
 
 // Next looks for the next event in what is buffered. It returns ErrMore where there is
-// none, or a *StreamError, the peer's fault, which every later call returns again.
+// none, or a *StreamError, the peer's fault, which every later call returns again. What is
+// wrong in a tag that comes in pieces may be found only when its end is there.
 // Header or Stanza hold what was found until Next is called again. After EventEnd all
 // further bytes are ignored.
 func (s *Scanner) Next() (Event, error) {
@@ -146,6 +151,10 @@ func (s *Scanner) Next() (Event, error) {
 		return 0, s.err
 	}
 	s.forget()
+	if s.empty { // the header was <stream:stream/>
+		s.mode, s.empty = modeEnded, false
+		return EventEnd, nil
+	}
 	if s.w == nil {
 		return 0, ErrMore
 	}
@@ -155,10 +164,6 @@ func (s *Scanner) Next() (Event, error) {
 	if s.mode == modeEnded {
 		s.w.buf, s.base = s.w.buf[:0], 0
 		return 0, ErrMore
-	}
-	if s.empty { // the header was <stream:stream/>
-		s.mode = modeEnded
-		return EventEnd, nil
 	}
 	return s.top()
 }

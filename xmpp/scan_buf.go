@@ -76,6 +76,14 @@ func (s *Scanner) Buffered() int {
 	return len(s.w.buf) - s.base - s.end
 }
 
+// ahead returns a copy of what is not yet consumed.
+func (s *Scanner) ahead() []byte {
+	if s.Buffered() == 0 {
+		return nil
+	}
+	return append([]byte(nil), s.w.buf[s.base+s.end:]...)
+}
+
 // Release gives the memory back when nothing is buffered. The Scanner stays usable and
 // holds no more than the prefixes and the language of the stream header and the last
 // two addresses; Header and Stanza return nil until the next event.

@@ -17,7 +17,7 @@ func condition(err error) string {
 
 // Each limit lets pass what just keeps it and stops the next, however the bytes come.
 func TestLimits(t *testing.T) {
-	l := Limits{Stanza: 300, Depth: 4, Attrs: 3, Elements: 6, Name: 10}
+	l := Limits{Stanza: 300, Depth: 4, Attrs: 8, Elements: 6, Name: 10}
 	pad := func(n int) string { return "<message>" + strings.Repeat("x", n-19) + "</message>" }
 	for _, c := range []struct{ name, ok, bad string }{
 		{"stanza", pad(300), pad(301)},
@@ -25,8 +25,9 @@ func TestLimits(t *testing.T) {
 		{"white space in a tag", `<message` + strings.Repeat(" ", 290) + `/>`, `<message` + strings.Repeat(" ", 291) + `/>`},
 		{"white space in an end tag", `<message></message` + strings.Repeat(" ", 281) + `>`, `<message></message` + strings.Repeat(" ", 282) + `>`},
 		{"depth", "<message><a><b><c/></b></a></message>", "<message><a><b><c><d/></c></b></a></message>"},
-		{"attributes", "<message><x a='' b='' c=''/></message>", "<message><x a='' b='' c='' d=''/></message>"},
-		{"declarations", "<message><x xmlns='u' xmlns:b='u' c=''/></message>", "<message><x xmlns='u' xmlns:b='u' b:c='' d=''/></message>"},
+		{"attributes", "<message><x a='' b='' c='' d='' e='' f='' g='' h=''/></message>", "<message><x a='' b='' c='' d='' e='' f='' g='' h='' i=''/></message>"},
+		{"head", "<message to='a' id='b' c='' d=''/>", "<message a='' b='' c=''/>"}, // from, to, id, type, xml:lang and xmlns may be added
+		{"declarations", "<message><x xmlns='u' xmlns:b='u' c='' d='' e='' f='' g='' h=''/></message>", "<message><x xmlns='u' xmlns:b='u' b:c='' d='' e='' f='' g='' h='' i=''/></message>"},
 		{"elements", "<message><x/><x/><x/><x/><x/></message>", "<message><x/><x/><x/><x/><x/><x/></message>"},
 		{"name", "<message><abcdefghij/></message>", "<message><abcdefghijk/></message>"},
 		{"prefix and name", "<message><xml:efghij/></message>", "<message><xml:efghijk/></message>"},

@@ -161,7 +161,7 @@ func (s *Scanner) declare(b []byte, o *open) (own, ok bool) {
 		switch {
 		case prefix == "xml":
 		case prefix != "":
-			if len(w.binds) == maxPrefixes {
+			if len(w.binds)+len(s.root.prefixes) >= maxPrefixes {
 				s.fail("policy-violation", "more than %d namespace prefixes", maxPrefixes)
 				return false, false
 			}
@@ -184,6 +184,8 @@ func (s *Scanner) mayBind(prefix, ns string, esc bool) bool {
 	switch {
 	case esc:
 		s.fail("policy-violation", "a reference or line end in a namespace declaration")
+	case ns == NSNone:
+		s.fail("policy-violation", "a namespace of a name that is taken")
 	case (prefix == "xml") != (ns == nsXML), prefix == "xmlns", ns == nsXMLNS:
 		s.fail("not-well-formed", "a reserved prefix or namespace")
 	case prefix != "" && ns == "":

@@ -97,6 +97,10 @@ func TestMeaningIsKept(t *testing.T) {
 			rt.Fatalf("%s: %v", out, err)
 		}
 		same(rt, again, st)
+		s.Reset(NSClient, false, Limits{})
+		if err := feed(&s, header+out, 4096, func(Event) {}); err != ErrMore {
+			rt.Fatalf("another server would refuse %s: %v", out, err)
+		}
 		rebuilt := NewStanza(st.Kind, Payload(st.Body()))
 		rebuilt.Name = st.Name
 		if a, b := view2(rebuilt).Kids, view2(st).Kids; cmp.Diff(a, b) != "" {

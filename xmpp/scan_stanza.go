@@ -23,23 +23,30 @@ func (s *Scanner) beginTop(b []byte, o *open, base ref, n int) bool {
 	if content {
 		w.kind = kindOf(view(b[w.tag.local:w.tag.end]))
 	}
-	if w.prefixed > 0 && s.written() > s.lim.Attrs {
-		// Each namespace is declared when the head is written again, which the next
-		// server counts too.
+	if w.kind != Nonza && s.written(b) > s.lim.Attrs {
+		// The next server has limits too, and must not end its stream with us for what
+		// we add.
 		s.fail("policy-violation", "more than %d attributes", s.lim.Attrs)
 		return false
 	}
 	return true
 }
 
-// written returns how many attributes the head may have when it is written.
-func (s *Scanner) written() int {
-	n := 6 // to, from, id, type, xml:lang and xmlns
+// written returns how many attributes the head may have when it is written again: each
+// field, xmlns, and for each foreign attribute perhaps a declaration.
+func (s *Scanner) written(b []byte) int {
+	n := 6
 	for i := range s.w.attrs {
-		if a := &s.w.attrs[i]; a.prefixed() {
+		switch a := &s.w.attrs[i]; {
+		case a.decl:
+		case a.prefixed() && a.ns != refXML:
 			n += 2
-		} else if !a.decl {
+		default:
 			n++
+		}
+		switch string(s.w.attrs[i].name(b)) {
+		case "to", "from", "id", "type", "xml:lang":
+			n--
 		}
 	}
 	return n

@@ -131,9 +131,11 @@ func (s *Scanner) lexAttr(b []byte, p int) int {
 	} else {
 		i++
 	}
-	valEnd, esc := s.value(b, i+1, b[i])
-	if valEnd <= 0 {
-		return valEnd
+	valEnd, esc := skipValue(b, i+1), false
+	if valEnd == len(b) || b[valEnd] != b[i] { // most values are plain
+		if valEnd, esc = s.value(b, valEnd, b[i]); valEnd <= 0 {
+			return valEnd
+		}
 	}
 	w.attrs = append(w.attrs, attribute{at: int32(p), end: int32(end), local: int32(local), val: int32(i + 1), valEnd: int32(valEnd), esc: esc})
 	if !s.admit(b, &w.attrs[len(w.attrs)-1]) {

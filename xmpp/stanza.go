@@ -28,7 +28,8 @@ const (
 
 // NSNone stands in a Name for no namespace at all, which only xmlns=” can bring about
 // inside a stanza. It is not the empty string, for that is the content namespace, and an
-// element that has none must not be taken for one of that.
+// element that has none must not be taken for one of that. Scanners refuse a namespace
+// that is really called so.
 const NSNone = "none:"
 
 // A Kind says which of the three stanzas (RFC 6120 §8.2) an element is.
@@ -273,7 +274,7 @@ func appendDecl(dst []byte, prefix, ns string) []byte {
 	}
 	dst = append(dst, '=', quote)
 	switch {
-	case ns == NSNone:
+	case ns == NSNone && prefix == "":
 	case strings.IndexByte(ns, quote) >= 0 || strings.ContainsAny(ns, "&<\t\r\n"):
 		dst = AppendEscaped(dst, ns)
 	default:

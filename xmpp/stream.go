@@ -25,11 +25,22 @@ func NewStream(t Transport, ns string, framed bool, l Limits) *Stream {
 	return s
 }
 
-// Restart forgets everything that was read, as after STARTTLS and SASL
-// (RFC 6120 §4.3.3): a new header follows.
+// Restart forgets everything that was read, as after STARTTLS (RFC 6120 §5.4.3.3): a new
+// header follows.
 func (s *Stream) Restart(l Limits) {
 	s.ended = false
 	s.sc.Reset(s.NS, s.framed, l)
+}
+
+// Renew expects a new header (RFC 6120 §4.3.3), but keeps what the peer has sent
+// ahead: after SASL, which changes nothing about who may have written it (XEP-0305 §3).
+func (s *Stream) Renew(l Limits) {
+	ahead := s.sc.ahead()
+	s.Restart(l)
+	if len(ahead) > 0 {
+		copy(s.sc.Space(len(ahead)), ahead)
+		s.sc.Filled(len(ahead))
+	}
 }
 
 // SetLimits changes what the peer may send from now on.

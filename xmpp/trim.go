@@ -25,13 +25,19 @@ func bufferOffset(name string) uintptr {
 // that reads from c, right after a Read that said ErrMore: then no plaintext that has
 // not been read lies in them.
 func trimTLS(c *tls.Conn) {
-	for _, at := range [...]uintptr{rawInputAt, handAt} {
-		if at == 0 {
-			continue
-		}
-		b := (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(c), at))
-		if b.Len() == 0 && b.Cap() > 0 {
+	for _, b := range inputBuffers(c) {
+		if b != nil && b.Len() == 0 && b.Cap() > 0 {
 			*b = bytes.Buffer{}
 		}
 	}
+}
+
+// inputBuffers returns the buffers, nil for one that was not found.
+func inputBuffers(c *tls.Conn) (list [2]*bytes.Buffer) {
+	for i, at := range [...]uintptr{rawInputAt, handAt} {
+		if at != 0 {
+			list[i] = (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(c), at))
+		}
+	}
+	return list
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,21 +17,55 @@ import (
 	"parley/auth"
 )
 
-// certificates reads the certificates of the configuration. make says whether those that
-// are missing are made.
-func certificates(cfg Config, log *slog.Logger, make bool) (*auth.Certs, error) {
-	c := auth.CertConfig{Dir: filepath.Join(cfg.Data, "certs"), Log: log}
+// hostCerts says where the certificates of a configuration come from.
+func hostCerts(cfg Config) (list []auth.HostCert) {
 	for _, d := range cfg.Domains {
 		files := cfg.Certificates[d]
-		if files.Cert == "" && !make {
-			continue
+		list = append(list, auth.HostCert{Host: d, CertFile: files.Cert, KeyFile: files.Key})
+	}
+	return list
+}
+
+func certDir(cfg Config) string { return filepath.Join(cfg.Data, "certs") }
+
+// openCerts reads the certificates of the configuration and makes those that are missing.
+func openCerts(cfg Config, log *slog.Logger) (*auth.Certs, error) {
+	return auth.OpenCerts(auth.CertConfig{Dir: certDir(cfg), Hosts: hostCerts(cfg), Log: log})
+}
+
+// lookAtCerts reads the certificates of the configuration and makes nothing. missing are
+// the domains for which the server will make one when it starts.
+func lookAtCerts(cfg Config) (list []auth.CertInfo, missing []string, err error) {
+	for _, h := range hostCerts(cfg) {
+		if h.CertFile == "" {
+			h.CertFile = auth.OwnFile(certDir(cfg), h.Host)
+			if _, err := os.Stat(h.CertFile); errors.Is(err, fs.ErrNotExist) {
+				missing = append(missing, h.Host)
+				continue
+			}
 		}
-		c.Hosts = append(c.Hosts, auth.HostCert{Host: d, CertFile: files.Cert, KeyFile: files.Key})
+		c, err := auth.OpenCerts(auth.CertConfig{Hosts: []auth.HostCert{h}})
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(list, c.Info()...)
 	}
-	if len(c.Hosts) == 0 {
-		return nil, nil
+	return list, missing, nil
+}
+
+// checkFiles looks at the files that a configuration names. The notes are what a server
+// would warn of.
+func checkFiles(cfg Config) (notes []string, err error) {
+	if _, err := clientCAs(cfg.TLS.ClientCA); err != nil {
+		return nil, err
 	}
-	return auth.OpenCerts(c)
+	list, _, err := lookAtCerts(cfg)
+	for _, c := range list {
+		for _, p := range c.Problems {
+			notes = append(notes, fmt.Sprintf("certificate of %s: %s", c.Host, p))
+		}
+	}
+	return notes, err
 }
 
 // clientCAs reads the authorities of tls.client_ca; nil where there are none.
@@ -50,8 +86,22 @@ func clientCAs(files []string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// certInfo is what is shown of a certificate.
+type certInfo struct {
+	Domain     string    `json:"domain"`
+	File       string    `json:"file"`
+	Names      []string  `json:"names"`
+	Key        string    `json:"key"`
+	Issuer     string    `json:"issuer"`
+	SelfSigned bool      `json:"self_signed"`
+	NotBefore  time.Time `json:"not_before"`
+	NotAfter   time.Time `json:"not_after"`
+	SHA256     string    `json:"sha256"`
+	Notes      []string  `json:"notes"`
+}
+
 func certCommand(o *options) *cobra.Command {
-	c := &cobra.Command{Use: "cert", Short: "Look at certificates"}
+	c := group("cert", "Look at certificates")
 	c.AddCommand(&cobra.Command{
 		Use: "show", Short: "Show the certificate of every domain", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -59,35 +109,40 @@ func certCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			certs, err := certificates(cfg, quietLog(), true)
+			found, missing, err := lookAtCerts(cfg)
 			if err != nil {
-				return fail(exitFailed, "%v", err)
+				return plainly(err)
 			}
-			list := certs.Info()
-			return o.print(cmd, list, func() {
-				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
-				for i, info := range list {
-					if i > 0 {
-						fmt.Fprintln(w)
-					}
-					printCert(w, info)
-				}
-				w.Flush()
-			})
+			list := []certInfo{}
+			for _, i := range found {
+				list = append(list, certInfo{i.Host, i.File, i.Names, i.KeyType, i.Issuer, i.SelfSigned, i.NotBefore, i.NotAfter,
+					i.Fingerprint, append([]string{}, i.Problems...)})
+			}
+			return o.print(cmd, list, func() { printCerts(cmd, list, missing) })
 		},
 	})
 	return c
 }
 
-func printCert(w *tabwriter.Writer, info auth.CertInfo) {
-	by := info.Issuer
-	if info.SelfSigned {
-		by = "itself (self-signed)"
+func printCerts(cmd *cobra.Command, list []certInfo, missing []string) {
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+	defer w.Flush()
+	for i, info := range list {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		by := info.Issuer
+		if info.SelfSigned {
+			by = "itself (self-signed)"
+		}
+		fmt.Fprintf(w, "domain\t%s\nfile\t%s\nnames\t%s\nkey\t%s\nissued by\t%s\nvalid\t%s to %s\nSHA-256\t%s\n",
+			info.Domain, info.File, strings.Join(info.Names, ", "), info.Key, by,
+			info.NotBefore.Format(time.DateOnly), info.NotAfter.Format(time.DateOnly), info.SHA256)
+		for _, note := range info.Notes {
+			fmt.Fprintf(w, "note\t%s\n", note)
+		}
 	}
-	fmt.Fprintf(w, "domain\t%s\nfile\t%s\nnames\t%s\nkey\t%s\nissued by\t%s\nvalid\t%s to %s\nSHA-256\t%s\n",
-		info.Host, info.File, strings.Join(info.Names, ", "), info.KeyType, by,
-		info.NotBefore.Format(time.DateOnly), info.NotAfter.Format(time.DateOnly), info.Fingerprint)
-	for _, p := range info.Problems {
-		fmt.Fprintf(w, "note\t%s\n", p)
+	for _, d := range missing {
+		fmt.Fprintf(w, "%s has no certificate yet; the server makes one when it starts\n", d)
 	}
 }

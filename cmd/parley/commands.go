@@ -47,7 +47,7 @@ func versionInfo() versions {
 }
 
 func configCommand(o *options) *cobra.Command {
-	c := &cobra.Command{Use: "config", Short: "Explain, check and show the configuration"}
+	c := group("config", "Explain, check and show the configuration")
 	c.AddCommand(&cobra.Command{
 		Use: "example", Short: "Print every setting with its explanation and default", Args: cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) { writeExample(cmd.OutOrStdout()) },
@@ -58,10 +58,14 @@ func configCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := certificates(cfg, quietLog(), false); err != nil {
+			notes, err := checkFiles(cfg)
+			if err != nil {
 				return &configError{file: o.config, text: err.Error()}
 			}
-			return o.print(cmd, map[string]any{"ok": true, "file": o.config}, func() {
+			return o.print(cmd, map[string]any{"ok": true, "file": o.config, "notes": notes}, func() {
+				for _, note := range notes {
+					fmt.Fprintln(cmd.OutOrStdout(), "note: "+note)
+				}
 				if o.config == "" {
 					fmt.Fprintln(cmd.OutOrStdout(), "no configuration file; the defaults and the environment are in order")
 					return
@@ -104,7 +108,7 @@ func backupCommand(o *options) *cobra.Command {
 				return err
 			}
 			return o.print(cmd, map[string]string{"file": written}, func() {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s written; to restore, stop the server and put it in place of parley.db\n", written)
+				fmt.Fprintf(cmd.OutOrStdout(), "%s written; to restore, stop the server, remove parley.db-wal and parley.db-shm if they\nare there, and put the copy in place of parley.db\n", written)
 			})
 		},
 	}
@@ -117,13 +121,13 @@ func reloadCommand(o *options) *cobra.Command {
 		Use: "reload", Short: "Have the running server read its configuration and certificates again (as SIGHUP)",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var restart []string
-			if err := o.call(cmd.Context(), "reload", nil, &restart); err != nil {
+			var done reloaded
+			if err := o.call(cmd.Context(), "reload", nil, &done); err != nil {
 				return err
 			}
-			return o.print(cmd, map[string]any{"needs_restart": restart}, func() {
+			return o.print(cmd, done, func() {
 				fmt.Fprintln(cmd.OutOrStdout(), "reloaded")
-				for _, key := range restart {
+				for _, key := range done.NeedRestart {
 					fmt.Fprintf(cmd.OutOrStdout(), "%s has changed and needs a restart\n", key)
 				}
 			})

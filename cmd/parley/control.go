@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"syscall"
 	"time"
 
 	"parley/auth"
@@ -18,26 +20,35 @@ import (
 // An operation is something an operator asks for, by the control socket of a running
 // server or, where it makes sense, directly on the data directory.
 type operation struct {
-	offline bool // works while the server is stopped
-	do      func(ctx context.Context, h *house, args arguments) (any, error)
+	when when
+	do   func(ctx context.Context, h *house, args arguments) (any, error)
 }
+
+// when says what an operation needs.
+type when uint8
+
+const (
+	running  when = iota // a running server
+	existing             // or the data directory of a stopped one
+	anyTime              // or no data at all yet: a directory is made
+)
 
 type arguments map[string]string
 
 // operations is all that the control socket can do; the commands are its front end.
 func operations() map[string]operation {
 	return map[string]operation{
-		"user-add":     {true, userAdd},
-		"user-passwd":  {true, userPasswd},
-		"user-disable": {true, userDisable},
-		"user-enable":  {true, userEnable},
-		"user-del":     {true, userDel},
-		"user-list":    {true, userList},
-		"user-show":    {true, userShow},
-		"session-list": {false, sessionList},
-		"session-kick": {false, sessionKick},
-		"backup":       {true, backup},
-		"reload":       {false, reload},
+		"user-add":     {anyTime, userAdd},
+		"user-passwd":  {existing, userPasswd},
+		"user-disable": {existing, userDisable},
+		"user-enable":  {existing, userEnable},
+		"user-del":     {existing, userDel},
+		"user-list":    {existing, userList},
+		"user-show":    {existing, userShow},
+		"session-list": {running, sessionList},
+		"session-kick": {running, sessionKick},
+		"backup":       {existing, backup},
+		"reload":       {running, reload},
 	}
 }
 
@@ -48,16 +59,16 @@ type reply struct {
 	Result json.RawMessage `json:"result,omitempty"`
 }
 
-// control serves the control socket. Only who can write to the data directory can reach
-// it: the socket has mode 0600.
+// control serves the control socket. Only the user that the server runs as can reach it:
+// the socket has mode 0600.
 func control(h *house) (*http.Server, net.Listener, error) {
 	path := socketPath(h.cfg.Data)
 	os.Remove(path) // a socket that a crash left; the store's lock says that nobody else serves
-	l, err := net.Listen("unix", path)
+	l, err := listenSocket(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the control socket %s cannot be made: %w", path, err)
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
+	if err := os.Chmod(path, 0o600); err != nil { // where the umask did not see to it
 		l.Close()
 		return nil, nil, err
 	}
@@ -81,7 +92,7 @@ func control(h *house) (*http.Server, net.Listener, error) {
 
 func replyOf(result any, err error) reply {
 	if err != nil {
-		return reply{Code: codeOf(err), Error: err.Error()}
+		return reply{Code: codeOf(err), Error: plainText(err)}
 	}
 	raw, err := json.Marshal(result)
 	if err != nil {
@@ -93,9 +104,15 @@ func replyOf(result any, err error) reply {
 // codeOf returns the exit code of an error.
 func codeOf(err error) int {
 	var f *failure
+	var c *configError
+	var password *auth.PasswordError
 	switch {
 	case errors.As(err, &f):
 		return f.code
+	case errors.As(err, &c):
+		return exitConfig
+	case errors.As(err, &password):
+		return exitUsage
 	case errors.Is(err, auth.ErrNotFound):
 		return exitNotFound
 	case errors.Is(err, auth.ErrExists):
@@ -127,9 +144,7 @@ var errNobody = errors.New("no server is running here")
 func ask(ctx context.Context, path, name string, args arguments) (json.RawMessage, error) {
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", path)
-		},
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dialSocket(ctx, path) },
 	}}
 	body, err := json.Marshal(args)
 	if err != nil {
@@ -141,8 +156,10 @@ func ask(ctx context.Context, path, name string, args arguments) (json.RawMessag
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) && op.Op == "dial" && !errors.Is(err, os.ErrPermission) {
+		switch {
+		case errors.Is(err, os.ErrPermission):
+			return nil, fail(exitFailed, "the control socket %s belongs to another user; run this command as the user that the server runs as", path)
+		case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
 			return nil, errNobody
 		}
 		return nil, fail(exitFailed, "the control socket %s: %v", path, err)
@@ -161,15 +178,18 @@ func ask(ctx context.Context, path, name string, args arguments) (json.RawMessag
 // directly performs an operation on the data directory of a stopped server.
 func (o *options) directly(ctx context.Context, cfg Config, name string, args arguments) (json.RawMessage, error) {
 	op := operations()[name]
-	if !op.offline {
+	if op.when == running {
 		return nil, fail(exitDown, "no server is running on %s; start it with: parley serve", absolute(cfg.Data))
+	}
+	if err := mayOpen(cfg.Data, op.when); err != nil {
+		return nil, err
 	}
 	h, err := openHouse(ctx, cfg, quietLog())
 	if errors.Is(err, storage.ErrLocked) {
 		return nil, fail(exitFailed, "%s is in use by a server that does not answer on its control socket", absolute(cfg.Data))
 	}
 	if err != nil {
-		return nil, fail(exitFailed, "%v", err)
+		return nil, plainly(err)
 	}
 	out := replyOf(op.do(ctx, h, args))
 	if err := h.close(ctx); err != nil && out.Error == "" {
@@ -179,4 +199,21 @@ func (o *options) directly(ctx context.Context, cfg Config, name string, args ar
 		return nil, fail(out.Code, "%s", out.Error)
 	}
 	return out.Result, nil
+}
+
+// mayOpen looks whether a command may open the data directory itself: it must be there
+// (a mistyped one should not come to be), and its files must be this user's, or the server
+// could not write those that the command leaves.
+func mayOpen(data string, w when) error {
+	st, err := os.Stat(filepath.Join(data, "parley.db"))
+	if err != nil {
+		if w == existing && errors.Is(err, os.ErrNotExist) {
+			return fail(exitFailed, "there is no database in %s; --data or the setting data names another directory", absolute(data))
+		}
+		return nil // opening says what is wrong
+	}
+	if owner, ok := st.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
+		return fail(exitFailed, "the database in %s belongs to another user (%d); run this command as that user", absolute(data), owner.Uid)
+	}
+	return nil
 }

@@ -24,7 +24,7 @@ func writeExample(w io.Writer) {
 			fmt.Fprintf(w, "\n\n%s\n[%s]\n", comment(f.Tag.Get("doc")), name)
 			writeKeys(w, v)
 		case reflect.Map:
-			fmt.Fprintf(w, "\n\n%s\n%s", comment(f.Tag.Get("doc")), exampleTable[name])
+			fmt.Fprintf(w, "\n\n%s\n%s", comment(mark(f)+f.Tag.Get("doc")), exampleTable[name])
 		}
 	}
 }
@@ -41,12 +41,16 @@ func writeKeys(w io.Writer, v reflect.Value) {
 		if kind == reflect.Map || kind == reflect.Struct && f.Type != reflect.TypeFor[Duration]() {
 			continue
 		}
-		mark := ""
-		if f.Tag.Get("reload") != "" {
-			mark = "* "
-		}
-		fmt.Fprintf(w, "\n%s\n# %s = %s\n", comment(mark+f.Tag.Get("doc")), f.Tag.Get("toml"), tomlValue(v.FieldByIndex(f.Index)))
+		fmt.Fprintf(w, "\n%s\n# %s = %s\n", comment(mark(f)+f.Tag.Get("doc")), f.Tag.Get("toml"), tomlValue(v.FieldByIndex(f.Index)))
 	}
+}
+
+// mark shows which keys a reload reads again.
+func mark(f reflect.StructField) string {
+	if f.Tag.Get("reload") != "" {
+		return "* "
+	}
+	return ""
 }
 
 func tomlValue(v reflect.Value) string {

@@ -28,7 +28,7 @@ type house struct {
 	features []router.Feature
 	router   *router.Router
 	live     live
-	reload   func() ([]string, error) // set while the server runs
+	reload   func() (reloaded, error) // set while the server runs
 }
 
 // openHouse opens the store in the data directory.
@@ -49,7 +49,11 @@ func openHouse(ctx context.Context, cfg Config, log *slog.Logger) (*house, error
 	if err != nil {
 		return nil, err
 	}
-	h.auth = auth.New(h.store, auth.Config{Iterations: cfg.Auth.Iterations, Plain: cfg.Auth.Plain, NoChannelBinding: !cfg.Auth.Binding, Log: log})
+	h.auth, err = auth.New(ctx, h.store, auth.Config{Iterations: cfg.Auth.Iterations, Plain: cfg.Auth.Plain, NoChannelBinding: !cfg.Auth.Binding, Log: log})
+	if err != nil {
+		h.store.Close(ctx)
+		return nil, err
+	}
 	h.accounts = h.auth.Accounts()
 	h.router = router.New(router.Config{
 		Hosts: cfg.Domains, Store: h.store, Accounts: h, Features: h.features,

@@ -87,10 +87,8 @@ func (o *options) load() (Config, error) {
 
 func rootCommand() *cobra.Command {
 	o := &options{}
-	root := &cobra.Command{
-		Use:   "parley",
-		Short: "An XMPP server",
-		Long: `Parley is an XMPP server.
+	root := group("parley", "An XMPP server")
+	root.Long = `Parley is an XMPP server.
 
     parley serve                      start it; no configuration is needed
     parley user add juliet@localhost  make an account, also while it runs
@@ -101,10 +99,8 @@ parley.toml in the working directory, if there is one. Every setting can also be
 environment variable: c2s.listen is PARLEY_C2S_LISTEN.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 3 wrong configuration, 4 no such account
-or session, 5 the account exists, 6 the server is not running.`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
+or session, 5 the account exists, 6 the server is not running.`
+	root.SilenceUsage, root.SilenceErrors = true, true
 	f := root.PersistentFlags()
 	f.StringVarP(&o.config, "config", "c", "", "configuration file")
 	f.StringVar(&o.data, "data", "", "data directory (instead of the configured one)")
@@ -112,6 +108,36 @@ or session, 5 the account exists, 6 the server is not running.`,
 	root.AddCommand(serveCommand(o), userCommand(o), sessionCommand(o), configCommand(o), certCommand(o),
 		backupCommand(o), reloadCommand(o), versionCommand(o))
 	return root
+}
+
+// group is a command that only has others below it. A name that is none of them is an
+// error, not a request for help.
+func group(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+			var names []string
+			for _, sub := range cmd.Commands() {
+				names = append(names, sub.Name())
+			}
+			if near := nearest(args[0], names); near != "" {
+				text += fmt.Sprintf("; did you mean %q?", near)
+			}
+			return fail(exitUsage, "%s", text)
+		},
+	}
+}
+
+// plainly makes a failure of an error of the packages below: without the package's name,
+// which the operator need not know.
+func plainly(err error) error { return fail(codeOf(err), "%s", plainText(err)) }
+
+func plainText(err error) string {
+	return strings.NewReplacer("storage: ", "", "auth: ", "").Replace(err.Error())
 }
 
 func versionCommand(o *options) *cobra.Command {

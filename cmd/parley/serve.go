@@ -11,9 +11,9 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -39,6 +39,8 @@ type server struct {
 	where  []string     // what listens, for people
 	errors chan error
 	ready  chan struct{} // closed when all doors are open
+
+	reloading sync.Mutex // one reload at a time
 }
 
 func serveCommand(o *options) *cobra.Command {
@@ -63,6 +65,7 @@ func serve(ctx context.Context, o *options, cfg Config, out io.Writer) error {
 		debug.SetMemoryLimit(int64(cfg.Limits.Memory) << 20)
 	}
 	raiseFileLimit()
+	syscall.Umask(0o077) // nobody else reads what the server writes, nor reaches its socket
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -103,17 +106,17 @@ func start(ctx context.Context, o *options, cfg Config, log *slog.Logger, level 
 		return nil, fail(exitFailed, "another server is using %s", absolute(cfg.Data))
 	}
 	if err != nil {
-		return nil, fail(exitFailed, "%v", err)
+		return nil, plainly(err)
 	}
 	s = &server{house: h, o: o, level: level, errors: make(chan error, 8), ready: make(chan struct{})}
 	h.reload = s.reload
 	defer func() {
 		if err != nil {
-			s.stop()
-			err = fail(exitFailed, "%w", err)
+			s.closeAll()
+			err = plainly(err)
 		}
 	}()
-	if s.certs, err = certificates(cfg, log, true); err != nil {
+	if s.certs, err = openCerts(cfg, log); err != nil {
 		return s, err
 	}
 	if err = s.openC2S(); err != nil {
@@ -185,7 +188,7 @@ func settings(cfg Config) c2s.Settings {
 	return c2s.Settings{
 		RequireTLS: cfg.C2S.RequireTLS, StanzaBefore: cfg.C2S.StanzaBefore, Stanza: cfg.C2S.Stanza,
 		LoginTimeout: cfg.C2S.LoginTimeout.Duration, Idle: cfg.C2S.Idle.Duration, PingTimeout: cfg.C2S.PingTimeout.Duration,
-		StanzaTimeout: 2 * time.Minute, Queue: cfg.C2S.Queue, Stall: cfg.C2S.Stall.Duration,
+		StanzaTimeout: cfg.C2S.StanzaTime.Duration, Queue: cfg.C2S.Queue, Stall: cfg.C2S.Stall.Duration,
 		PerAddress: cfg.C2S.PerAddress, Attempts: cfg.C2S.Attempts,
 		Register: cfg.Registration.Open, RegisterPerDay: cfg.Registration.PerDay,
 	}
@@ -252,19 +255,22 @@ func (s *server) hello(out io.Writer) {
 // stop closes everything, from the doors down to the store (architecture: Stopping).
 func (s *server) stop() error {
 	notify("STOPPING=1")
+	if err := s.closeAll(); err != nil {
+		return err
+	}
+	s.log.Info("stopped")
+	return nil
+}
+
+func (s *server) closeAll() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopWithin-time.Second)
 	defer cancel()
-	var first error
-	note := func(what string, err error) {
-		if err != nil && first == nil {
-			first = fail(exitFailed, "%s: %w", what, err)
-		}
-	}
 	if s.web != nil {
 		s.web.Close()
 	}
 	if s.admin != nil {
 		s.admin.Close()
+		os.Remove(socketPath(s.cfg.Data)) // while the data directory is still ours
 	}
 	if s.c2s != nil {
 		sub, done := context.WithTimeout(ctx, stopWithin/2)
@@ -274,92 +280,8 @@ func (s *server) stop() error {
 		done()
 	}
 	s.router.Wait()
-	note("closing the database", s.close(ctx))
-	os.Remove(socketPath(s.cfg.Data))
-	if first == nil {
-		s.log.Info("stopped")
+	if err := s.close(ctx); err != nil {
+		return fail(exitFailed, "the database could not be closed: %w", err)
 	}
-	return first
-}
-
-func (s *server) reloadAndSay() {
-	notify("RELOADING=1")
-	defer notify("READY=1")
-	restart, err := s.reload()
-	if err != nil {
-		s.log.Error("the configuration was not reloaded; the old one stays in force", "error", err)
-		return
-	}
-	s.log.Info("reloaded")
-	for _, key := range restart {
-		s.log.Warn("a changed setting needs a restart", "key", key)
-	}
-}
-
-// reload reads the whole configuration and checks it before anything changes.
-func (s *server) reload() ([]string, error) {
-	cfg, err := s.o.load()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.certs.Reload(); err != nil {
-		return nil, err
-	}
-	restart := unreloadable(s.cfg, cfg)
-	if restart == nil {
-		restart = []string{}
-	}
-	s.level.UnmarshalText([]byte(strings.ToUpper(cfg.Log.Level)))
-	cfg.Domains = s.cfg.Domains
-	s.settle(cfg)
-	set := settings(cfg)
-	set.RequireTLS = s.cfg.C2S.RequireTLS
-	s.c2s.SetSettings(set)
-	return restart, nil
-}
-
-// raiseFileLimit lets the process have as many connections as the system allows it.
-func raiseFileLimit() {
-	var l syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) == nil && l.Cur < l.Max {
-		l.Cur = l.Max
-		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l)
-	}
-}
-
-// notify tells the service manager how things stand, where there is one.
-func notify(state string) {
-	path := os.Getenv("NOTIFY_SOCKET")
-	if path == "" {
-		return
-	}
-	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		return
-	}
-	defer c.Close()
-	c.Write([]byte(state))
-}
-
-// quieten gives memory back to the system when a storm of logins is over: what a login
-// needs for a moment is several times what a session needs for hours.
-func (s *server) quieten(ctx context.Context) {
-	tick := time.NewTicker(4 * time.Second)
-	defer tick.Stop()
-	var seen, done int64
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		n := s.c2s.Stats().Accepted.Load()
-		if n-done > 100 && n == seen {
-			runtime.GC() // stacks shrink by half at each collection
-			runtime.GC()
-			debug.FreeOSMemory()
-			done = n
-		}
-		seen = n
-	}
+	return nil
 }

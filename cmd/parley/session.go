@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sort"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -53,21 +54,28 @@ func sessionKick(_ context.Context, h *house, args arguments) (any, error) {
 	if err != nil || want.Local() == "" {
 		return nil, fail(exitUsage, "%q is no user's address", args["jid"])
 	}
-	kicked := []string{}
-	h.router.EachSession(func(_ *router.Account, res router.Resource) {
-		if jid := res.JID(); jid == want || jid.Bare() == want {
-			kicked = append(kicked, jid.String())
-			res.End(xmpp.EndStream("policy-violation", "ended by the server's operator"))
-		}
-	})
+	kicked := h.endSessions(want, "policy-violation", "ended by the operator")
 	if len(kicked) == 0 {
-		return nil, fail(exitNotFound, "no session of %s", want)
+		return nil, fail(exitNotFound, "there is no session of %s", want)
 	}
+	h.log.Info("sessions ended by the operator", "sessions", strings.Join(kicked, " "))
 	return kicked, nil
 }
 
+// endSessions ends one session (a full address) or all of an account, and returns which.
+func (h *house) endSessions(want xmpp.JID, condition, text string) []string {
+	ended := []string{}
+	h.router.EachSession(func(_ *router.Account, res router.Resource) {
+		if jid := res.JID(); jid == want || jid.Bare() == want {
+			ended = append(ended, jid.String())
+			res.End(xmpp.EndStream(condition, "%s", text))
+		}
+	})
+	return ended
+}
+
 func sessionCommand(o *options) *cobra.Command {
-	c := &cobra.Command{Use: "session", Short: "See and end the sessions of connected clients"}
+	c := group("session", "See and end the sessions of connected clients")
 	c.AddCommand(&cobra.Command{
 		Use: "list", Short: "List connected clients", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

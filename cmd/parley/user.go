@@ -1,17 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"parley/auth"
 	"parley/router"
@@ -45,7 +43,14 @@ func userAdd(ctx context.Context, h *house, args arguments) (any, error) {
 
 func userPasswd(ctx context.Context, h *house, args arguments) (any, error) {
 	return h.withUser(ctx, args, func(acc auth.Account) error {
-		return h.accounts.SetPassword(ctx, acc.JID, args["password"])
+		if err := h.accounts.SetPassword(ctx, acc.JID, args["password"]); err != nil {
+			return err
+		}
+		// An operator sets a password because the old one is lost or in the wrong hands:
+		// whoever logged in with it has to show the new one.
+		ended := h.endSessions(acc.JID, "reset", "the password has been changed") // RFC 6120 §4.9.3.16
+		h.log.Info("password set by the operator", "account", acc.JID.String(), "sessions_ended", len(ended))
+		return nil
 	})
 }
 
@@ -55,12 +60,19 @@ func userDisable(ctx context.Context, h *house, args arguments) (any, error) {
 			return err
 		}
 		h.router.Forget(acc.JID, xmpp.EndStream("not-authorized", "the account has been disabled"))
+		h.log.Info("account disabled", "account", acc.JID.String())
 		return nil
 	})
 }
 
 func userEnable(ctx context.Context, h *house, args arguments) (any, error) {
-	return h.withUser(ctx, args, func(acc auth.Account) error { return h.accounts.Enable(ctx, acc.JID) })
+	return h.withUser(ctx, args, func(acc auth.Account) error {
+		if err := h.accounts.Enable(ctx, acc.JID); err != nil {
+			return err
+		}
+		h.log.Info("account enabled", "account", acc.JID.String())
+		return nil
+	})
 }
 
 func userDel(ctx context.Context, h *house, args arguments) (any, error) {
@@ -102,7 +114,11 @@ const listPage = 500
 func userList(ctx context.Context, h *house, args arguments) (any, error) {
 	domains := h.cfg.Domains
 	if d := args["domain"]; d != "" {
-		domains = []string{d}
+		name, ok := domainOf(d)
+		if !ok || !slices.Contains(domains, name) {
+			return nil, fail(exitUsage, "%s is none of this server's domains (%s)", d, strings.Join(domains, ", "))
+		}
+		domains = []string{name}
 	}
 	list := []userInfo{}
 	for _, d := range domains {
@@ -137,7 +153,7 @@ func (h *house) info(acc auth.Account) userInfo {
 }
 
 func userCommand(o *options) *cobra.Command {
-	c := &cobra.Command{Use: "user", Short: "Look after accounts, also while the server is stopped"}
+	c := group("user", "Look after accounts, also while the server is stopped")
 	change := func(use, short, op, done string, password bool) *cobra.Command {
 		return &cobra.Command{
 			Use: use + " ADDRESS", Short: short, Args: cobra.ExactArgs(1),
@@ -159,13 +175,19 @@ func userCommand(o *options) *cobra.Command {
 				if err := o.call(cmd.Context(), op, a, &u); err != nil {
 					return err
 				}
-				return o.print(cmd, u, func() { fmt.Fprintf(cmd.OutOrStdout(), done+"\n", u.JID) })
+				return o.print(cmd, u, func() {
+					fmt.Fprintf(cmd.OutOrStdout(), done, u.JID)
+					if n := len(u.Sessions); n > 0 && op != "user-enable" {
+						fmt.Fprintf(cmd.OutOrStdout(), "; sessions ended: %d", n)
+					}
+					fmt.Fprintln(cmd.OutOrStdout())
+				})
 			},
 		}
 	}
 	c.AddCommand(
 		change("add", "Make an account; the password is asked for, or read from standard input", "user-add", "%s added", true),
-		change("passwd", "Set an account's password", "user-passwd", "%s has a new password", true),
+		change("passwd", "Set an account's password and end its sessions", "user-passwd", "%s has a new password", true),
 		change("disable", "Refuse logins of an account and end its sessions", "user-disable", "%s disabled", false),
 		change("enable", "Allow logins of an account again", "user-enable", "%s enabled", false),
 		change("del", "Remove an account with everything that is kept for it", "user-del", "%s removed", false),
@@ -222,32 +244,4 @@ func userShowCommand(o *options) *cobra.Command {
 			})
 		},
 	}
-}
-
-// readPassword asks for a password twice at a terminal, or reads the first line of
-// standard input.
-func readPassword(cmd *cobra.Command, who string) (string, error) {
-	in := cmd.InOrStdin()
-	if f, ok := in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprintf(os.Stderr, "Password for %s: ", who)
-		first, err := term.ReadPassword(int(f.Fd()))
-		if err != nil {
-			return "", fail(exitFailed, "the password cannot be read: %v", err)
-		}
-		fmt.Fprint(os.Stderr, "\nAgain: ")
-		second, err := term.ReadPassword(int(f.Fd()))
-		fmt.Fprintln(os.Stderr)
-		if err != nil {
-			return "", fail(exitFailed, "the password cannot be read: %v", err)
-		}
-		if string(first) != string(second) {
-			return "", fail(exitFailed, "the two passwords differ")
-		}
-		return string(first), nil
-	}
-	line, err := bufio.NewReader(in).ReadString('\n')
-	if line = strings.TrimRight(line, "\r\n"); line == "" {
-		return "", fail(exitUsage, "no password on standard input (%v)", err)
-	}
-	return line, nil
 }

@@ -108,7 +108,8 @@ func (h *House) Connect(full xmpp.JID) Person {
 func (h *House) Bind(full xmpp.JID) (*Peer, error) {
 	p := &Peer{house: h}
 	var err error
-	p.Sender, err = h.Router.Bind(context.Background(), full.Bare(), full.Resource(), func(j xmpp.JID) router.Session {
+	unknown := h.Router.Forgets() + 1 // nobody has logged in: the directory is asked
+	p.Sender, err = h.Router.Bind(full.Bare(), 0, unknown, full.Resource(), func(j xmpp.JID) router.Session {
 		p.Session = &Session{jid: j}
 		return p.Session
 	})

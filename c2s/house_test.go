@@ -1,0 +1,249 @@
+package c2s_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"parley/auth"
+	"parley/c2s"
+	"parley/roster"
+	"parley/router"
+	"parley/storage"
+	"parley/storage/storagetest"
+	"parley/xep/contact"
+	"parley/xep/entitytime"
+	"parley/xep/offline"
+	"parley/xep/ping"
+	"parley/xep/register"
+	"parley/xep/version"
+	"parley/xmpp"
+	"parley/xmpp/xmpptest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	host  = "example.com"
+	other = "example.net"
+)
+
+// A house is a whole server in this process, with doors on loopback.
+type house struct {
+	*c2s.Server
+	t        testing.TB
+	auth     *auth.Auth
+	router   *router.Router
+	store    *storage.Store
+	certs    *auth.Certs
+	starttls string
+	direct   string
+	log      *record
+}
+
+// plan is what a test changes about a house.
+type plan struct {
+	set       c2s.Settings
+	auth      auth.Config
+	resources int
+	clientCAs *x509.CertPool
+}
+
+// open builds a house and opens its doors. Looks at silent sessions are frequent.
+func open(t testing.TB, change func(*plan)) *house {
+	t.Helper()
+	p := plan{set: c2s.Defaults(), auth: auth.Config{Iterations: 4096, Throttle: auth.Throttle{AddressFree: 1 << 20, AddressLimit: 1 << 20, AccountFree: 1 << 20}}}
+	p.set.PerAddress = 0
+	if change != nil {
+		change(&p)
+	}
+	h := &house{t: t, log: &record{}}
+	log := slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	var addresses atomic.Pointer[contact.Addresses]
+	addresses.Store(&contact.Addresses{"abuse": {"mailto:abuse@example.com"}})
+	features := []router.Feature{
+		c2s.SessionFeature(), roster.New(),
+		offline.New(func() offline.Limits { return offline.Limits{Messages: 20} }, time.Now),
+		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(h),
+	}
+	schemas := []storage.Schema{auth.Schema()}
+	for _, f := range features {
+		if f.Schema.Name != "" {
+			schemas = append(schemas, f.Schema)
+		}
+	}
+	h.store = storagetest.Open(t, schemas...)
+	var err error
+	if h.auth, err = auth.New(t.Context(), h.store, p.auth); err != nil {
+		t.Fatal(err)
+	}
+	h.router = router.New(router.Config{Hosts: []string{host, other}, Store: h.store, Accounts: h, Features: features, MaxResources: p.resources, Log: log})
+	if h.certs, err = auth.OpenCerts(auth.CertConfig{Dir: t.TempDir(), Hosts: []auth.HostCert{{Host: host}, {Host: other}}}); err != nil {
+		t.Fatal(err)
+	}
+	doors := map[string]*auth.TLS{}
+	for _, name := range []string{host, other} {
+		doors[name] = h.certs.Server(auth.TLSOptions{Host: name, ClientCAs: p.clientCAs})
+	}
+	h.Server = c2s.NewServer(c2s.Config{
+		Router: h.router, Auth: h.auth, Accounts: h.auth.Accounts(), Settings: p.set, Log: log, SweepEvery: 20 * time.Millisecond,
+		TLS:       func(name string) *auth.TLS { return doors[name] },
+		DirectTLS: h.certs.Server(auth.TLSOptions{ALPN: []string{"xmpp-client"}, ClientCAs: p.clientCAs}),
+	})
+	h.starttls, h.direct = h.listen(false), h.listen(true)
+	t.Cleanup(h.stop)
+	return h
+}
+
+func (h *house) listen(direct bool) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	go h.Serve(l, direct)
+	return l.Addr().String()
+}
+
+func (h *house) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := h.Shutdown(ctx); err != nil {
+		h.t.Errorf("the server did not stop: %v", err)
+	}
+	h.router.Wait()
+}
+
+// Lookup implements router.Directory.
+func (h *house) Lookup(ctx context.Context, bare xmpp.JID) (int64, bool, error) {
+	acc, found, err := h.auth.Accounts().Get(ctx, bare)
+	return acc.ID, found, err
+}
+
+// ChangePassword implements register.Accounts.
+func (h *house) ChangePassword(ctx context.Context, bare xmpp.JID, password string) error {
+	return h.auth.Accounts().SetPassword(ctx, bare, password)
+}
+
+// Remove implements register.Accounts.
+func (h *house) Remove(ctx context.Context, bare xmpp.JID) error {
+	return h.store.Write(ctx, func(tx *storage.Tx) error {
+		acc, found, err := h.auth.Accounts().GetTx(tx, bare)
+		if err != nil || !found {
+			return err
+		}
+		for _, f := range h.router.Features() {
+			if f.Forget == nil {
+				continue
+			}
+			if err := f.Forget(tx, acc.ID, bare); err != nil {
+				return err
+			}
+		}
+		return h.auth.Accounts().DeleteTx(tx, acc.ID)
+	})
+}
+
+const password = "pencil"
+
+// account makes accounts of the first domain.
+func (h *house) account(names ...string) {
+	h.t.Helper()
+	for _, n := range names {
+		if _, err := h.auth.Accounts().Create(context.Background(), xmpp.MustJID(n+"@"+host), password); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// options connect to the first domain with STARTTLS.
+func (h *house) options() xmpptest.Options {
+	return xmpptest.Options{Addr: h.starttls, Host: host, TLS: h.trust(host)}
+}
+
+// trust makes a client's TLS that trusts the certificate of a domain.
+func (h *house) trust(name string) *tls.Config {
+	roots := x509.NewCertPool()
+	leaf := h.certs.Certificate(name).Leaf
+	roots.AddCert(leaf)
+	return &tls.Config{RootCAs: roots}
+}
+
+// dial opens a stream under TLS.
+func (h *house) dial() *xmpptest.Client {
+	h.t.Helper()
+	return xmpptest.Dial(h.t, h.options())
+}
+
+// raw opens a stream in clear.
+func (h *house) raw() *xmpptest.Client {
+	h.t.Helper()
+	return xmpptest.Connect(h.t, xmpptest.Options{Addr: h.starttls, Host: host})
+}
+
+// login opens a session; the account is made if there is none.
+func (h *house) login(name, resource string) *xmpptest.Client {
+	h.t.Helper()
+	if _, found, _ := h.auth.Accounts().Get(context.Background(), xmpp.MustJID(name+"@"+host)); !found {
+		h.account(name)
+	}
+	c := h.dial()
+	c.Login(xmpptest.Login{User: name, Password: password, Resource: resource})
+	return c
+}
+
+// serves fails the test unless a new client is served.
+func (h *house) serves() {
+	h.t.Helper()
+	c := h.login("witness", "")
+	c.Ping(nil)
+	c.Bye()
+}
+
+// eventually waits for something to become true.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+// record keeps what is logged.
+type record struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.text = append(r.text, p...)
+	return len(p), nil
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return string(r.text)
+}
+
+func encoded(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func decoded(t testing.TB, s string) string {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

@@ -1,0 +1,132 @@
+package c2s_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"path/filepath"
+	"testing"
+
+	"parley/router/routertest"
+	"parley/xmpp"
+	"parley/xmpp/xmpptest"
+)
+
+// TestTalk plays the conversations through this door, over TLS.
+func TestTalk(t *testing.T) {
+	files, err := filepath.Glob("../testdata/talk/*.talk")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no conversations: %v", err)
+	}
+	for _, f := range files {
+		t.Run(filepath.Base(f), func(t *testing.T) {
+			routertest.Play(t, f, &people{open(t, nil)})
+		})
+	}
+}
+
+// people are the clients of a house.
+type people struct{ *house }
+
+// Exists implements routertest.People.
+func (p *people) Exists(bare xmpp.JID) {
+	p.t.Helper()
+	if _, found, _ := p.auth.Accounts().Get(context.Background(), bare); found {
+		return
+	}
+	if _, err := p.auth.Accounts().Create(context.Background(), bare, password); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// Connect implements routertest.People.
+func (p *people) Connect(full xmpp.JID) routertest.Person {
+	p.t.Helper()
+	c := xmpptest.Dial(p.t, xmpptest.Options{Addr: p.starttls, Host: full.Domain(), TLS: p.trust(full.Domain())})
+	c.Login(xmpptest.Login{User: full.Local(), Password: password, Resource: full.Resource()})
+	return &person{house: p.house, c: c}
+}
+
+// person is a client that remembers what it has heard.
+type person struct {
+	house *house
+	c     *xmpptest.Client
+	heard []*xmpp.Stanza
+	ended string
+	over  bool
+}
+
+// Says implements routertest.Person.
+func (p *person) Says(xml string) {
+	p.c.Write(xml)
+	p.sync()
+}
+
+// sync waits until all that was said is done.
+func (p *person) sync() {
+	if p.over || p.c.Write("<iq type='get' id='sync' to='"+p.c.JID.Domain()+"'><ping xmlns='urn:xmpp:ping'/></iq>") != nil {
+		p.rest()
+		return
+	}
+	for !p.take() {
+	}
+}
+
+// take reads one stanza and reports whether it was the last for now.
+func (p *person) take() bool {
+	st, err := p.c.Read()
+	switch {
+	case err != nil:
+		p.over = true
+		if !errors.Is(err, io.EOF) && p.ended == "" {
+			p.ended = err.Error()
+		}
+		return true
+	case st.Name == (xmpp.Name{Space: xmpp.NSStream, Local: "error"}):
+		p.ended = xmpptest.StreamCondition(st)
+	case st.Kind == xmpp.IQ && st.ID == "sync":
+		return true
+	case st.Kind == xmpp.IQ && st.Type == "get" && st.Has("urn:xmpp:ping", "ping") && st.From == p.c.JID.Host():
+		p.c.Write(xmpp.Result(st, nil).String())
+	default:
+		p.heard = append(p.heard, st)
+	}
+	return false
+}
+
+// rest reads what there is before the end.
+func (p *person) rest() {
+	for !p.over {
+		p.take()
+	}
+}
+
+// Hears implements routertest.Person.
+func (p *person) Hears() *xmpp.Stanza {
+	if len(p.heard) == 0 {
+		p.sync()
+	}
+	if len(p.heard) == 0 {
+		return nil
+	}
+	st := p.heard[0]
+	p.heard = p.heard[1:]
+	return st
+}
+
+// Ended implements routertest.Person.
+func (p *person) Ended() string {
+	p.sync()
+	return p.ended
+}
+
+// Leaves implements routertest.Person.
+func (p *person) Leaves() {
+	p.sync()
+	n := p.house.router.Sessions()
+	p.c.Write("</stream:stream>")
+	p.rest()
+	p.c.Close()
+	eventually(p.house.t, "the session is gone", func() bool { return p.house.router.Sessions() < n || n == 0 })
+	p.house.router.Wait()
+}

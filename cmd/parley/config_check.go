@@ -1,0 +1,209 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"parley/xep/contact"
+	"parley/xmpp"
+)
+
+// A badKey is a key whose value a server could not work with.
+type badKey struct {
+	key  []string
+	text string
+}
+
+func bad(key, format string, args ...any) *badKey {
+	return &badKey{strings.Split(key, "."), fmt.Sprintf(format, args...)}
+}
+
+// at says where the value stands: in the environment, in a line of the file, or only that
+// the file as a whole leads to it.
+func (b *badKey) at(file, text string, from map[string]string) *configError {
+	name := strings.Join(b.key, ".")
+	if v, ok := from[name]; ok {
+		return &configError{text: fmt.Sprintf("environment: %s: %s", v, b.text)}
+	}
+	e := &configError{file: file, text: name + ": " + b.text}
+	if file != "" {
+		e.line = lineOf(text, b.key)
+	}
+	return e
+}
+
+// checkConfig finds what a server could not work with, and writes domains and addresses in
+// one form.
+func checkConfig(cfg *Config) *badKey {
+	for _, check := range []func(*Config) *badKey{
+		checkDomains, checkListeners, checkNumbers, checkDurations, checkContact, checkCertificates, checkLog,
+	} {
+		if wrong := check(cfg); wrong != nil {
+			return wrong
+		}
+	}
+	if cfg.Data == "" {
+		return bad("data", "a server needs a directory")
+	}
+	return nil
+}
+
+func checkDomains(cfg *Config) *badKey {
+	if len(cfg.Domains) == 0 {
+		return bad("domains", "a server needs a domain")
+	}
+	for i, d := range cfg.Domains {
+		name, ok := domainOf(d)
+		if !ok {
+			return bad("domains", "%q is no domain", d)
+		}
+		if slices.Contains(cfg.Domains[:i], name) {
+			return bad("domains", "%s is named twice", name)
+		}
+		cfg.Domains[i] = name
+	}
+	return nil
+}
+
+// domainOf returns a domain as addresses write it.
+func domainOf(s string) (string, bool) {
+	j, err := xmpp.ParseJID(s)
+	return j.Domain(), err == nil && j.IsHost()
+}
+
+func checkListeners(cfg *Config) *badKey {
+	metrics := []string{cfg.Metrics.Listen}
+	if cfg.Metrics.Listen == "" {
+		metrics = nil
+	}
+	for _, l := range []struct {
+		key       string
+		addresses []string
+	}{{"c2s.listen", cfg.C2S.Listen}, {"c2s.listen_tls", cfg.C2S.ListenTLS}, {"metrics.listen", metrics}} {
+		for i, a := range l.addresses {
+			if _, err := strconv.Atoi(a); err == nil { // a bare port
+				a = ":" + a
+				l.addresses[i] = a
+			}
+			_, port, err := net.SplitHostPort(a)
+			if n, badPort := strconv.Atoi(port); err != nil || badPort != nil || n < 0 || n > 65535 {
+				return bad(l.key, "%q is no address; write it as 127.0.0.1:5222, [::1]:5222 or :5222", a)
+			}
+		}
+	}
+	if len(metrics) > 0 {
+		cfg.Metrics.Listen = metrics[0]
+	}
+	return nil
+}
+
+func checkNumbers(cfg *Config) *badKey {
+	for _, n := range []struct {
+		key        string
+		value      int
+		least, top int
+	}{
+		{"c2s.max_stanza_before_login", cfg.C2S.StanzaBefore, 10000, 1 << 20},
+		{"c2s.max_stanza", cfg.C2S.Stanza, 10000, 16 << 20},
+		{"c2s.queue", cfg.C2S.Queue, 64 << 10, 1 << 30},
+		{"c2s.max_logins_per_address", cfg.C2S.PerAddress, 0, 1 << 30},
+		{"c2s.max_attempts", cfg.C2S.Attempts, 2, 5},
+		{"auth.iterations", cfg.Auth.Iterations, 4096, 10_000_000},
+		{"registration.per_address_per_day", cfg.Registration.PerDay, 0, 1 << 30},
+		{"limits.resources", cfg.Limits.Resources, 1, 1000},
+		{"limits.offline_messages", cfg.Limits.OfflineMessages, 1, 1 << 30},
+		{"limits.offline_bytes", cfg.Limits.OfflineBytes, 1, 512 << 20},
+		{"limits.memory", cfg.Limits.Memory, 0, 1 << 30},
+		{"storage.readers", cfg.Storage.Readers, 1, 64},
+		{"storage.queue", cfg.Storage.Queue, 1 << 20, 1 << 34},
+	} {
+		if n.value < n.least || n.value > n.top {
+			return bad(n.key, "%d is not between %d and %d", n.value, n.least, n.top)
+		}
+	}
+	if least := 2 * cfg.Limits.OfflineBytes; cfg.C2S.Queue < least {
+		// All that waits for a user is queued for their client at once.
+		return bad("c2s.queue", "%d is less than twice limits.offline_bytes, which is %d", cfg.C2S.Queue, least)
+	}
+	return nil
+}
+
+func checkDurations(cfg *Config) *badKey {
+	for _, d := range []struct {
+		key string
+		Duration
+	}{
+		{"c2s.login_timeout", cfg.C2S.LoginTimeout}, {"c2s.idle", cfg.C2S.Idle},
+		{"c2s.ping_timeout", cfg.C2S.PingTimeout}, {"c2s.stanza_timeout", cfg.C2S.StanzaTime},
+		{"c2s.stall", cfg.C2S.Stall},
+	} {
+		if d.Duration.Duration < time.Second {
+			return bad(d.key, "%s is less than a second", d.Duration.Duration)
+		}
+	}
+	return nil
+}
+
+func checkContact(cfg *Config) *badKey {
+	for _, kind := range slices.Sorted(maps.Keys(cfg.Contact)) {
+		if !slices.Contains(contact.Kinds, kind) {
+			return bad("contact."+kind, "the names are %s", strings.Join(contact.Kinds, ", "))
+		}
+	}
+	return nil
+}
+
+func checkCertificates(cfg *Config) *badKey {
+	named := map[string]CertFile{}
+	for _, domain := range slices.Sorted(maps.Keys(cfg.Certificates)) {
+		files := cfg.Certificates[domain]
+		wrong := func(text string) *badKey { return &badKey{[]string{"certificates", domain}, text} }
+		name, ok := domainOf(domain)
+		if !ok || !slices.Contains(cfg.Domains, name) {
+			return wrong("this is none of the domains, " + strings.Join(cfg.Domains, ", "))
+		}
+		if files.Cert == "" || files.Key == "" {
+			return wrong("both cert and key are needed")
+		}
+		named[name] = files
+	}
+	cfg.Certificates = named
+	return nil
+}
+
+func checkLog(cfg *Config) *badKey {
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, cfg.Log.Level) {
+		return bad("log.level", "%q is none of debug, info, warn, error", cfg.Log.Level)
+	}
+	if cfg.Log.Format != "text" && cfg.Log.Format != "json" {
+		return bad("log.format", "%q is neither text nor json", cfg.Log.Format)
+	}
+	return nil
+}
+
+// unreloadable lists the keys that differ between two configurations and need a restart.
+func unreloadable(was, now Config) []string {
+	return differing(reflect.ValueOf(was), reflect.ValueOf(now), "")
+}
+
+func differing(was, now reflect.Value, prefix string) (list []string) {
+	for f := range fields(was.Type()) {
+		name := prefix + f.Tag.Get("toml")
+		a, b := was.FieldByIndex(f.Index), now.FieldByIndex(f.Index)
+		switch {
+		case f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[Duration]():
+			list = append(list, differing(a, b, name+".")...)
+		case f.Tag.Get("reload") != "":
+		case f.Type.Kind() == reflect.Slice && a.Len() == 0 && b.Len() == 0: // nil or empty
+		case !reflect.DeepEqual(a.Interface(), b.Interface()):
+			list = append(list, name)
+		}
+	}
+	return list
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// keys lists all keys below a struct type.
+func keys(t reflect.Type, prefix string) (list []string) {
+	for f := range fields(t) {
+		name := prefix + f.Tag.Get("toml")
+		list = append(list, name)
+		if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[Duration]() {
+			list = append(list, keys(f.Type, name+".")...)
+		}
+	}
+	return list
+}
+
+func fields(t reflect.Type) func(func(reflect.StructField) bool) {
+	return func(yield func(reflect.StructField) bool) {
+		for i := range t.NumField() {
+			if !yield(t.Field(i)) {
+				return
+			}
+		}
+	}
+}
+
+// lineOf finds the line of a key, which the decoder does not tell for unknown ones.
+func lineOf(text string, key toml.Key) int {
+	table := ""
+	want := strings.Join(key, ".")
+	for i, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		if name, ok := strings.CutPrefix(line, "["); ok {
+			name, _, _ = strings.Cut(strings.TrimLeft(name, "["), "]")
+			table = strings.ReplaceAll(strings.TrimSpace(name), `"`, "") + "."
+			if table == want+"." {
+				return i + 1
+			}
+			continue
+		}
+		name, _, ok := strings.Cut(line, "=")
+		if ok && strings.ReplaceAll(table+strings.TrimSpace(name), `"`, "") == want {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// nearest returns the valid key that a wrong one was most likely meant to be, or "".
+func nearest(name string, valid []string) string {
+	best, distance := "", 4+len(name)/4
+	for _, v := range valid {
+		d := editDistance(name, v)
+		if last := v[strings.LastIndexByte(v, '.')+1:]; last == name[strings.LastIndexByte(name, '.')+1:] {
+			d = min(d, 1) // right name, wrong table
+		}
+		if d < distance {
+			best, distance = v, d
+		}
+	}
+	return best
+}
+
+// editDistance is Levenshtein's.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

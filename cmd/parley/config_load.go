@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// A configError is a mistake in the configuration: which file, which line, what to do.
+type configError struct {
+	file string
+	line int // 0 if unknown
+	text string
+}
+
+func (e *configError) Error() string {
+	switch {
+	case e.file == "":
+		return e.text
+	case e.line == 0:
+		return e.file + ": " + e.text
+	}
+	return fmt.Sprintf("%s:%d: %s", e.file, e.line, e.text)
+}
+
+// loadConfig reads the file (none if the name is empty), then the environment, and checks
+// the result. Its error is a *configError, which says where the mistake stands: in a line
+// of the file or in a variable.
+func loadConfig(file string, environ []string) (Config, error) {
+	cfg := defaults()
+	text := ""
+	if file != "" {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return cfg, &configError{text: fmt.Sprintf("the configuration cannot be read: %v", err)}
+		}
+		text = string(raw)
+		if err := parseConfig(file, text, &cfg); err != nil {
+			return cfg, err
+		}
+	}
+	from, err := applyEnvironment(&cfg, environ)
+	if err != nil {
+		return cfg, err
+	}
+	if wrong := checkConfig(&cfg); wrong != nil {
+		return cfg, wrong.at(file, text, from)
+	}
+	return cfg, nil
+}
+
+func parseConfig(file, text string, cfg *Config) error {
+	meta, err := toml.Decode(text, cfg)
+	if err != nil {
+		return decodeError(file, err)
+	}
+	valid := keys(reflect.TypeFor[Config](), "")
+	for _, key := range meta.Undecoded() {
+		name := key.String()
+		e := &configError{file, lineOf(text, key), fmt.Sprintf("there is no key %q", name)}
+		if near := nearest(name, valid); near != "" {
+			e.text += fmt.Sprintf("; did you mean %q?", near)
+		}
+		return e
+	}
+	return nil
+}
+
+// located is how the decoder writes where a value of the wrong type stands.
+var located = regexp.MustCompile(`^(?:line (\d+) )?\(last key "([^"]*)"\): (.*)$`)
+
+// mismatch is what it says of such a value.
+var mismatch = regexp.MustCompile(`^incompatible types: TOML value has type (\S+); destination has type (\S+)$`)
+
+// decodeError puts what the decoder found into the words of the other errors.
+func decodeError(file string, err error) error {
+	var p toml.ParseError
+	if errors.As(err, &p) {
+		e := &configError{file, p.Position.Line, p.Message}
+		if p.LastKey != "" {
+			e.text = p.LastKey + ": " + p.Message
+		}
+		return e
+	}
+	e := &configError{file: file, text: strings.TrimPrefix(err.Error(), "toml: ")}
+	if m := located.FindStringSubmatch(e.text); m != nil {
+		e.line, _ = strconv.Atoi(m[1])
+		what := m[3]
+		if t := mismatch.FindStringSubmatch(what); t != nil {
+			what = fmt.Sprintf("this must be %s, not %s", typeName(t[2]), typeName(t[1]))
+		}
+		e.text = m[2] + ": " + what
+	}
+	return e
+}
+
+// typeName is what people call one of the decoder's types.
+func typeName(t string) string {
+	switch t {
+	case "integer", "int64", "int":
+		return "a whole number"
+	case "float", "float64":
+		return "a number with a fraction"
+	case "string":
+		return `a text in quotes ("...")`
+	case "boolean", "bool":
+		return "true or false"
+	case "slice", "array":
+		return `a list (["...", "..."])`
+	case "map", "table":
+		return "a table"
+	}
+	return "a " + t
+}

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/BurntSushi/toml"
+	"github.com/google/go-cmp/cmp"
+)
+
+func load(t *testing.T, text string, environ ...string) (Config, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "parley.toml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := loadConfig(file, environ)
+	if err != nil {
+		err = errors.New(strings.ReplaceAll(err.Error(), file, "FILE"))
+	}
+	return cfg, err
+}
+
+func TestMistakesInTheFile(t *testing.T) {
+	for text, want := range map[string]string{
+		"domain = [\"a\"]":             `FILE:1: there is no key "domain"; did you mean "domains"?`,
+		"\n[c2s]\nqueu = 5":            `FILE:3: there is no key "c2s.queu"; did you mean "c2s.queue"?`,
+		"[limits]\nmax_stanza = 1":     `FILE:2: there is no key "limits.max_stanza"; did you mean "c2s.max_stanza"?`,
+		"[lgo]\nlevel = \"info\"":      `FILE:1: there is no key "lgo"; did you mean "log"?`,
+		"c2s.qeue = 5":                 `FILE:1: there is no key "c2s.qeue"; did you mean "c2s.queue"?`,
+		"[xyzzyplugh]":                 `FILE:1: there is no key "xyzzyplugh"`,
+		"[c2s]\n\nqueue = \"x\"":       `FILE:3: c2s.queue: this must be a whole number, not a text in quotes ("...")`,
+		"domains = \"a.example\"":      `FILE:1: domains: this must be a list (["...", "..."]), not a text in quotes ("...")`,
+		"[auth]\nplain = 1":            `FILE:2: auth.plain: this must be true or false, not a whole number`,
+		"[c2s]\nidle = \"5\"":          `FILE:2: c2s.idle: "5" is no duration; write it as 90s, 5m or 1h30m`,
+		"[c2s]\nidle = 5":              `FILE:2: c2s.idle: "5" is no duration; write it as 90s, 5m or 1h30m`,
+		"[c2s]\nidle = \"5ms\"":        `FILE:2: c2s.idle: 5ms is less than a second`,
+		"[c2s]\nqueue = 1":             `FILE:2: c2s.queue: 1 is not between 65536 and 1073741824`,
+		"limits.offline_bytes=3000000": `FILE: c2s.queue: 4194304 is less than twice limits.offline_bytes, which is 6000000`,
+		"[c2s]\nlisten = [\"here\"]":   `FILE:2: c2s.listen: "here" is no address; write it as 127.0.0.1:5222, [::1]:5222 or :5222`,
+		"[c2s]\nlisten = [\"70000\"]":  `FILE:2: c2s.listen: ":70000" is no address; write it as 127.0.0.1:5222, [::1]:5222 or :5222`,
+		"domains = []":                 `FILE:1: domains: a server needs a domain`,
+		"domains = [\"a@b\"]":          `FILE:1: domains: "a@b" is no domain`,
+		"domains = [\"a\", \"A\"]":     `FILE:1: domains: a is named twice`,
+		"data = \"\"":                  `FILE:1: data: a server needs a directory`,
+		"[log]\nlevel = \"loud\"":      `FILE:2: log.level: "loud" is none of debug, info, warn, error`,
+		"[log]\nformat = \"xml\"":      `FILE:2: log.format: "xml" is neither text nor json`,
+		"[contact]\nboss = [\"a\"]":    `FILE:2: contact.boss: the names are abuse, admin, feedback, sales, security, status, support`,
+		"[certificates.\"b.example\"]\ncert = \"a\"\nkey = \"b\"": `FILE:1: certificates.b.example: this is none of the domains, localhost`,
+		"[certificates.localhost]\ncert = \"a\"":                  `FILE:1: certificates.localhost: both cert and key are needed`,
+		"[certificates.localhost]\ncret = \"a\"":                  `FILE:2: there is no key "certificates.localhost.cret"`,
+	} {
+		if _, err := load(t, text); err == nil || err.Error() != want {
+			t.Errorf("%q\n  said %v\n  want %s", text, err, want)
+		}
+	}
+	if _, err := load(t, "domains = [\n"); err == nil || !strings.HasPrefix(err.Error(), "FILE:") {
+		t.Errorf("a broken file: %v", err)
+	}
+}
+
+func TestBarePortsAndDomains(t *testing.T) {
+	cfg, err := load(t, "domains = [\"Example.ORG\"]\n[c2s]\nlisten = [\"15222\"]\n[metrics]\nlisten = \"15280\"\n[certificates.\"EXAMPLE.org\"]\ncert=\"c\"\nkey=\"k\"")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Domains[0] != "example.org" || cfg.C2S.Listen[0] != ":15222" || cfg.Metrics.Listen != ":15280" || cfg.Certificates["example.org"].Cert != "c" {
+		t.Errorf("%+v", cfg)
+	}
+}
+
+func example() string {
+	var b bytes.Buffer
+	writeExample(&b)
+	return b.String()
+}
+
+func TestExampleIsTheDefaults(t *testing.T) {
+	cfg, err := load(t, example())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := defaults()
+	checkConfig(&want)
+	if cfg.Contact != nil && len(cfg.Contact) == 0 {
+		cfg.Contact = nil // an empty table says as much as none
+	}
+	if d := cmp.Diff(want, cfg); d != "" {
+		t.Errorf("the example is not the defaults:\n%s", d)
+	}
+}
+
+// TestExampleUncommented takes the comment sign off each setting, one after the other.
+func TestExampleUncommented(t *testing.T) {
+	setting := regexp.MustCompile(`^# ([a-z0-9_]+ = .*|\[.*\])$`)
+	lines := strings.Split(example(), "\n")
+	found := map[string]bool{}
+	table := ""
+	for i, line := range lines {
+		if strings.HasPrefix(line, "[") {
+			table = strings.Trim(line, "[]") + "."
+		}
+		m := setting.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		changed := append([]string{}, lines...)
+		changed[i] = m[1]
+		if strings.HasPrefix(m[1], "[certificates") { // with what belongs to it, and its domain
+			table = "certificates."
+			changed[i+1], changed[i+2] = strings.TrimPrefix(lines[i+1], "# "), strings.TrimPrefix(lines[i+2], "# ")
+			changed[0] = "domains = [\"example.org\"]"
+		} else if table == "certificates." {
+			continue
+		}
+		name, _, _ := strings.Cut(m[1], " =")
+		found[table+name] = true
+		if _, err := load(t, strings.Join(changed, "\n")); err != nil {
+			t.Errorf("with %s: %v", m[1], err)
+		}
+	}
+	for _, key := range keys(reflect.TypeFor[Config](), "") {
+		if v := valueOf(key); v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[Duration]() || v.Kind() == reflect.Map {
+			continue
+		}
+		if !found[key] {
+			t.Errorf("%s is not in the example", key)
+		}
+	}
+	if !found["contact.abuse"] || !found[`certificates.[certificates."example.org"]`] {
+		t.Errorf("tables are missing in the example: %v", found)
+	}
+}
+
+// valueOf returns the default of a key.
+func valueOf(key string) reflect.Value {
+	v := reflect.ValueOf(defaults())
+	for part := range strings.SplitSeq(key, ".") {
+		for f := range fields(v.Type()) {
+			if f.Tag.Get("toml") == part {
+				v = v.FieldByIndex(f.Index)
+				break
+			}
+		}
+	}
+	return v
+}
+
+// TestEveryKeyIsExplained wants a text for every key, and a full stop.
+func TestEveryKeyIsExplained(t *testing.T) {
+	var check func(typ reflect.Type, prefix string)
+	check = func(typ reflect.Type, prefix string) {
+		for f := range fields(typ) {
+			if doc := f.Tag.Get("doc"); !strings.HasSuffix(doc, ".") {
+				t.Errorf("%s%s: %q", prefix, f.Tag.Get("toml"), doc)
+			}
+			if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[Duration]() {
+				check(f.Type, f.Tag.Get("toml")+".")
+			}
+		}
+	}
+	check(reflect.TypeFor[Config](), "")
+}
+
+// TestEnvironmentHasEveryKey sets each key of the file by its variable, to another value
+// than its default, and compares with the file that says the same.
+func TestEnvironmentHasEveryKey(t *testing.T) {
+	for _, key := range keys(reflect.TypeFor[Config](), "") {
+		var value, text string
+		switch v := valueOf(key).Interface().(type) {
+		case []string:
+			value, text = "127.0.0.1:1,127.0.0.1:2", `["127.0.0.1:1", "127.0.0.1:2"]`
+			if key == "domains" {
+				value, text = "a.example, b.example", `["a.example", "b.example"]`
+			}
+		case string:
+			value = map[string]string{"log.level": "warn", "log.format": "json", "metrics.listen": "127.0.0.1:9", "data": "/srv/parley"}[key]
+			text = fmt.Sprintf("%q", value)
+		case bool:
+			value = fmt.Sprint(!v)
+			text = value
+		case int:
+			value = fmt.Sprint(v + 1)
+			if key == "limits.offline_bytes" {
+				value = fmt.Sprint(v - 1)
+			}
+			text = value
+		case Duration:
+			value = "2h30m"
+			text = `"2h30m"`
+		default:
+			continue
+		}
+		fromEnv, err := load(t, "", envName(key)+"="+value)
+		if err != nil {
+			t.Errorf("%s: %v", key, err)
+			continue
+		}
+		fromFile, err := load(t, key+" = "+text)
+		if err != nil {
+			t.Errorf("%s: %v", key, err)
+			continue
+		}
+		if d := cmp.Diff(fromFile, fromEnv); d != "" {
+			t.Errorf("%s: the file and %s differ:\n%s", key, envName(key), d)
+		}
+		if unset, _ := load(t, ""); cmp.Equal(unset, fromEnv) {
+			t.Errorf("%s=%s changes nothing", envName(key), value)
+		}
+	}
+	cfg, err := load(t, "", "PARLEY_CONTACT_ABUSE=mailto:a@example.org,xmpp:a@example.org", "PARLEY_CERTIFICATES=localhost=/c.pem:/k.pem",
+		"PARLEY_PORT=tcp://10.0.0.1:5222", "PARLEY_SERVICE_HOST=10.0.0.1", "PARLEY_PORT_5222_TCP_ADDR=10.0.0.1", "PARLEYX=1", "PARLEY_CONFIG=x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cfg.Contact["abuse"]) != 2 || cfg.Certificates["localhost"] != (CertFile{"/c.pem", "/k.pem"}) {
+		t.Errorf("%v %v", cfg.Contact, cfg.Certificates)
+	}
+}
+
+func TestMistakesInTheEnvironment(t *testing.T) {
+	for kv, want := range map[string]string{
+		"PARLEY_C2S_LISTN=:1":     "environment: there is no setting PARLEY_C2S_LISTN; did you mean PARLEY_C2S_LISTEN?",
+		"PARLEY_AUTH_PLAIN=maybe": "environment: PARLEY_AUTH_PLAIN=maybe: this must be true or false",
+		"PARLEY_C2S_QUEUE=much":   "environment: PARLEY_C2S_QUEUE=much: this must be a whole number",
+		"PARLEY_C2S_QUEUE=7":      "environment: PARLEY_C2S_QUEUE: 7 is not between 65536 and 1073741824",
+		"PARLEY_C2S_IDLE=1":       `environment: PARLEY_C2S_IDLE=1: "1" is no duration; write it as 90s, 5m or 1h30m`,
+		"PARLEY_CERTIFICATES=a":   `environment: PARLEY_CERTIFICATES=a: "a" is not of the form domain=certificate-file:key-file`,
+	} {
+		if _, err := load(t, "", kv); err == nil || err.Error() != want {
+			t.Errorf("%s\n  said %v\n  want %s", kv, err, want)
+		}
+	}
+}
+
+// TestShowIsAConfiguration reads what `config show` prints.
+func TestShowIsAConfiguration(t *testing.T) {
+	var b bytes.Buffer
+	want, err := load(t, "[c2s]\nidle = \"1h\"\nlogin_timeout = \"1m30s\"")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := toml.NewEncoder(&b).Encode(want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := load(t, b.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.C2S.Idle.Duration != time.Hour || got.C2S.LoginTimeout.Duration != 90*time.Second {
+		t.Errorf("%+v", got.C2S)
+	}
+}

@@ -1,0 +1,300 @@
+//go:build interop
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A process is a really started server, on ports of its own.
+type process struct {
+	t            *testing.T
+	dir          string
+	cmd          *exec.Cmd
+	port, direct string
+	log          *bytes.Buffer
+}
+
+// startProcess starts bin/parley in an empty directory and makes two accounts.
+func startProcess(t *testing.T, extra string) *process {
+	t.Helper()
+	p := &process{t: t, dir: t.TempDir(), log: &bytes.Buffer{}}
+	config := "[c2s]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n[metrics]\nlisten = \"127.0.0.1:0\"\n" + extra
+	if err := os.WriteFile(filepath.Join(p.dir, "parley.toml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.cmd = exec.Command(binary(t), "serve")
+	p.cmd.Dir = p.dir
+	p.cmd.Stderr = p.log
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.stop)
+	p.readHello(out)
+	p.parley("pw-juliet\n", "user", "add", "juliet@localhost")
+	p.parley("pw-romeo\n", "user", "add", "romeo@localhost")
+	return p
+}
+
+// readHello takes the ports from what the server prints when it has started.
+func (p *process) readHello(out io.Reader) {
+	p.t.Helper()
+	where := regexp.MustCompile(`clients on 127\.0\.0\.1:(\d+) \((STARTTLS|direct TLS)\)`)
+	lines := make(chan string, 100)
+	go func() {
+		for s := bufio.NewScanner(out); s.Scan(); {
+			lines <- s.Text()
+		}
+		close(lines)
+	}()
+	late := time.After(20 * time.Second)
+	for {
+		select {
+		case line, ok := <-lines:
+			if !ok {
+				p.t.Fatalf("the server ended:\n%s", p.log)
+			}
+			if m := where.FindStringSubmatch(line); m != nil && m[2] == "STARTTLS" {
+				p.port = m[1]
+			} else if m != nil {
+				p.direct = m[1]
+			}
+			if strings.Contains(line, "user add") {
+				return
+			}
+		case <-late:
+			p.t.Fatalf("the server did not start:\n%s", p.log)
+		}
+	}
+}
+
+// stop ends the server as a service manager would.
+func (p *process) stop() {
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	done := make(chan error, 1)
+	go func() { done <- p.cmd.Wait() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			p.t.Errorf("the server ended with %v", err)
+		}
+	case <-time.After(12 * time.Second):
+		p.t.Error("the server did not stop in 12 s")
+		p.cmd.Process.Kill()
+	}
+	if p.t.Failed() {
+		p.t.Logf("the server's log:\n%s", p.log)
+	}
+	if strings.Contains(p.log.String(), "panicked") {
+		p.t.Errorf("a panic:\n%s", p.log)
+	}
+}
+
+func binary(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join(root, "bin/parley"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%v: run `make build` first", err)
+	}
+	return path
+}
+
+func (p *process) parley(stdin string, args ...string) string {
+	p.t.Helper()
+	cmd := exec.Command(binary(p.t), args...)
+	cmd.Dir = p.dir
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		p.t.Fatalf("parley %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func (p *process) cert() string { return filepath.Join(p.dir, "data/certs/localhost.pem") }
+
+func script(t *testing.T, name string) string {
+	path, err := filepath.Abs(filepath.Join(root, "testdata/interop", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// foreign runs a stranger's program and returns what it says; it must exit with 0 in time.
+func foreign(t *testing.T, stdin string, env []string, name string, args ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		t.Fatalf("%v: run `make peers`", err)
+	}
+	cmd := exec.Command(name, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	cmd.Env = append(os.Environ(), env...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(60*time.Second, func() { cmd.Process.Kill() })
+	err := cmd.Wait()
+	late.Stop()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, &out)
+	}
+	return out.String()
+}
+
+func TestInteropSlixmpp(t *testing.T) {
+	p := startProcess(t, "")
+	// The channel binding that slixmpp knows exists up to TLS 1.2.
+	out := foreign(t, "", nil, "/usr/bin/python3", script(t, "slixmpp_chat.py"), p.port, p.cert(), "1.2", "SCRAM-SHA-512-PLUS")
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+}
+
+func TestInteropSlixmppTLS13(t *testing.T) {
+	p := startProcess(t, "[auth]\nchannel_binding = false\n")
+	out := foreign(t, "", nil, "/usr/bin/python3", script(t, "slixmpp_chat.py"), p.port, p.cert(), "1.3", "SCRAM-SHA-512")
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+}
+
+func TestInteropXMPPJS(t *testing.T) {
+	p := startProcess(t, "")
+	if out := foreign(t, "", nil, "node", script(t, "xmppjs_chat.mjs"), p.port); !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+}
+
+// go-sendxmpp of Debian 12 knows PLAIN alone. What it sends waits until somebody is there.
+func TestInteropGoSendxmpp(t *testing.T) {
+	p := startProcess(t, "[auth]\nplain = true\nchannel_binding = false\n")
+	conf := filepath.Join(p.dir, "sendxmpp")
+	if err := os.WriteFile(conf, []byte("username: juliet@localhost\npassword: pw-juliet\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	foreign(t, "Parting is such sweet sorrow", []string{"SSL_CERT_FILE=" + p.cert()}, "go-sendxmpp", "-f", conf, "-j", "localhost:"+p.port, "romeo@localhost")
+	screen := newProfanity(t, p, "romeo")
+	screen.login("pw-romeo")
+	screen.shows("Parting is such sweet sorrow", "/msg juliet@localhost")
+}
+
+func TestInteropProfanity(t *testing.T) {
+	p := startProcess(t, "")
+	juliet, romeo := newProfanity(t, p, "juliet"), newProfanity(t, p, "romeo")
+	juliet.login("pw-juliet")
+	romeo.login("pw-romeo")
+	juliet.types("/msg romeo@localhost It is the east")
+	romeo.shows("It is the east", "/msg juliet@localhost")
+	romeo.types("/msg juliet@localhost and Juliet is the sun")
+	juliet.shows("and Juliet is the sun", "/msg romeo@localhost")
+	list := p.parley("", "session", "list")
+	for _, name := range []string{"juliet@localhost/profanity", "romeo@localhost/profanity", "TLS1.3"} {
+		if !strings.Contains(list, name) {
+			t.Errorf("session list does not show %s:\n%s", name, list)
+		}
+	}
+	p.parley("", "session", "kick", "juliet@localhost")
+	juliet.shows("Lost connection", "")
+}
+
+// profanity is the client in a terminal of its own.
+type profanity struct {
+	t       *testing.T
+	p       *process
+	session string
+	user    string
+}
+
+func newProfanity(t *testing.T, p *process, user string) *profanity {
+	t.Helper()
+	s := &profanity{t: t, p: p, session: fmt.Sprintf("parley-%d-%s", os.Getpid(), user), user: user}
+	home := t.TempDir()
+	foreign(t, "", nil, "tmux", "-L", s.session, "-f", "/dev/null", "new-session", "-d", "-s", "x", "-x", "200", "-y", "50",
+		"env HOME="+home+" XDG_CONFIG_HOME="+home+"/config XDG_DATA_HOME="+home+"/share LC_ALL=C.UTF-8 TERM=screen profanity")
+	t.Cleanup(func() { exec.Command("tmux", "-L", s.session, "kill-server").Run() })
+	s.shows("/connect", "")
+	return s
+}
+
+func (s *profanity) types(line string) {
+	s.t.Helper()
+	foreign(s.t, "", nil, "tmux", "-L", s.session, "send-keys", "-t", "x", "-l", line)
+	foreign(s.t, "", nil, "tmux", "-L", s.session, "send-keys", "-t", "x", "Enter")
+}
+
+func (s *profanity) screen() string {
+	out, _ := exec.Command("tmux", "-L", s.session, "capture-pane", "-t", "x", "-p").CombinedOutput()
+	return string(out)
+}
+
+// shows waits until text stands on the screen, typing open first if it is not empty.
+func (s *profanity) shows(text, open string) {
+	s.t.Helper()
+	if open != "" {
+		s.types(open)
+	}
+	for range 200 {
+		if strings.Contains(s.screen(), text) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	s.t.Fatalf("%s's Profanity does not show %q:\n%s", s.user, text, s.screen())
+}
+
+func (s *profanity) login(password string) {
+	s.t.Helper()
+	s.types("/connect " + s.user + "@localhost server 127.0.0.1 port " + s.p.port + " tls trust")
+	s.shows("password", "")
+	s.types(password)
+	s.shows("logged in successfully", "")
+}
+
+// TestInteropOpenSSL asks a stranger what our TLS is.
+func TestInteropOpenSSL(t *testing.T) {
+	p := startProcess(t, "")
+	direct := []string{"s_client", "-connect", "127.0.0.1:" + p.direct, "-servername", "localhost", "-CAfile", p.cert(), "-verify_hostname", "localhost", "-brief"}
+	start := []string{"s_client", "-connect", "127.0.0.1:" + p.port, "-starttls", "xmpp", "-xmpphost", "localhost", "-servername", "localhost", "-CAfile", p.cert(), "-verify_hostname", "localhost", "-brief"}
+	for name, args := range map[string][]string{"direct TLS": append(direct, "-alpn", "xmpp-client"), "STARTTLS": start} {
+		out := foreign(t, "", nil, "openssl", append(args, "-verify_return_error")...)
+		for _, want := range []string{"TLSv1.3", "Verification: OK", "Peer certificate: CN = localhost"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s does not say %q:\n%s", name, want, out)
+			}
+		}
+	}
+	if out := foreign(t, "", nil, "openssl", append(direct, "-tls1_2")...); !strings.Contains(out, "ECDHE-ECDSA") {
+		t.Errorf("TLS 1.2:\n%s", out)
+	}
+	for _, args := range [][]string{
+		{"-tls1_1", "-cipher", "ALL:@SECLEVEL=0"},
+		{"-tls1_2", "-cipher", "AES128-SHA:AES128-GCM-SHA256"},      // no forward secrecy
+		{"-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA@SECLEVEL=0"}, // no AEAD
+		{"-alpn", "http/1.1"},
+	} {
+		if out, err := exec.Command("openssl", append(append([]string{}, direct...), args...)...).CombinedOutput(); err == nil {
+			t.Errorf("%v is accepted:\n%s", args, out)
+		}
+	}
+}

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Installs the programs that the tests against strangers' software run, or names them.
+set -eu
+cd "$(dirname "$0")"
+
+missing=''
+need() { # need COMMAND-THAT-SUCCEEDS PACKAGE
+	if ! eval "$1" >/dev/null 2>&1; then missing="$missing $2"; fi
+}
+look() {
+	missing=''
+	need 'command -v openssl' openssl
+	need 'command -v tmux' tmux
+	need 'command -v profanity' profanity
+	need 'command -v go-sendxmpp' go-sendxmpp
+	need '/usr/bin/python3 -c "import slixmpp"' python3-slixmpp
+	need 'test -e /usr/include/expat.h' libexpat1-dev
+	need 'command -v node' nodejs
+	need 'command -v npm' npm
+}
+look
+if [ -n "$missing" ]; then
+	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		echo "installing:$missing"
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get update -q >/dev/null
+		apt-get install -q -y --no-install-recommends $missing >/dev/null
+		look
+	fi
+	if [ -n "$missing" ]; then
+		echo "The tests need these Debian packages, and they cannot be installed from here:$missing"
+		echo "Install them, or run 'make check' for the tests that need nothing but Go and gcc."
+		exit 1
+	fi
+fi
+if [ ! -d node_modules/@xmpp/client ]; then
+	npm install --no-audit --no-fund --no-package-lock --loglevel=error
+fi
