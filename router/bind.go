@@ -37,7 +37,7 @@ func (r *Router) Bind(bare xmpp.JID, id int64, since uint64, resource string, ma
 			refused = xmpp.Refuse("not-allowed", "")
 			return
 		}
-		r.replace(t, a, full)
+		defer r.replace(t, a, full)() // the older one hears of it when the newer one is there
 		if limit := int(r.maxResources.Load()); len(a.Resources()) >= limit {
 			refused = tooManyResources()
 			return
@@ -80,14 +80,15 @@ func tooManyResources() error {
 	return e
 }
 
-// replace ends the session that holds a full JID, if one does.
-func (r *Router) replace(t *Turn, a *Account, full xmpp.JID) {
+// replace takes out the session that holds a full JID, if one does, and returns what then
+// ends it.
+func (r *Router) replace(t *Turn, a *Account, full xmpp.JID) (end func()) {
 	old, ok := a.Resource(full.Resource())
 	if !ok {
-		return
+		return func() {}
 	}
 	r.depart(t, a, old.sender, unavailable(full, ""))
-	old.End(xmpp.EndStream("conflict", "a newer session has taken this resource"))
+	return func() { old.End(xmpp.EndStream("conflict", "a newer session has taken this resource")) }
 }
 
 // Leave takes the session out of its account: unavailable presence is sent for it unless
