@@ -16,7 +16,7 @@ const idleBound = 24 << 10
 
 // Requirement 56: an idle session is small.
 func TestIdleSessionIsSmall(t *testing.T) {
-	const n = 400
+	const n = 250
 	h := open(t, func(p *plan) { p.resources = n + 50 })
 	h.account("juliet")
 	o := h.options() // shared, for the clients count here

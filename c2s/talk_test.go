@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"parley/router"
 	"parley/router/routertest"
 	"parley/xmpp"
 	"parley/xmpp/xmpptest"
@@ -20,13 +21,26 @@ func TestTalk(t *testing.T) {
 	}
 	for _, f := range files {
 		t.Run(filepath.Base(f), func(t *testing.T) {
-			routertest.Play(t, f, &people{open(t, nil)})
+			routertest.Play(t, f, &people{open(t, nil), map[*router.Account]bool{}})
 		})
 	}
 }
 
 // people are the clients of a house.
-type people struct{ *house }
+type people struct {
+	*house
+	accounts map[*router.Account]bool // that were ever in use
+}
+
+// settle waits for the turns that stand in the accounts' lines, and for those that these
+// put into others'.
+func (p *people) settle() {
+	for range 2 {
+		for a := range p.accounts {
+			a.Do(func(*router.Turn) {})
+		}
+	}
+}
 
 // Exists implements routertest.People.
 func (p *people) Exists(bare xmpp.JID) {
@@ -44,16 +58,17 @@ func (p *people) Connect(full xmpp.JID) routertest.Person {
 	p.t.Helper()
 	c := xmpptest.Dial(p.t, xmpptest.Options{Addr: p.starttls, Host: full.Domain(), TLS: p.trust(full.Domain())})
 	c.Login(xmpptest.Login{User: full.Local(), Password: password, Resource: full.Resource()})
-	return &person{house: p.house, c: c}
+	p.router.WithAccountInMemory(full.Bare(), func(a *router.Account) { p.accounts[a] = true })
+	return &person{people: p, c: c}
 }
 
 // person is a client that remembers what it has heard.
 type person struct {
-	house *house
-	c     *xmpptest.Client
-	heard []*xmpp.Stanza
-	ended string
-	over  bool
+	people *people
+	c      *xmpptest.Client
+	heard  []*xmpp.Stanza
+	ended  string
+	over   bool
 }
 
 // Says implements routertest.Person.
@@ -71,7 +86,7 @@ func (p *person) sync() {
 	for !p.take() {
 	}
 	if p.over { // whatever ended it may end others, one after the other
-		p.house.router.Wait()
+		p.people.settle()
 	}
 }
 
@@ -126,10 +141,11 @@ func (p *person) Ended() string {
 // Leaves implements routertest.Person.
 func (p *person) Leaves() {
 	p.sync()
-	n := p.house.router.Sessions()
+	h := p.people.house
+	n := h.router.Sessions()
 	p.c.Write("</stream:stream>")
 	p.rest()
 	p.c.Close()
-	eventually(p.house.t, "the session is gone", func() bool { return p.house.router.Sessions() < n || n == 0 })
-	p.house.router.Wait()
+	eventually(h.t, "the session is gone", func() bool { return h.router.Sessions() < n || n == 0 })
+	p.people.settle()
 }
