@@ -28,12 +28,12 @@ func (c *conn) registration(st *xmpp.Stanza) (xmpp.Payload, *xmpp.Error) {
 	q := st.Payload()
 	switch st.Type {
 	case "set":
-	default: // a result or an error, which Bounce leaves unanswered
-		return nil, xmpp.Refuse("bad-request", "")
 	case "get":
 		var b xmpp.Builder
 		b.Open(nsRegister, "query").Leaf("", "instructions", "Choose a user name and a password.")
 		return b.Open("", "username").Close().Open("", "password").Close().Payload(), nil
+	default: // a result or an error, which Bounce leaves unanswered
+		return nil, xmpp.Refuse("bad-request", "")
 	}
 	name, password := q.ChildText("", "username"), q.ChildText("", "password")
 	if f, ok := xmpp.ParseForm(q.Child(xmpp.NSForm, "x")); ok && name == "" { // XEP-0077 §6
