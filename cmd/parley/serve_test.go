@@ -183,6 +183,21 @@ func TestLongPath(t *testing.T) {
 	}
 }
 
+// TestLongTemporaryPath has no short path anywhere.
+func TestLongTemporaryPath(t *testing.T) {
+	long := filepath.Join(t.TempDir(), strings.Repeat("x", 120))
+	if err := os.Mkdir(long, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", long)
+	if _, err := listenSocket(socketPath(long)); err == nil || !strings.Contains(err.Error(), "TMPDIR") {
+		t.Errorf("%v", err)
+	}
+	if left, err := os.ReadDir(long); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+}
+
 func TestVirtualHosts(t *testing.T) {
 	c := newChild(t)
 	certificate(t, c, "b", "capulet.example")
