@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -43,6 +42,7 @@ type conn struct {
 	partial atomic.Int64 // since when a stanza is incomplete; 0 if none is
 	bound   atomic.Bool  // sender and jid are there to stay
 	ended   atomic.Bool  // the end of the stream has begun
+	parked  atomic.Bool  // nothing but park waits for the client
 }
 
 // login is the state of a stream on its way to a session.
@@ -54,6 +54,7 @@ type login struct {
 	offered  []string // mechanisms of the features sent last
 	account  auth.Account
 	known    bool     // authenticated
+	since    uint64   // the router's Forgets when the last attempt began
 	claimed  xmpp.JID // whom the last attempt was for; for the log
 	failures int
 	ctx      context.Context // ends with the time for logging in, or the server
@@ -128,29 +129,6 @@ func (c *conn) logEnd(err *xmpp.StreamError) {
 		l = l.With("cause", err.Cause)
 	}
 	l.Info("stream ended by the server")
-}
-
-// live runs a bound session. Its stack is shallow while it is parked.
-func (c *conn) live() {
-	defer c.leave()
-	defer func() {
-		if p := recover(); p != nil { // it ends the stream, not the house
-			c.log().Error("a stanza's handling panicked", "panic", p, "stack", string(debug.Stack()))
-			c.End(xmpp.EndStream("internal-server-error", ""))
-		}
-	}()
-	if !c.work() { // bytes may have come with the end of the negotiation
-		return
-	}
-	for {
-		if err := c.t.Wait(); err != nil {
-			c.finish(err)
-			return
-		}
-		if !c.work() {
-			return
-		}
-	}
 }
 
 // stanzasARound is how many stanzas of one client are handled before what they caused is
@@ -236,6 +214,7 @@ func (c *conn) look(now time.Time) {
 	if !c.bound.Load() {
 		return
 	}
+	c.quieten(now)
 	if since := c.partial.Load(); since != 0 && now.Sub(time.Unix(0, since)) > c.set.StanzaTimeout {
 		c.End(xmpp.EndStream("connection-timeout", "a stanza was not complete in %s", c.set.StanzaTimeout))
 		return

@@ -247,7 +247,7 @@ func (c *conn) bindIQ(st *xmpp.Stanza) error {
 // bind makes the connection a session. Nothing reaches the client before enter.
 func (c *conn) bind(resource string) error {
 	l := c.login
-	s, err := c.srv.cfg.Router.Bind(l.ctx, l.account.JID, resource, func(full xmpp.JID) routerSession {
+	s, err := c.srv.cfg.Router.Bind(l.account.JID, l.account.ID, l.since, resource, func(full xmpp.JID) routerSession {
 		c.jid = full
 		c.out.hold()
 		return c

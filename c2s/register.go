@@ -27,11 +27,11 @@ func (c *conn) register(st *xmpp.Stanza) error {
 func (c *conn) registration(st *xmpp.Stanza) (xmpp.Payload, *xmpp.Error) {
 	q := st.Payload()
 	switch st.Type {
-	case "set":
 	case "get":
 		var b xmpp.Builder
 		b.Open(nsRegister, "query").Leaf("", "instructions", "Choose a user name and a password.")
 		return b.Open("", "username").Close().Open("", "password").Close().Payload(), nil
+	case "set":
 	default: // a result or an error, which Bounce leaves unanswered
 		return nil, xmpp.Refuse("bad-request", "")
 	}

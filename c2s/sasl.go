@@ -45,7 +45,7 @@ func (c *conn) sasl(st *xmpp.Stanza) error {
 // exchange runs one mechanism to its end and returns the data that goes with success.
 func (c *conn) exchange(d dialect, mechanism string, in []byte) ([]byte, error) {
 	l := c.login
-	l.claimed = xmpp.JID{}
+	l.claimed, l.since = xmpp.JID{}, c.srv.cfg.Router.Forgets()
 	x, err := c.srv.cfg.Auth.Start(l.ctx, mechanism, l.channel, l.offered)
 	if err != nil {
 		return nil, err
@@ -57,11 +57,11 @@ func (c *conn) exchange(d dialect, mechanism string, in []byte) ([]byte, error) 
 		}
 	}
 	for {
-		out, done, err := x.Step(l.ctx, in)
+		out, last, err := x.Step(l.ctx, in)
 		if err != nil {
 			return nil, err
 		}
-		if done {
+		if last {
 			l.account, l.known = x.Account(), true
 			return out, nil
 		}

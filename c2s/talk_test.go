@@ -70,6 +70,9 @@ func (p *person) sync() {
 	}
 	for !p.take() {
 	}
+	if p.over { // whatever ended it may end others, one after the other
+		p.house.router.Wait()
+	}
 }
 
 // take reads one stanza and reports whether it was the last for now.

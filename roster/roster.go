@@ -71,6 +71,7 @@ func (f *feature) get(ctx context.Context, q *router.Request) (p xmpp.Payload, e
 	err = q.Turn(func(t *router.Turn) error {
 		var list []Item
 		var version int64
+		t.Flush() // who waits, flushes
 		err := f.store.Read(ctx, func(tx *storage.Tx) (err error) {
 			if version, err = current(tx, q.Account.ID); err != nil {
 				return err

@@ -9,11 +9,12 @@ import (
 	"parley/xmpp"
 )
 
-// Bind makes a session of the account with this bare JID (RFC 6120 §7). resource may be
+// Bind makes a session of the account with this bare JID and number (RFC 6120 §7), whose
+// owner has proved to be who they are, beginning when Forgets was since. resource may be
 // empty: the server makes one then. A session that holds the resource already is ended
 // with conflict (RFC 6120 §7.7.2.2). make is called with the full JID. The session is
 // spoken through the Sender until Leave.
-func (r *Router) Bind(ctx context.Context, bare xmpp.JID, resource string, make func(xmpp.JID) Session) (*Sender, error) {
+func (r *Router) Bind(bare xmpp.JID, id int64, since uint64, resource string, make func(xmpp.JID) Session) (*Sender, error) {
 	if resource == "" {
 		resource = strings.ToLower(rand.Text())
 	}
@@ -21,7 +22,7 @@ func (r *Router) Bind(ctx context.Context, bare xmpp.JID, resource string, make 
 	if err != nil {
 		return nil, xmpp.Refuse("bad-request", "no valid resource") // RFC 6120 §7.7.2.1
 	}
-	a, err := r.account(ctx, bare)
+	a, err := r.proved(bare, id, since)
 	if err != nil {
 		return nil, r.failed(err)
 	}
@@ -36,7 +37,7 @@ func (r *Router) Bind(ctx context.Context, bare xmpp.JID, resource string, make 
 			refused = xmpp.Refuse("not-allowed", "")
 			return
 		}
-		r.replace(t, a, full)
+		defer r.replace(t, a, full)() // the older one hears of it when the newer one is there
 		if limit := int(r.maxResources.Load()); len(a.Resources()) >= limit {
 			refused = tooManyResources()
 			return
@@ -55,6 +56,22 @@ func (r *Router) Bind(ctx context.Context, bare xmpp.JID, resource string, make 
 	return s, nil // the pin is the session's, until Leave
 }
 
+// proved returns the account of somebody who has just logged in, pinned. The disk is
+// asked only if an account has been removed since the login began: it may be this one.
+func (r *Router) proved(bare xmpp.JID, id int64, since uint64) (*Account, error) {
+	a, drops := r.accounts.get(bare)
+	if a == nil && r.forgets.Load() == since {
+		a = r.accounts.put(r.newAccount(bare, id), drops)
+	}
+	if a == nil {
+		return r.account(context.Background(), bare)
+	}
+	return a, nil
+}
+
+// Forgets returns how many accounts were forgotten.
+func (r *Router) Forgets() uint64 { return r.forgets.Load() }
+
 // tooManyResources is the error of XEP-0205 §4.4 for a limit on resources.
 func tooManyResources() error {
 	e := xmpp.Refuse("resource-constraint", "too many connected resources")
@@ -63,14 +80,15 @@ func tooManyResources() error {
 	return e
 }
 
-// replace ends the session that holds a full JID, if one does.
-func (r *Router) replace(t *Turn, a *Account, full xmpp.JID) {
+// replace takes out the session that holds a full JID, if one does, and returns what then
+// ends it.
+func (r *Router) replace(t *Turn, a *Account, full xmpp.JID) (end func()) {
 	old, ok := a.Resource(full.Resource())
 	if !ok {
-		return
+		return func() {}
 	}
 	r.depart(t, a, old.sender, unavailable(full, ""))
-	old.End(xmpp.EndStream("conflict", "a newer session has taken this resource"))
+	return func() { old.End(xmpp.EndStream("conflict", "a newer session has taken this resource")) }
 }
 
 // Leave takes the session out of its account: unavailable presence is sent for it unless
@@ -114,6 +132,7 @@ func unavailable(from xmpp.JID, status string) *xmpp.Stanza {
 // Forget ends every session of an account that is removed or disabled, with this error,
 // and forgets what is known of it. The Directory knows of the change already.
 func (r *Router) Forget(bare xmpp.JID, err *xmpp.StreamError) {
+	r.forgets.Add(1)
 	a := r.accounts.drop(bare)
 	if a == nil {
 		return

@@ -2,6 +2,9 @@ package router
 
 import "parley/xmpp"
 
+// lookBack is how many sessions a Round compares with before it notes another.
+const lookBack = 4
+
 // A Round is a piece of work after which the sessions that it pushed to are written to,
 // once each: who delivers, flushes. It belongs to one goroutine.
 type Round struct {
@@ -11,10 +14,22 @@ type Round struct {
 // Push queues st for s and notes that s is to be flushed.
 func (rd *Round) Push(s Session, st *xmpp.Stanza) error {
 	err := s.Push(st)
-	if n := len(rd.touched); n == 0 || rd.touched[n-1] != s {
+	if !rd.justTouched(s) {
 		rd.touched = append(rd.touched, s)
 	}
 	return err
+}
+
+// justTouched reports whether s is among the sessions noted last: those of somebody with
+// a few devices are noted once, however many messages come. One that is noted twice is
+// only asked twice whether it has something to write.
+func (rd *Round) justTouched(s Session) bool {
+	for i := len(rd.touched) - 1; i >= 0 && i >= len(rd.touched)-lookBack; i-- {
+		if rd.touched[i] == s {
+			return true
+		}
+	}
+	return false
 }
 
 // Flush writes to every session that was pushed to. It is called at the end of a round

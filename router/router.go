@@ -50,6 +50,7 @@ type Router struct {
 	hosts        atomic.Pointer[map[string]bool]
 	maxResources atomic.Int64
 	sessions     atomic.Int64
+	forgets      atomic.Uint64 // accounts that were forgotten
 }
 
 // Stats are counters that only grow.
@@ -159,12 +160,16 @@ func (r *Router) account(ctx context.Context, bare xmpp.JID) (*Account, error) {
 		if err != nil || !found {
 			return nil, err
 		}
-		a = &Account{JID: bare, ID: id}
-		a.inbox.r = r
-		if a = r.accounts.put(a, drops); a != nil {
+		if a = r.accounts.put(r.newAccount(bare, id), drops); a != nil {
 			return a, nil
 		}
 	}
+}
+
+func (r *Router) newAccount(bare xmpp.JID, id int64) *Account {
+	a := &Account{JID: bare, ID: id}
+	a.inbox.r = r
+	return a
 }
 
 // WithAccount calls fn with the account of that bare JID, which stays in memory

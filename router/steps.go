@@ -234,6 +234,9 @@ func (p *Passage) keep() *xmpp.Error {
 
 // write is the transaction of the message: all that its Keeps named, under one id.
 func (p *Passage) write(tx *storage.Tx) error {
+	if p.Recipient != nil && p.Recipient.gone.Load() { // removed since; its rows are, too
+		return xmpp.Refuse("service-unavailable", "")
+	}
 	p.id, p.written = tx.NextID(), true
 	for _, w := range p.writes {
 		if err := w.do(tx, p.id); err != nil {

@@ -44,6 +44,7 @@ type socket struct {
 	wn      int        // of writeNow
 	werr    error
 	closed  bool
+	nudged  bool // wait is to return errNudged
 }
 
 func (s *socket) Read(p []byte) (int, error) {
@@ -68,6 +69,9 @@ func (s *socket) Read(p []byte) (int, error) {
 	}
 	s.dst = p
 	if err := s.rc.Read(s.readFn); err != nil {
+		if s.isNudged() {
+			return 0, errWouldBlock // the next wait says so
+		}
 		return 0, err
 	}
 	return s.result(len(p))
@@ -114,6 +118,9 @@ func (s *socket) wait() error {
 		return net.ErrClosed
 	}
 	if err := s.rc.Read(s.waitFn); err != nil {
+		if s.unnudge() {
+			return ErrNudged
+		}
 		return err
 	}
 	n, err := s.result(socketRead)
@@ -123,6 +130,34 @@ func (s *socket) wait() error {
 	}
 	s.at, s.end = 0, n
 	return nil
+}
+
+// nudge has wait, this one or the next, return ErrNudged.
+func (s *socket) nudge() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed && !s.nudged {
+		s.nudged = true
+		s.SetReadDeadline(time.Unix(1, 0)) // a call that does not wait
+	}
+}
+
+func (s *socket) isNudged() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nudged
+}
+
+// unnudge takes a nudge back and reports whether there was one.
+func (s *socket) unnudge() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.nudged && !s.closed
+	if was {
+		s.SetReadDeadline(time.Time{})
+	}
+	s.nudged = false
+	return was
 }
 
 func (s *socket) waitReadable(fd uintptr) bool {

@@ -106,11 +106,15 @@ func (t *TCP) Secure() bool { return t.tls.Load() != nil }
 func (t *TCP) RemoteAddr() net.Addr { return t.sock.RemoteAddr() }
 
 // Wait implements Transport.
-func (t *TCP) Wait() error {
+func (t *TCP) Wait() error { return t.sock.wait() }
+
+// Trim gives back the memory that crypto/tls keeps for the next record. It may be called
+// by the reader alone, after a Read that said ErrMore and before a Wait that is likely to
+// be long.
+func (t *TCP) Trim() {
 	if c := t.tls.Load(); c != nil {
 		trimTLS(c)
 	}
-	return t.sock.wait()
 }
 
 // Read implements Transport.
@@ -153,6 +157,12 @@ func (t *TCP) Write(p []byte) error {
 	t.sock.flush()
 	return err
 }
+
+// ErrNudged is what Wait returns after a Nudge. The connection is as it was.
+var ErrNudged = errors.New("xmpp: waiting was interrupted")
+
+// Nudge has Wait, the one under way or the next, return ErrNudged once.
+func (t *TCP) Nudge() { t.sock.nudge() }
 
 var errHandshake = errors.New("xmpp: a TLS handshake is under way")
 

@@ -308,3 +308,40 @@ func TestIdleHoldsNoBuffers(t *testing.T) {
 		}
 	})
 }
+
+// tapped remembers what was read through it.
+type tapped struct {
+	net.Conn
+	got []byte
+}
+
+func (c *tapped) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.got = append(c.got, p[:n]...)
+	return n, err
+}
+
+// The last TLS record is close_notify, with and without a backlog before it: without it an
+// attacker could have cut the stream off. crypto/tls as a client does not look.
+func TestCloseNotify(t *testing.T) {
+	for _, size := range []int{0, 100, 6 << 20} {
+		tr, raw := pipe(t)
+		tap := &tapped{Conn: raw}
+		client := secure(t, tr, tap)
+		if err := tr.Write(make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+		tr.Close(5 * time.Second)
+		if got, err := io.ReadAll(client); err != nil || len(got) != size {
+			t.Errorf("got %d of %d bytes, %v", len(got), size, err)
+		}
+		last := 0
+		for rest := tap.got; len(rest) >= 5; {
+			last = int(rest[3])<<8 | int(rest[4])
+			rest = rest[5+last:]
+		}
+		if last != 2+1+16 { // level and description, the inner type, the tag
+			t.Errorf("behind %d bytes: the last record has %d", size, last)
+		}
+	}
+}

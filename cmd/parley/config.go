@@ -82,7 +82,8 @@ type StorageConfig struct {
 
 // MetricsConfig is about the operator's listener.
 type MetricsConfig struct {
-	Listen string `toml:"listen" doc:"Address of the HTTP listener, a loopback address unless you know who can reach it. Empty: none."`
+	Listen    string `toml:"listen" doc:"Address of the HTTP listener, a loopback address unless you know who can reach it. Empty: none."`
+	Profiling bool   `toml:"profiling" doc:"Serve Go's profiles under /debug/pprof on the same listener. They can show what is in memory."`
 }
 
 // LogConfig is about the log.

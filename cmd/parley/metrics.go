@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/pprof"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,10 @@ func (s *server) metrics() http.Handler {
 			http.Error(w, "starting", http.StatusServiceUnavailable)
 		}
 	})
+	if s.cfg.Metrics.Profiling {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	}
 	return mux
 }
 

@@ -38,7 +38,7 @@ func notify(state string) {
 func (s *server) quieten(ctx context.Context) {
 	tick := time.NewTicker(4 * time.Second)
 	defer tick.Stop()
-	var seen, done int64
+	var seen, done, again int64
 	for {
 		select {
 		case <-ctx.Done():
@@ -46,11 +46,15 @@ func (s *server) quieten(ctx context.Context) {
 		case <-tick.C:
 		}
 		n := s.c2s.Stats().Accepted.Load()
-		if n-done > 100 && n == seen {
-			runtime.GC() // stacks shrink by half at each collection
+		switch {
+		case n-done > 100 && n == seen:
 			runtime.GC()
 			debug.FreeOSMemory()
-			done = n
+			done, again = n, 3
+		case again > 0: // and once more when the sessions have been parked
+			if again--; again == 0 {
+				debug.FreeOSMemory()
+			}
 		}
 		seen = n
 	}

@@ -108,7 +108,8 @@ func (h *House) Connect(full xmpp.JID) Person {
 func (h *House) Bind(full xmpp.JID) (*Peer, error) {
 	p := &Peer{house: h}
 	var err error
-	p.Sender, err = h.Router.Bind(context.Background(), full.Bare(), full.Resource(), func(j xmpp.JID) router.Session {
+	unknown := h.Router.Forgets() + 1 // nobody has logged in: the directory is asked
+	p.Sender, err = h.Router.Bind(full.Bare(), 0, unknown, full.Resource(), func(j xmpp.JID) router.Session {
 		p.Session = &Session{jid: j}
 		return p.Session
 	})
@@ -116,7 +117,8 @@ func (h *House) Bind(full xmpp.JID) (*Peer, error) {
 }
 
 // Settle waits until nothing is on its way any more: what was sent is settled, the store's
-// line is empty, and whoever was ended has left.
+// line is empty, no turn is under way, and whoever was ended has left. Nobody else may use
+// the house meanwhile.
 func (h *House) Settle() {
 	var rd router.Round
 	for again := true; again; {
@@ -128,6 +130,7 @@ func (h *House) Settle() {
 		}
 		rd.Flush()
 		h.Barrier()
+		h.Router.Wait() // an inbox flushes when its turns are over, not with each
 		for _, p := range h.peers {
 			if !p.left && p.Session.Err() != nil {
 				p.leave()

@@ -133,39 +133,19 @@ func worth(st *xmpp.Stanza) bool {
 }
 
 // due gives a resource what waits for its account, in order, and then lets it have what
-// comes. What is committed while the pages are read is in the last one, which is read in
-// the writer's line: nothing is missed and nothing overtakes.
+// comes. The last page is read in the writer's line: what is committed before is in it,
+// what is committed behind it goes to the resource, and nothing overtakes. Usually the
+// first page is the last.
 //
 // It begins behind what is still to be written: what another resource has taken, or what
-// somebody got after all, is gone by then and is not given out twice. That takes two times:
-// the postman may just be handing over what it will then have taken back.
+// somebody got after all, is gone by then and is not given out twice. (The postman may
+// just be handing over what it will then have taken back; the first wait is for that.)
 func (f *feature) due(t *router.Turn, a *router.Account, res router.Resource, then func(*router.Round)) {
-	for range 2 {
-		t.InOrder(nil, func(*router.Round, error) {})
-	}
-	var last storage.ID
-	for left := readAgain; ; left-- {
+	t.InOrder(nil, func(*router.Round, error) {})
+	last, complete := f.lastPage(t, a, res, 0, pageSize, then)
+	for !complete {
 		last = f.pages(t, a, res, last)
-		var rest []waiting
-		var failed error
-		t.InOrder(func(tx *storage.Tx) (err error) {
-			rest, err = page(tx, a.ID, last, 1<<30)
-			return err
-		}, func(rd *router.Round, err error) {
-			if failed = err; err == nil {
-				last = f.give(rd, res, rest, last)
-			}
-			if err == nil || left == 0 {
-				then(rd)
-			}
-		})
-		if failed == nil {
-			break
-		}
-		f.log.Error("messages that wait could not be read", "account", a.JID.String(), "error", failed)
-		if left == 0 {
-			break
-		}
+		last, complete = f.lastPage(t, a, res, last, everything, then)
 	}
 	if last != 0 {
 		f.confirm(&t.Round, a, res, last)
@@ -181,19 +161,51 @@ func (f *feature) pages(t *router.Turn, a *router.Account, res router.Resource, 
 			return err
 		})
 		if err != nil {
-			f.log.Error("messages that wait could not be read", "account", a.JID.String(), "error", err)
-			break
-		}
-		if len(list) == 0 {
-			break
+			f.unread(a, err)
+			return last
 		}
 		last = f.give(&t.Round, res, list, last)
 		t.Flush()
 		if len(list) < pageSize {
-			break
+			return last
 		}
 	}
-	return last
+}
+
+// everything is more than may wait for an account.
+const everything = 1 << 30
+
+// lastPage reads up to n messages in the writer's line and gives them out. If that were
+// all, it is complete, and then lets the resource have what comes. Should others' writes
+// fail the batch that it is read in, it is read again.
+func (f *feature) lastPage(t *router.Turn, a *router.Account, res router.Resource, after storage.ID, n int, then func(*router.Round)) (last storage.ID, complete bool) {
+	last = after
+	for left := readAgain; ; left-- {
+		var list []waiting
+		var failed error
+		t.InOrder(func(tx *storage.Tx) (err error) {
+			list, err = page(tx, a.ID, after, n)
+			return err
+		}, func(rd *router.Round, err error) {
+			if failed = err; err == nil {
+				last = f.give(rd, res, list, after)
+			}
+			if complete = err != nil && left == 0 || err == nil && len(list) < n; complete {
+				then(rd)
+			}
+		})
+		if failed == nil {
+			return last, complete
+		}
+		f.unread(a, failed)
+		if left == 0 {
+			return last, complete
+		}
+	}
+}
+
+func (f *feature) unread(a *router.Account, err error) {
+	f.log.Error("messages that wait could not be read; they stay", "account", a.JID.String(), "error", err)
 }
 
 // give pushes messages to a resource and returns the last id.

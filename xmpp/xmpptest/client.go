@@ -200,7 +200,11 @@ func (c *Client) ReadWithin(d time.Duration) (*xmpp.Stanza, error) {
 		case ev == xmpp.EventEnd:
 			return nil, io.EOF
 		default:
-			return c.sc.Stanza(), nil
+			st := c.sc.Stanza()
+			if !c.sc.Pending() {
+				c.sc.Release()
+			}
+			return st, nil
 		}
 	}
 }

@@ -88,7 +88,8 @@ func (c *Client) Bind(resource string) error {
 	return err
 }
 
-// Authenticate runs a mechanism and returns what it ended with, <success/> or <failure/>.
+// Authenticate runs a mechanism and returns what it ended with: <success/>, <failure/> or
+// a stream error.
 // The server's signature is checked.
 func (c *Client) Authenticate(l Login) (*xmpp.Stanza, error) {
 	if l.Mechanism == "" {
@@ -118,7 +119,7 @@ func (c *Client) Authenticate(l Login) (*xmpp.Stanza, error) {
 		if err != nil {
 			return nil, err
 		}
-		if st.Name.Local == "failure" || conversation == nil {
+		if st.Name.Local != "challenge" && st.Name.Local != "success" || conversation == nil {
 			return st, nil
 		}
 		answer, err := step(payload(st))
