@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -135,14 +136,19 @@ func (c *conn) logEnd(err *xmpp.StreamError) {
 // written.
 const stanzasARound = 64
 
+// rounds are those of readers, each in use for as long as its session has something to
+// read.
+var rounds = sync.Pool{New: func() any { return new(router.Round) }}
+
 // work handles what has come and returns false when the stream is over.
 func (c *conn) work() bool {
 	c.lives()
-	var rd router.Round
+	rd := rounds.Get().(*router.Round)
+	defer rounds.Put(rd) // flushed in every case
 	for n := 1; ; n++ {
 		st, err := c.s.Next()
 		if err == nil {
-			err = c.sender.Send(context.Background(), &rd, st)
+			err = c.sender.Send(context.Background(), rd, st)
 		}
 		switch {
 		case errors.Is(err, xmpp.ErrMore):
@@ -150,7 +156,7 @@ func (c *conn) work() bool {
 			c.notePartial(n > 1)
 			return true
 		case err != nil:
-			c.sender.Settle(&rd)
+			c.sender.Settle(rd)
 			rd.Flush()
 			c.finish(err)
 			return false
