@@ -24,6 +24,7 @@ import (
 	"parley/xep/entitytime"
 	"parley/xep/offline"
 	"parley/xep/ping"
+	"parley/xep/private"
 	"parley/xep/register"
 	"parley/xep/version"
 	"parley/xmpp"
@@ -74,6 +75,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		c2s.SessionFeature(), roster.New(),
 		offline.New(func() offline.Limits { return offline.Limits{Messages: 20} }, time.Now),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(h),
+		private.New(),
 	}
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range features {

@@ -15,6 +15,7 @@ import (
 	"parley/xep/entitytime"
 	"parley/xep/offline"
 	"parley/xep/ping"
+	"parley/xep/private"
 	"parley/xep/register"
 	"parley/xep/version"
 	"parley/xmpp"
@@ -32,7 +33,7 @@ func fullHouse(t testing.TB) *routertest.House {
 	h := routertest.New(t,
 		roster.New(),
 		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }, time.Now),
-		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(acc))
+		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(acc), private.New())
 	acc.house = h
 	return h
 }

@@ -11,6 +11,7 @@ import (
 	"parley/xep/entitytime"
 	"parley/xep/offline"
 	"parley/xep/ping"
+	"parley/xep/private"
 	"parley/xep/register"
 	xepversion "parley/xep/version"
 )
@@ -32,5 +33,6 @@ func features(l *live, accounts register.Accounts) []router.Feature {
 		entitytime.New(time.Now),
 		contact.New(&l.contact),
 		register.New(accounts),
+		private.New(),
 	}
 }
