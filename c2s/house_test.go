@@ -26,6 +26,7 @@ import (
 	"parley/xep/ping"
 	"parley/xep/private"
 	"parley/xep/register"
+	"parley/xep/vcard"
 	"parley/xep/version"
 	"parley/xmpp"
 	"parley/xmpp/xmpptest"
@@ -75,7 +76,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		c2s.SessionFeature(), roster.New(),
 		offline.New(func() offline.Limits { return offline.Limits{Messages: 20} }, time.Now),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(h),
-		private.New(),
+		private.New(), vcard.New(func() []string { return nil }),
 	}
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range features {

@@ -17,6 +17,7 @@ import (
 	"parley/xep/ping"
 	"parley/xep/private"
 	"parley/xep/register"
+	"parley/xep/vcard"
 	"parley/xep/version"
 	"parley/xmpp"
 )
@@ -33,7 +34,8 @@ func fullHouse(t testing.TB) *routertest.House {
 	h := routertest.New(t,
 		roster.New(),
 		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }, time.Now),
-		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(acc), private.New())
+		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(acc), private.New(),
+		vcard.New(func() []string { return nil }))
 	acc.house = h
 	return h
 }

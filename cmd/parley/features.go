@@ -13,6 +13,7 @@ import (
 	"parley/xep/ping"
 	"parley/xep/private"
 	"parley/xep/register"
+	"parley/xep/vcard"
 	xepversion "parley/xep/version"
 )
 
@@ -21,6 +22,9 @@ type live struct {
 	contact atomic.Pointer[contact.Addresses]
 	offline atomic.Pointer[offline.Limits]
 }
+
+// administrators returns the addresses of those who run the server.
+func (l *live) administrators() []string { return (*l.contact.Load())["admin"] }
 
 // features is everything that this server can do, one line each.
 func features(l *live, accounts register.Accounts) []router.Feature {
@@ -34,5 +38,6 @@ func features(l *live, accounts register.Accounts) []router.Feature {
 		contact.New(&l.contact),
 		register.New(accounts),
 		private.New(),
+		vcard.New(l.administrators),
 	}
 }
