@@ -22,6 +22,7 @@ import (
 	"parley/storage/storagetest"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
+	"parley/xep/lastactivity"
 	"parley/xep/offline"
 	"parley/xep/ping"
 	"parley/xep/private"
@@ -77,6 +78,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		offline.New(func() offline.Limits { return offline.Limits{Messages: 20} }, time.Now),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(h),
 		private.New(), vcard.New(func() []string { return nil }),
+		lastactivity.New(time.Now, nil),
 	}
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range features {

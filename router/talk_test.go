@@ -13,6 +13,7 @@ import (
 	"parley/storage"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
+	"parley/xep/lastactivity"
 	"parley/xep/offline"
 	"parley/xep/ping"
 	"parley/xep/private"
@@ -35,7 +36,7 @@ func fullHouse(t testing.TB) *routertest.House {
 		roster.New(),
 		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }, time.Now),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(acc), private.New(),
-		vcard.New(func() []string { return nil }))
+		vcard.New(func() []string { return nil }), lastactivity.New(time.Now, nil))
 	acc.house = h
 	return h
 }

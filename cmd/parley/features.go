@@ -9,6 +9,7 @@ import (
 	"parley/router"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
+	"parley/xep/lastactivity"
 	"parley/xep/offline"
 	"parley/xep/ping"
 	"parley/xep/private"
@@ -39,5 +40,6 @@ func features(l *live, accounts register.Accounts) []router.Feature {
 		register.New(accounts),
 		private.New(),
 		vcard.New(l.administrators),
+		lastactivity.New(time.Now, nil),
 	}
 }
