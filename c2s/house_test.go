@@ -20,6 +20,7 @@ import (
 	"parley/router"
 	"parley/storage"
 	"parley/storage/storagetest"
+	"parley/xep/blocking"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
@@ -74,7 +75,7 @@ func open(t testing.TB, change func(*plan)) *house {
 	var addresses atomic.Pointer[contact.Addresses]
 	addresses.Store(&contact.Addresses{"abuse": {"mailto:abuse@example.com"}})
 	features := []router.Feature{
-		c2s.SessionFeature(), roster.New(),
+		c2s.SessionFeature(), roster.New(), blocking.New(),
 		offline.New(func() offline.Limits { return offline.Limits{Messages: 20} }, time.Now),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(h),
 		private.New(), vcard.New(func() []string { return nil }),

@@ -19,6 +19,7 @@ type Account struct {
 
 	inbox     Inbox
 	resources atomic.Pointer[[]Resource]
+	memos     atomic.Pointer[[]memo] // replaced, never changed
 	pins      atomic.Int32
 	gone      atomic.Bool // removed; what still holds it must not use it
 }
@@ -134,6 +135,7 @@ func (p *accountPart) evict() {
 	for bare, a := range p.m {
 		if a.pins.Load() == 0 {
 			delete(p.m, bare)
+			p.drops++ // somebody may be reading what this one has just changed
 		}
 	}
 	p.full = len(p.m) + max(len(p.m), idleAccounts)

@@ -56,12 +56,16 @@ func (r *Router) Bind(bare xmpp.JID, id int64, since uint64, resource string, ma
 	return s, nil // the pin is the session's, until Leave
 }
 
-// proved returns the account of somebody who has just logged in, pinned. The disk is
-// asked only if an account has been removed since the login began: it may be this one.
+// proved returns the account of somebody who has just logged in, pinned. Whether it exists
+// is asked only if an account has been removed since the login began: it may be this one.
 func (r *Router) proved(bare xmpp.JID, id int64, since uint64) (*Account, error) {
 	a, drops := r.accounts.get(bare)
 	if a == nil && r.forgets.Load() == since {
-		a = r.accounts.put(r.newAccount(bare, id), drops)
+		fresh, err := r.load(context.Background(), bare, id)
+		if err != nil {
+			return nil, err
+		}
+		a = r.accounts.put(fresh, drops)
 	}
 	if a == nil {
 		return r.account(context.Background(), bare)

@@ -30,6 +30,7 @@ type Feature struct {
 	Due      func(t *Turn, a *Account, res Resource, then func(*Round)) // res begins to take messages; call then on the postman
 	Incoming func(t *Turn, a *Account, st *xmpp.Stanza)                 // presence for an account's bare JID
 
+	Load   func(tx *storage.Tx, a *Account) error                  // an account comes into use: fill the Memo
 	Start  func(Hall)                                              // before the first stanza
 	Forget func(tx *storage.Tx, account int64, jid xmpp.JID) error // an account is removed
 	Schema storage.Schema
@@ -86,10 +87,13 @@ func Get(at At, ns, name string, h Handler) IQ { return IQ{at, "get", ns, name, 
 func Set(at At, ns, name string, h Handler) IQ { return IQ{at, "set", ns, name, h} }
 
 // Hooks are the functions that a feature adds to the named steps of a message's way.
+// Bar is what Guard is, for all that is no message, and for messages that have waited: it
+// may refuse a stanza that the account sends, or that is for it. It never waits.
 // Guard may refuse: nothing has been stored or shown yet. Mark may replace the stanza.
 // Keep names what is to be written (Passage.Keep). Copy knows who was reached and
 // Miss is told who was not; both never wait and never write.
 type Hooks struct {
+	Bar   func(*Account, *xmpp.Stanza) *xmpp.Error
 	Guard func(*Passage) *xmpp.Error
 	Mark  func(*Passage)
 	Keep  func(*Passage) *xmpp.Error
@@ -100,6 +104,7 @@ type Hooks struct {
 // steps are the hooks of all features, step by step, in the order of the list of
 // features.
 type steps struct {
+	bar   []func(*Account, *xmpp.Stanza) *xmpp.Error
 	guard []func(*Passage) *xmpp.Error
 	mark  []func(*Passage)
 	keep  []func(*Passage) *xmpp.Error
@@ -108,6 +113,9 @@ type steps struct {
 }
 
 func (s *steps) add(h Hooks) {
+	if h.Bar != nil {
+		s.bar = append(s.bar, h.Bar)
+	}
 	if h.Guard != nil {
 		s.guard = append(s.guard, h.Guard)
 	}

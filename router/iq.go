@@ -83,7 +83,7 @@ func (r *Router) toResource(rd *Round, st *xmpp.Stanza, s *Sender) {
 	if a, _ := r.accounts.get(st.To.Bare()); a != nil {
 		defer a.pins.Add(-1)
 		res, ok := a.Resource(st.To.Resource())
-		if ok && (!request || st.From.Bare() == a.JID || res.sender.shares(st.From)) {
+		if ok && (!request || st.From.Bare() == a.JID || res.sender.shares(st.From)) && r.MayGet(a, st) == nil {
 			if rd.Push(res.Session, st) == nil {
 				return
 			}
@@ -134,8 +134,13 @@ func (r *Router) handler(ctx context.Context, q *Request, to xmpp.JID) (Handler,
 		return nil, nil
 	}
 	a, err := r.account(ctx, to)
-	q.Account = a
-	return h, err
+	if q.Account = a; a == nil {
+		return h, err
+	}
+	if refused := r.MayGet(a, q.Stanza); refused != nil {
+		return nil, refused
+	}
+	return h, nil
 }
 
 // call runs a handler; a panic is an internal-server-error and a counter.

@@ -13,6 +13,12 @@ const maxDirected = 1024
 
 // presence takes a presence stanza of the client. Nothing of the sender is in flight.
 func (s *Sender) presence(rd *Round, st *xmpp.Stanza) {
+	if !st.To.IsZero() {
+		if err := s.r.MaySend(s.account, st); err != nil {
+			s.refuse(rd, st, err)
+			return
+		}
+	}
 	switch st.Type {
 	case "", "unavailable":
 	case "subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe":
@@ -155,6 +161,9 @@ func (r *Router) directed(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 		return // not in memory: nobody is connected
 	}
 	defer a.pins.Add(-1)
+	if r.MayGet(a, st) != nil {
+		return
+	}
 	full := st.To.Resource()
 	for _, res := range a.Resources() {
 		if full == "" && res.Available() || full != "" && res.JID().Resource() == full {
@@ -167,7 +176,7 @@ func (r *Router) directed(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 // account gets nothing, and a probe by a stranger is answered as if there were none
 // (RFC 6121 §8.5.1, §4.3.2).
 func (r *Router) subscription(rd *Round, s *Sender, st *xmpp.Stanza) {
-	if st.Type != "probe" || st.To.Bare() == s.account.JID {
+	if st.Type != "probe" || st.To.Bare() == s.account.JID || r.shuns(context.Background(), st) {
 		return
 	}
 	answer := xmpp.NewStanza(xmpp.Presence, nil)

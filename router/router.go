@@ -41,6 +41,7 @@ type Router struct {
 	features []Feature
 	sent     steps
 	arrived  steps
+	loads    []func(*storage.Tx, *Account) error
 	handlers map[handlerKey]Handler
 	disco    disco
 	postman  Round // of the postman's goroutine alone
@@ -75,6 +76,9 @@ func New(cfg Config) *Router {
 	for _, f := range r.features {
 		r.sent.add(f.Sent)
 		r.arrived.add(f.Arrived)
+		if f.Load != nil {
+			r.loads = append(r.loads, f.Load)
+		}
 		for _, h := range f.IQ {
 			r.handlers[handlerKey{h.At, h.Type, h.Space, h.Name}] = h.Handle
 		}
@@ -160,16 +164,13 @@ func (r *Router) account(ctx context.Context, bare xmpp.JID) (*Account, error) {
 		if err != nil || !found {
 			return nil, err
 		}
-		if a = r.accounts.put(r.newAccount(bare, id), drops); a != nil {
+		if a, err = r.load(ctx, bare, id); err != nil {
+			return nil, err
+		}
+		if a = r.accounts.put(a, drops); a != nil {
 			return a, nil
 		}
 	}
-}
-
-func (r *Router) newAccount(bare xmpp.JID, id int64) *Account {
-	a := &Account{JID: bare, ID: id}
-	a.inbox.r = r
-	return a
 }
 
 // WithAccount calls fn with the account of that bare JID, which stays in memory
@@ -202,26 +203,17 @@ func (r *Router) recipient(ctx context.Context, to xmpp.JID) (*Account, *xmpp.Er
 
 // Deliver carries a stanza that has its 'from' to whom it is for: an account of this
 // house or one of its resources. It waits for no peer and no commit.
-func (r *Router) Deliver(rd *Round, st *xmpp.Stanza) {
+func (r *Router) Deliver(rd *Round, st *xmpp.Stanza) { r.deliver(rd, st, false) }
+
+// deliver is Deliver; ours says that the stanza was made by the house itself.
+func (r *Router) deliver(rd *Round, st *xmpp.Stanza, ours bool) {
 	ctx := context.Background()
 	if st.To.IsZero() || !r.Serves(st.To.Domain()) || st.To.Local() == "" {
 		return // an answer to somebody who is not reachable from here
 	}
 	switch st.Kind {
 	case xmpp.Message:
-		p := &Passage{r: r, Stanza: st, size: st.Len()}
-		err := p.begin(ctx)
-		if err == nil && !p.Kept() && p.hand(rd) {
-			err = p.keepAgain()
-		}
-		switch {
-		case err == nil && p.Kept() && p.reached == 0:
-			p.travel(nil)
-			return
-		case err != nil:
-			p.bounce(rd, err)
-		}
-		p.release()
+		(&Passage{r: r, Stanza: st, size: st.Len(), ours: ours}).deliver(ctx, rd)
 	case xmpp.IQ:
 		r.iq(ctx, rd, st, nil)
 	case xmpp.Presence:

@@ -232,6 +232,10 @@ func (s *Sender) iq(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 	if s.answers(st) {
 		return
 	}
+	if err := s.r.MaySend(s.account, st); err != nil {
+		s.refuse(rd, st, err)
+		return
+	}
 	s.r.iq(ctx, rd, st, s)
 }
 

@@ -24,6 +24,7 @@ type Passage struct {
 	size    int        // bytes, about
 	written bool
 	loose   bool // in flight, and it may yet have to be kept
+	ours    bool // an error made by the house, whatever its 'from' says: no Guard refuses it
 	dropped bool // nobody is there and it is worth nothing later
 	reached int  // sessions that have it in their queues
 }
@@ -77,6 +78,22 @@ func (p *Passage) begin(ctx context.Context) (err *xmpp.Error) {
 		return err
 	}
 	return p.prepare()
+}
+
+// deliver carries a message that no local session speaks.
+func (p *Passage) deliver(ctx context.Context, rd *Round) {
+	err := p.begin(ctx)
+	if err == nil && !p.Kept() && p.hand(rd) {
+		err = p.keepAgain()
+	}
+	switch {
+	case err == nil && p.Kept() && p.reached == 0:
+		p.travel(nil)
+		return
+	case err != nil:
+		p.bounce(rd, err)
+	}
+	p.release()
 }
 
 // release lets the recipient's account be forgotten again.
@@ -194,7 +211,7 @@ func (p *Passage) prepare() (err *xmpp.Error) {
 			}
 		}
 	}
-	if p.Recipient != nil {
+	if p.Recipient != nil && !p.ours {
 		for _, guard := range arrived.guard {
 			if err := guard(p); err != nil {
 				return err
@@ -322,6 +339,6 @@ func (p *Passage) after(rd *Round) {
 // bounce answers the message with an error, where it may be answered with one.
 func (p *Passage) bounce(rd *Round, err *xmpp.Error) {
 	if answer := xmpp.Bounce(p.Stanza, err); answer != nil {
-		p.r.Deliver(rd, answer)
+		p.r.deliver(rd, answer, true)
 	}
 }

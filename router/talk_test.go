@@ -11,6 +11,7 @@ import (
 	"parley/roster"
 	"parley/router/routertest"
 	"parley/storage"
+	"parley/xep/blocking"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
@@ -33,7 +34,7 @@ func fullHouse(t testing.TB) *routertest.House {
 	addresses.Store(&contact.Addresses{"abuse": {"mailto:abuse@example.com"}})
 	acc := &accounts{}
 	h := routertest.New(t,
-		roster.New(),
+		roster.New(), blocking.New(),
 		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }, time.Now),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(acc), private.New(),
 		vcard.New(func() []string { return nil }), lastactivity.New(time.Now, nil))

@@ -7,6 +7,7 @@ import (
 	"parley/c2s"
 	"parley/roster"
 	"parley/router"
+	"parley/xep/blocking"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
@@ -32,6 +33,7 @@ func features(l *live, accounts register.Accounts) []router.Feature {
 	return []router.Feature{
 		c2s.SessionFeature(),
 		roster.New(),
+		blocking.New(),
 		offline.New(func() offline.Limits { return *l.offline.Load() }, time.Now),
 		ping.New(),
 		xepversion.New(version),

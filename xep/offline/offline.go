@@ -35,7 +35,7 @@ const pageSize = 200
 type feature struct {
 	limits func() Limits
 	now    func() time.Time
-	serves func(domain string) bool
+	router *router.Router
 	store  *storage.Store
 	log    *slog.Logger
 }
@@ -55,7 +55,7 @@ func New(limits func() Limits, now func() time.Time) router.Feature {
 		Arrived: router.Hooks{Keep: f.keep},
 		Due:     f.due,
 		Start: func(h router.Hall) {
-			f.store, f.log, f.serves = h.Store, h.Log, h.Router.Serves
+			f.store, f.log, f.router = h.Store, h.Log, h.Router
 		},
 		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
 		Schema: schema,
@@ -73,7 +73,7 @@ func (f *feature) honest(p *router.Passage) {
 			return false
 		}
 		from, err := xmpp.ParseJID(e.Attr("from"))
-		return err == nil && f.serves(from.Domain()) && from.Bare() != p.Sender.JID
+		return err == nil && f.router.Serves(from.Domain()) && from.Bare() != p.Sender.JID
 	})
 }
 
@@ -164,7 +164,7 @@ func (f *feature) pages(t *router.Turn, a *router.Account, res router.Resource, 
 			f.unread(a, err)
 			return last
 		}
-		last = f.give(&t.Round, res, list, last)
+		last = f.give(&t.Round, a, res, list, last)
 		t.Flush()
 		if len(list) < pageSize {
 			return last
@@ -188,7 +188,7 @@ func (f *feature) lastPage(t *router.Turn, a *router.Account, res router.Resourc
 			return err
 		}, func(rd *router.Round, err error) {
 			if failed = err; err == nil {
-				last = f.give(rd, res, list, after)
+				last = f.give(rd, a, res, list, after)
 			}
 			if complete = err != nil && left == 0 || err == nil && len(list) < n; complete {
 				then(rd)
@@ -208,8 +208,9 @@ func (f *feature) unread(a *router.Account, err error) {
 	f.log.Error("messages that wait could not be read; they stay", "account", a.JID.String(), "error", err)
 }
 
-// give pushes messages to a resource and returns the last id.
-func (f *feature) give(rd *router.Round, res router.Resource, list []waiting, last storage.ID) storage.ID {
+// give pushes messages to a resource and returns the last id. What the account has come to
+// block since is not given out any more (XEP-0191 §3.3).
+func (f *feature) give(rd *router.Round, a *router.Account, res router.Resource, list []waiting, last storage.ID) storage.ID {
 	for _, w := range list {
 		last = w.id
 		st, err := xmpp.ParseStanzaBytes(w.stanza)
@@ -217,7 +218,9 @@ func (f *feature) give(rd *router.Round, res router.Resource, list []waiting, la
 			f.log.Error("a message that waits cannot be read", "id", int64(w.id), "error", err)
 			continue
 		}
-		rd.Push(res.Session, st)
+		if f.router.MayGet(a, st) == nil {
+			rd.Push(res.Session, st)
+		}
 	}
 	return last
 }
