@@ -6,14 +6,15 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+	"time"
 
 	"parley/xmpp/xmpptest"
 )
 
 // idleBound is what one idle session under TLS may hold of heap and stack, in bytes, the
-// client's side of the connection in this process included. Measured: 19,000, under the
-// race detector up to 27,000.
-const idleBound = 32 << 10
+// client's side of the connection in this process included. See the log for what was
+// measured; the race detector adds to it.
+const idleBound = 24 << 10
 
 // Requirement 56: an idle session is small.
 func TestIdleSessionIsSmall(t *testing.T) {
@@ -29,6 +30,7 @@ func TestIdleSessionIsSmall(t *testing.T) {
 	for i := range clients {
 		clients[i] = h.idle(o)
 	}
+	time.Sleep(9 * time.Second) // what is silent for 8 s is parked
 	perSession := (held() - before) / n
 	t.Logf("%d bytes a session, its client included", perSession)
 	if perSession > idleBound {
