@@ -22,7 +22,10 @@ type routerSession = router.Session
 
 // features writes the stream features of the moment (RFC 6120 §4.3.2).
 func (c *conn) features() error {
-	return c.out.write(c.appendFeatures(nil))
+	l := c.login
+	out := c.appendFeatures(l.opening)
+	l.opening = nil
+	return c.out.open(out)
 }
 
 func (c *conn) appendFeatures(dst []byte) []byte {

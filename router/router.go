@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 
 	"parley/storage"
@@ -45,7 +44,7 @@ type Router struct {
 	disco    disco
 	postman  Round // of the postman's goroutine alone
 	stats    Stats
-	working  sync.WaitGroup // inboxes at work
+	working  tally // inboxes at work
 
 	hosts        atomic.Pointer[map[string]bool]
 	maxResources atomic.Int64
@@ -120,8 +119,8 @@ func (r *Router) SetMaxResources(n int) {
 // Serves reports whether domain is one of this house.
 func (r *Router) Serves(domain string) bool { return (*r.hosts.Load())[domain] }
 
-// Wait waits until no inbox is at work.
-func (r *Router) Wait() { r.working.Wait() }
+// Wait waits until no inbox is at work, or ctx is over.
+func (r *Router) Wait(ctx context.Context) { r.working.wait(ctx) }
 
 // failed makes a stanza error of what the store said.
 func (r *Router) failed(err error) *xmpp.Error {
