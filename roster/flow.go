@@ -95,14 +95,14 @@ func (f *feature) outgoing(t *router.Turn, a *router.Account, st *xmpp.Stanza) e
 			return err
 		}
 	}
+	if version != 0 { // before anything that comes back
+		push(t, a, version, it)
+	}
 	if was.seenByContact() && !r.next.seenByContact() {
 		f.hide(t, a, st.To)
 	}
 	if r.act == pass {
 		f.router.Deliver(&t.Round, st)
-	}
-	if version != 0 {
-		push(t, a, version, it)
 	}
 	if !was.seenByContact() && r.next.seenByContact() && !f.router.Serves(st.To.Domain()) {
 		f.reveal(t, a, st.To, nil) // one of this house asks for it, behind the approval
@@ -213,11 +213,13 @@ func presenceOf(typ, id string, from, to xmpp.JID) *xmpp.Stanza {
 // (RFC 6121 §2.5.2). A request that has not been answered is taken back.
 func (f *feature) sever(t *router.Turn, a *router.Account, it Item) {
 	s := stateOf(it.Subscription, it.Ask, false)
+	if s.seenByContact() {
+		f.hide(t, a, it.JID)
+	}
 	if s.seesContact() || s.pendingOut() {
 		f.router.Deliver(&t.Round, presenceOf("unsubscribe", "", a.JID, it.JID))
 	}
 	if s.seenByContact() {
-		f.hide(t, a, it.JID)
 		f.router.Deliver(&t.Round, presenceOf("unsubscribed", "", a.JID, it.JID))
 	}
 }

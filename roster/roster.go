@@ -147,8 +147,8 @@ func (f *feature) remove(ctx context.Context, t *router.Turn, a *router.Account,
 		return err
 	}
 	f.note(a, jid, none)
-	f.sever(t, a, was)
 	push(t, a, version, Item{JID: jid, Subscription: "remove"})
+	f.sever(t, a, was)
 	return nil
 }
 
