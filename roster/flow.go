@@ -117,6 +117,11 @@ func (f *feature) incoming(t *router.Turn, a *router.Account, st *xmpp.Stanza) {
 		return
 	}
 	v, ok := verbOf(st.Type)
+	if name := st.To.Resource(); name != "" && v != subscribe {
+		if _, there := a.Resource(name); !there {
+			return // RFC 6121 §8.5.3.2.2
+		}
+	}
 	st = st.Readdressed(a.JID, st.From.Bare()) // RFC 6121 §3.1.3
 	if !ok || st.From == a.JID {
 		return

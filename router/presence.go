@@ -140,6 +140,14 @@ func (s *Sender) undirect(t *Turn, st *xmpp.Stanza, shown bool) {
 	}
 }
 
+// parted takes who has gone out of the list of those who were sent directed presence
+// (RFC 6121 §4.6.1).
+func (s *Sender) parted(who xmpp.JID) {
+	s.mu.Lock()
+	delete(s.directed, who)
+	s.mu.Unlock()
+}
+
 // shares reports whether the session has sent directed presence to this address.
 func (s *Sender) shares(with xmpp.JID) bool {
 	s.mu.Lock()
@@ -162,6 +170,9 @@ func (r *Router) directed(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 	for _, res := range a.Resources() {
 		if full == "" && res.Available() || full != "" && res.JID().Resource() == full {
 			rd.Push(res.Session, st)
+			if st.Type == "unavailable" && res.sender != nil {
+				res.sender.parted(st.From)
+			}
 		}
 	}
 }

@@ -89,9 +89,12 @@ func limitOf(typ string) int {
 // undelivered tells who asks for a subscription that the request went nowhere
 // (RFC 6121 §3.1.2).
 func (r *Router) undelivered(rd *Round, st *xmpp.Stanza, err error) {
-	r.log.Warn("presence was not delivered", "type", st.Type, "error", err)
-	if st.Type == "subscribe" {
+	switch st.Type {
+	case "subscribe":
 		r.Deliver(rd, xmpp.Bounce(st, r.failed(err)))
+	case "probe": // it will be repeated
+	default:
+		r.log.Warn("a subscription stanza was lost", "type", st.Type, "account", st.To.Bare().String(), "error", err)
 	}
 }
 
