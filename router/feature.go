@@ -28,7 +28,10 @@ type Feature struct {
 
 	Presence func(t *Turn, a *Account, c PresenceChange)                // an own resource came, changed or went
 	Due      func(t *Turn, a *Account, res Resource, then func(*Round)) // res begins to take messages; call then on the postman
-	Incoming func(t *Turn, a *Account, st *xmpp.Stanza)                 // presence for an account's bare JID
+	Outgoing func(t *Turn, a *Account, st *xmpp.Stanza) error           // a subscription stanza of a's, from and to bare JIDs
+	Incoming func(t *Turn, a *Account, st *xmpp.Stanza)                 // a subscription stanza or a probe for a
+	Trusted  func(ctx context.Context, a *Account, from xmpp.JID) bool  // the bare JID from may see a's presence; anyone asks
+	Leaving  func(t *Turn, a *Account) error                            // a is about to be removed
 
 	Start  func(Hall)                                              // before the first stanza
 	Forget func(tx *storage.Tx, account int64, jid xmpp.JID) error // an account is removed

@@ -66,9 +66,12 @@ func (t *Turn) InOrder(do func(*storage.Tx) error, then func(*Round, error)) {
 }
 
 // Post puts a turn in the line without waiting for it.
-func (b *Inbox) Post(turn func(*Turn)) error {
+func (b *Inbox) Post(turn func(*Turn)) error { return b.post(turn, maxTurns) }
+
+// post is Post for a line that may have limit turns.
+func (b *Inbox) post(turn func(*Turn), limit int) error {
 	b.mu.Lock()
-	if len(b.turns) >= maxTurns {
+	if len(b.turns) >= limit {
 		b.mu.Unlock()
 		return &xmpp.Error{Type: "wait", Condition: "resource-constraint", Cause: errInboxFull}
 	}

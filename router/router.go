@@ -203,8 +203,14 @@ func (r *Router) recipient(ctx context.Context, to xmpp.JID) (*Account, *xmpp.Er
 // house or one of its resources. It waits for no peer and no commit.
 func (r *Router) Deliver(rd *Round, st *xmpp.Stanza) {
 	ctx := context.Background()
-	if st.To.IsZero() || !r.Serves(st.To.Domain()) || st.To.Local() == "" {
+	if st.To.IsZero() || st.To.Local() == "" {
 		return // an answer to somebody who is not reachable from here
+	}
+	if !r.Serves(st.To.Domain()) {
+		if st.Kind == xmpp.Presence && st.Type == "subscribe" { // RFC 6121 §3.1.2
+			r.Deliver(rd, xmpp.Bounce(st, xmpp.Refuse("remote-server-not-found", "")))
+		}
+		return
 	}
 	switch st.Kind {
 	case xmpp.Message:
@@ -224,6 +230,10 @@ func (r *Router) Deliver(rd *Round, st *xmpp.Stanza) {
 	case xmpp.IQ:
 		r.iq(ctx, rd, st, nil)
 	case xmpp.Presence:
-		r.directed(ctx, rd, st)
+		if speaks(st.Type) {
+			r.incoming(ctx, rd, st)
+		} else {
+			r.directed(ctx, rd, st)
+		}
 	}
 }
