@@ -55,6 +55,7 @@ type login struct {
 	offered  []string // mechanisms of the features sent last
 	account  auth.Account
 	known    bool     // authenticated
+	opening  []byte   // our stream header, which leaves with the features
 	since    uint64   // the router's Forgets when the last attempt began
 	claimed  xmpp.JID // whom the last attempt was for; for the log
 	failures int

@@ -22,7 +22,10 @@ type routerSession = router.Session
 
 // features writes the stream features of the moment (RFC 6120 §4.3.2).
 func (c *conn) features() error {
-	return c.out.write(c.appendFeatures(nil))
+	l := c.login
+	out := c.appendFeatures(l.opening)
+	l.opening = nil
+	return c.out.open(out)
 }
 
 func (c *conn) appendFeatures(dst []byte) []byte {
@@ -88,7 +91,8 @@ func (c *conn) sessionFeatures(b *xmpp.Builder) {
 		b.Open(xmpp.NSBind, "bind").Close() // RFC 6120 §7.4
 		b.Open(xmpp.NSSession, "session").Open("", "optional").Close().Close()
 	}
-	b.Open("urn:xmpp:features:rosterver", "ver").Close() // RFC 6121 §2.6.1
+	b.Open("urn:xmpp:features:rosterver", "ver").Close()    // RFC 6121 §2.6.1
+	b.Open("urn:xmpp:features:pre-approval", "sub").Close() // RFC 6121 §3.4
 	node, ver := c.srv.cfg.Router.Caps(c.login.host)
 	b.Open(nsCaps, "c", "hash", "sha-1", "node", node, "ver", ver).Close() // XEP-0115 §6.3
 }

@@ -79,7 +79,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		offline.New(func() offline.Limits { return offline.Limits{Messages: 20} }, time.Now),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(h),
 		private.New(), vcard.New(func() []string { return nil }),
-		lastactivity.New(time.Now, nil),
+		lastactivity.New(time.Now),
 	}
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range features {
@@ -125,7 +125,7 @@ func (h *house) stop() {
 	if err := h.Shutdown(ctx); err != nil {
 		h.t.Errorf("the server did not stop: %v", err)
 	}
-	h.router.Wait()
+	h.router.Wait(context.Background())
 }
 
 // Lookup implements router.Directory.

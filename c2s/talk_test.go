@@ -75,6 +75,7 @@ type person struct {
 func (p *person) Says(xml string) {
 	p.c.Write(xml)
 	p.sync()
+	p.house.router.Wait() // also the turns of those whom it concerns
 }
 
 // sync waits until all that was said is done.

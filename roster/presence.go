@@ -1,13 +1,83 @@
 package roster
 
 import (
+	"context"
+
 	"parley/router"
+	"parley/storage"
+	"parley/xmpp"
 )
 
-// presence shows what became of one resource to the account's other resources, and what
-// they are to one that came: a user is implicitly subscribed to their own presence
-// (RFC 6121 §4.2.2, §4.4.2, §4.5.2).
-func presence(t *router.Turn, a *router.Account, c router.PresenceChange) {
+// presence shows what became of one resource to those who may see it, and what they are to
+// one that came.
+func (f *feature) presence(t *router.Turn, a *router.Account, c router.PresenceChange) {
+	own(t, a, c)
+	list := f.load(t, a)
+	if c.Came() {
+		f.remind(t, a, c.After)
+	}
+	full := c.Before.JID()
+	for i := range list { // RFC 6121 §4.2.2, §4.4.2, §4.5.2
+		if list[i].seenByContact() {
+			f.show(&t.Round, a, c.Stanza.Readdressed(list[i].jid, full))
+		}
+	}
+	if c.Came() {
+		for i := range list { // RFC 6121 §4.3.1
+			if list[i].seesContact() && f.router.MaySend(a, presenceOf("probe", "", a.JID, list[i].jid)) == nil {
+				f.ask(t, a, list[i].jid, c.After.Session)
+			}
+		}
+	}
+	if c.Went() && !available(a) {
+		a.SetData(f, nil)
+	}
+}
+
+// show delivers presence of the account, unless the account bars who it is for.
+func (f *feature) show(rd *router.Round, a *router.Account, st *xmpp.Stanza) {
+	if f.router.MaySend(a, st) == nil {
+		f.router.Deliver(rd, st)
+	}
+}
+
+// barred hides an account from the contacts that it begins to bar, and shows it again, and
+// them, when it ceases to (XEP-0191 §3.3, §3.4).
+func (f *feature) barred(t *router.Turn, a *router.Account, match func(xmpp.JID) bool, now bool) {
+	if !available(a) {
+		return
+	}
+	for _, c := range f.load(t, a) {
+		switch {
+		case !match(c.jid):
+		case now:
+			if c.seenByContact() {
+				f.hide(t, a, c.jid)
+			}
+		default:
+			if c.seenByContact() {
+				f.reveal(t, a, c.jid, nil)
+			}
+			if c.seesContact() {
+				f.ask(t, a, c.jid, nil)
+			}
+		}
+	}
+}
+
+// available reports whether any resource of the account is.
+func available(a *router.Account) bool {
+	for _, res := range a.Resources() {
+		if res.Available() {
+			return true
+		}
+	}
+	return false
+}
+
+// own tells the account's other resources, and what they are to one that came: a user is
+// implicitly subscribed to the own presence (RFC 6121 §4.2.2, §4.4.2, §4.5.2).
+func own(t *router.Turn, a *router.Account, c router.PresenceChange) {
 	for _, res := range a.Resources() {
 		if res.Available() {
 			t.Push(res.Session, c.Stanza.Readdressed(a.JID, c.Before.JID()))
@@ -23,5 +93,110 @@ func presence(t *router.Turn, a *router.Account, c router.PresenceChange) {
 		if res.Available() && res.Session != c.After.Session {
 			t.Push(c.After.Session, res.Presence.Readdressed(a.JID, res.JID()))
 		}
+	}
+}
+
+// remind shows the requests that have not been answered to a resource that has come
+// (RFC 6121 §3.1.3).
+func (f *feature) remind(t *router.Turn, a *router.Account, res router.Resource) {
+	var list []*xmpp.Stanza
+	t.Flush() // who waits, flushes
+	err := f.store.Read(context.Background(), func(tx *storage.Tx) (err error) {
+		list, err = requests(tx, a.ID)
+		return err
+	})
+	if err != nil {
+		f.log.Error("the requests to an account cannot be read", "account", a.JID.String(), "error", err)
+	}
+	for _, st := range list {
+		t.Push(res.Session, st)
+	}
+}
+
+// ask gets a contact's presence for the user: for one session of the user's, or for all of
+// them. One of this house is there or not, so nothing is asked of who is not; the answer
+// is a turn of the contact, so that no change of its presence overtakes it. Another server
+// gets a probe, and answers to all.
+func (f *feature) ask(t *router.Turn, a *router.Account, contact xmpp.JID, session router.Session) {
+	user := a.JID
+	if !f.router.Serves(contact.Domain()) {
+		f.router.Deliver(&t.Round, presenceOf("probe", "", user, contact))
+		return
+	}
+	f.router.WithAccountInMemory(contact, func(c *router.Account) {
+		if !available(c) {
+			return
+		}
+		err := c.Post(func(t *router.Turn) {
+			if !f.trusted(context.Background(), c, user) { // the two rosters are out of step
+				f.router.Deny(&t.Round, presenceOf("probe", "", user, contact))
+				return
+			}
+			f.reveal(t, c, user, session)
+		})
+		if err != nil {
+			f.log.Warn("a contact's presence was not asked for", "contact", contact.String(), "error", err)
+		}
+	})
+}
+
+// reveal sends the presence of every available resource of an account to somebody: to one
+// session, where there is one. It reports whether there was any.
+func (f *feature) reveal(t *router.Turn, a *router.Account, who xmpp.JID, session router.Session) (any bool) {
+	for _, res := range a.Resources() {
+		if !res.Available() {
+			continue
+		}
+		any = true
+		st := res.Presence.Readdressed(who, res.JID())
+		if f.router.MaySend(a, st) != nil {
+			continue
+		}
+		if session != nil {
+			t.Push(session, st)
+		} else {
+			f.router.Deliver(&t.Round, st)
+		}
+	}
+	return any
+}
+
+// hide sends unavailable presence of every available resource of an account to somebody
+// who may see them no longer (RFC 6121 §3.2.2, §3.3.3).
+func (f *feature) hide(t *router.Turn, a *router.Account, who xmpp.JID) {
+	for _, res := range a.Resources() {
+		if res.Available() {
+			f.router.Deliver(&t.Round, presenceOf("unavailable", "", res.JID(), who))
+		}
+	}
+}
+
+// probed answers a probe (RFC 6121 §4.3.2).
+func (f *feature) probed(t *router.Turn, a *router.Account, st *xmpp.Stanza) {
+	trusted := f.router.Trusted(context.Background(), a, st.From)
+	if name := st.To.Resource(); name != "" {
+		f.probedResource(t, a, st, trusted)
+		return
+	}
+	switch {
+	case !trusted:
+		f.router.Deny(&t.Round, st)
+	case !f.reveal(t, a, st.From, nil):
+		f.router.Deliver(&t.Round, presenceOf("unavailable", st.ID, a.JID, st.From))
+	}
+}
+
+// probedResource answers a probe of a full JID with no more than whether it is there: to a
+// subscriber (RFC 6121 §4.3.2), and to whom the resource has shown itself (§4.6.6).
+func (f *feature) probedResource(t *router.Turn, a *router.Account, st *xmpp.Stanza, trusted bool) {
+	res, ok := a.Resource(st.To.Resource())
+	shown := ok && res.Shares(st.From)
+	switch {
+	case shown || trusted && ok && res.Available():
+		f.router.Deliver(&t.Round, presenceOf("", "", st.To, st.From))
+	case trusted:
+		f.router.Deliver(&t.Round, presenceOf("unavailable", st.ID, st.To, st.From))
+	default:
+		f.router.Deny(&t.Round, st)
 	}
 }

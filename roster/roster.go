@@ -5,6 +5,7 @@ package roster
 import (
 	"context"
 	"crypto/rand"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,10 +37,10 @@ type Item struct {
 
 // New returns the feature.
 func New() router.Feature {
-	f := &feature{}
+	f := &feature{log: slog.New(slog.DiscardHandler)}
 	return router.Feature{
 		Name:         "roster",
-		RFCs:         []router.RFC{{Number: 6121, Note: "rosters with versioning"}},
+		RFCs:         []router.RFC{{Number: 6121, Note: "rosters with versioning, subscriptions with pre-approval, presence"}},
 		XEPs:         []router.XEP{{Number: 237, Version: "1.3", Note: "as RFC 6121 §2.6 has it"}},
 		AccountDisco: []string{ns},
 		IQ: []router.IQ{
@@ -48,52 +49,28 @@ func New() router.Feature {
 			router.Get(router.ToAccount, ns, "query", notYours),
 			router.Set(router.ToAccount, ns, "query", notYours),
 		},
-		Presence: presence,
-		Start:    func(h router.Hall) { f.store = h.Store },
+		Presence: f.presence,
+		Outgoing: f.outgoing,
+		Incoming: f.incoming,
+		Trusted:  f.trusted,
+		Barred:   f.barred,
+		Leaving:  f.leaving,
+		Start:    func(h router.Hall) { f.store, f.router, f.log = h.Store, h.Router, h.Log },
 		Forget:   func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
 		Schema:   schema,
 	}
 }
 
-type feature struct{ store *storage.Store }
+type feature struct {
+	store  *storage.Store
+	router *router.Router
+	log    *slog.Logger
+}
 
 // notYours answers requests for somebody else's roster, existing or not
 // (RFC 6121 §2.3.3).
 func notYours(context.Context, *router.Request) (xmpp.Payload, error) {
 	return nil, xmpp.Refuse("forbidden", "")
-}
-
-// get answers with the whole roster, or with nothing where the client has this version
-// already (RFC 6121 §2.2, §2.6.3). The resource is interested from now on (§2.1.6); that
-// is a turn, so that no change slips between the answer and the first push.
-func (f *feature) get(ctx context.Context, q *router.Request) (p xmpp.Payload, err error) {
-	have, versioned := q.Payload.LookupAttr("ver")
-	err = q.Turn(func(t *router.Turn) error {
-		var list []Item
-		var version int64
-		t.Flush() // who waits, flushes
-		err := f.store.Read(ctx, func(tx *storage.Tx) (err error) {
-			if version, err = current(tx, q.Account.ID); err != nil {
-				return err
-			}
-			if versioned && have == strconv.FormatInt(version, 10) {
-				return nil
-			}
-			list, err = items(tx, q.Account.ID)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if q.Sender != nil {
-			q.Account.SetInterest(q.Sender)
-		}
-		if ver := strconv.FormatInt(version, 10); !versioned || have != ver {
-			p = query(ver, list)
-		}
-		return nil
-	})
-	return p, err
 }
 
 func query(version string, list []Item) xmpp.Payload {
@@ -127,10 +104,20 @@ func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, err
 		return nil, xmpp.Refuse("not-allowed", "nobody is a contact of their own")
 	}
 	return nil, q.Turn(func(t *router.Turn) error {
+		if gone {
+			return f.remove(ctx, t, q.Account, want.JID)
+		}
 		var version int64
 		pushed := want
-		err := t.Write(ctx, func(tx *storage.Tx) (err error) {
-			version, pushed, err = change(tx, q.Account.ID, want, gone)
+		err := t.Write(ctx, func(tx *storage.Tx) error {
+			was, found, err := item(tx, q.Account.ID, want.JID)
+			if err != nil {
+				return err
+			}
+			if pushed = want; found { // what a client says of subscriptions is not asked for (RFC 6121 §2.1.2.5)
+				pushed.Subscription, pushed.Ask, pushed.Approved = was.Subscription, was.Ask, was.Approved
+			}
+			version, err = place(tx, q.Account.ID, pushed, found)
 			return err
 		})
 		if err != nil {
@@ -141,28 +128,29 @@ func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, err
 	})
 }
 
-// change writes what the client asks for; it returns the item as it is to be pushed.
-func change(tx *storage.Tx, owner int64, want Item, gone bool) (version int64, pushed Item, err error) {
-	was, found, err := item(tx, owner, want.JID)
-	if err != nil {
-		return 0, want, err
-	}
-	if gone {
-		if !found { // RFC 6121 §2.5.3
-			return 0, want, xmpp.Refuse("item-not-found", "")
+// remove takes an item out of the roster, and ends its subscriptions (RFC 6121 §2.5.2). A
+// request of the contact that waits for an answer goes on waiting (§A.1).
+func (f *feature) remove(ctx context.Context, t *router.Turn, a *router.Account, jid xmpp.JID) error {
+	var version int64
+	var was Item
+	err := t.Write(ctx, func(tx *storage.Tx) (err error) {
+		found := false
+		if was, found, err = item(tx, a.ID, jid); err != nil {
+			return err
 		}
-		version, err = remove(tx, owner, want.JID)
-		return version, Item{JID: want.JID, Subscription: "remove"}, err
+		if !found { // RFC 6121 §2.5.3
+			return xmpp.Refuse("item-not-found", "")
+		}
+		version, err = remove(tx, a.ID, jid)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	if found { // what a client says of subscriptions is not asked for (RFC 6121 §2.1.2.5)
-		want.Subscription, want.Ask, want.Approved = was.Subscription, was.Ask, was.Approved
-	} else if n, err := count(tx, owner); err != nil {
-		return 0, want, err
-	} else if n >= maxItems {
-		return 0, want, &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "the roster is full"}
-	}
-	version, err = put(tx, owner, want)
-	return version, want, err
+	f.note(a, jid, none)
+	push(t, a, version, Item{JID: jid, Subscription: "remove"})
+	f.sever(t, a, was)
+	return nil
 }
 
 // wanted reads the one item of a roster set and checks it (RFC 6121 §2.3.3).
@@ -214,13 +202,15 @@ func checkGroups(groups []string) error {
 
 // push tells every interested resource what has changed (RFC 6121 §2.1.6).
 func push(t *router.Turn, a *router.Account, version int64, it Item) {
-	p := query(strconv.FormatInt(version, 10), []Item{it})
 	for _, res := range a.Resources() {
-		if !res.Interest {
-			continue
+		if res.Interest {
+			t.Push(res.Session, pushOf(res.JID(), version, it))
 		}
-		st := xmpp.NewStanza(xmpp.IQ, p)
-		st.Type, st.ID, st.To = "set", "push-"+strings.ToLower(rand.Text()[:12]), res.JID()
-		t.Push(res.Session, st)
 	}
+}
+
+func pushOf(to xmpp.JID, version int64, it Item) *xmpp.Stanza {
+	st := xmpp.NewStanza(xmpp.IQ, query(strconv.FormatInt(version, 10), []Item{it}))
+	st.Type, st.ID, st.To = "set", "push-"+strings.ToLower(rand.Text()[:12]), to
+	return st
 }

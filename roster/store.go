@@ -1,7 +1,11 @@
 package roster
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
 
 	"parley/storage"
 	"parley/xmpp"
@@ -22,7 +26,32 @@ create table roster_version (
 	owner integer primary key,
 	version integer not null
 );
+`, `
+alter table roster_item add column version integer not null default 0;
+alter table roster_version add column floor integer not null default 0;
+update roster_version set floor = version;
+create table roster_gone (
+	owner integer not null,
+	version integer not null,
+	jid text not null,
+	primary key (owner, version)
+) without rowid;
+create table roster_request (
+	owner integer not null,
+	jid text not null,
+	stanza text not null,
+	primary key (owner, jid)
+) without rowid;
 `}}
+
+// What is kept beside the items.
+const (
+	maxRequests = 500  // subscription requests to one account that wait for an answer
+	maxRequest  = 2048 // bytes of the content of one request
+	maxGone     = 200  // removed items of one roster that are remembered for versioning
+)
+
+var errManyRequests = errors.New("too many subscription requests wait for an answer")
 
 // items reads a roster, ordered by address.
 func items(tx *storage.Tx, owner int64) (list []Item, err error) {
@@ -63,6 +92,20 @@ func count(tx *storage.Tx, owner int64) (n int64, err error) {
 	return n, err
 }
 
+// place writes an item; one that is not listed yet must find room.
+func place(tx *storage.Tx, owner int64, it Item, listed bool) (version int64, err error) {
+	if !listed {
+		n, err := count(tx, owner)
+		if err != nil {
+			return 0, err
+		}
+		if n >= maxItems {
+			return 0, &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "the roster is full"}
+		}
+	}
+	return put(tx, owner, it)
+}
+
 // put writes an item and returns the roster's new version.
 func put(tx *storage.Tx, owner int64, it Item) (version int64, err error) {
 	groups, err := json.Marshal(it.Groups)
@@ -73,23 +116,45 @@ func put(tx *storage.Tx, owner int64, it Item) (version int64, err error) {
 	if it.Approved {
 		approved = 1
 	}
-	err = tx.Exec(`insert into roster_item (owner, jid, name, subscription, ask, approved, groups)
-		values ($1, $2, $3, $4, $5, $6, $7)
-		on conflict (owner, jid) do update set name = excluded.name, subscription = excluded.subscription,
-			ask = excluded.ask, approved = excluded.approved, groups = excluded.groups`,
-		owner, it.JID.String(), it.Name, it.Subscription, it.Ask, approved, string(groups))
-	if err != nil {
+	if version, err = advance(tx, owner); err != nil {
 		return 0, err
 	}
-	return advance(tx, owner)
+	if err = tx.Exec(`delete from roster_gone where owner = $1 and jid = $2`, owner, it.JID.String()); err != nil {
+		return 0, err
+	}
+	return version, tx.Exec(`insert into roster_item (owner, jid, name, subscription, ask, approved, groups, version)
+		values ($1, $2, $3, $4, $5, $6, $7, $8)
+		on conflict (owner, jid) do update set name = excluded.name, subscription = excluded.subscription,
+			ask = excluded.ask, approved = excluded.approved, groups = excluded.groups, version = excluded.version`,
+		owner, it.JID.String(), it.Name, it.Subscription, it.Ask, approved, string(groups), version)
 }
 
-// remove deletes an item and returns the roster's new version.
+// remove deletes an item and returns the roster's new version. Of the removed ones the
+// last maxGone are remembered; who knows an older version is given the whole roster.
 func remove(tx *storage.Tx, owner int64, jid xmpp.JID) (version int64, err error) {
 	if err := tx.Exec(`delete from roster_item where owner = $1 and jid = $2`, owner, jid.String()); err != nil {
 		return 0, err
 	}
-	return advance(tx, owner)
+	if version, err = advance(tx, owner); err != nil {
+		return 0, err
+	}
+	err = tx.Exec(`insert into roster_gone (owner, version, jid) values ($1, $2, $3)`, owner, version, jid.String())
+	if err != nil {
+		return 0, err
+	}
+	floor := int64(0)
+	err = tx.Each(`select version from roster_gone where owner = $1 order by version desc limit 1 offset $2`,
+		[]any{owner, int64(maxGone)}, func(r *storage.Row) error {
+			floor = r.Int(0)
+			return nil
+		})
+	if err != nil || floor == 0 {
+		return version, err
+	}
+	if err := tx.Exec(`delete from roster_gone where owner = $1 and version <= $2`, owner, floor); err != nil {
+		return 0, err
+	}
+	return version, tx.Exec(`update roster_version set floor = $2 where owner = $1`, owner, floor)
 }
 
 // advance makes a new version.
@@ -102,19 +167,108 @@ func advance(tx *storage.Tx, owner int64) (version int64, err error) {
 	return version, err
 }
 
-// current returns the version of a roster; 0 before the first change.
-func current(tx *storage.Tx, owner int64) (version int64, err error) {
-	err = tx.Each(`select version from roster_version where owner = $1`, []any{owner}, func(r *storage.Row) error {
-		version = r.Int(0)
+// current returns the version of a roster, 0 before the first change, and the oldest one
+// from which the changes are known.
+func current(tx *storage.Tx, owner int64) (version, floor int64, err error) {
+	err = tx.Each(`select version, floor from roster_version where owner = $1`, []any{owner}, func(r *storage.Row) error {
+		version, floor = r.Int(0), r.Int(1)
 		return nil
 	})
-	return version, err
+	return version, floor, err
+}
+
+// A revision is the last change of an item: what it is, or that it is gone.
+type revision struct {
+	version int64
+	item    Item
+}
+
+// since reads what has changed after a version, in order.
+func since(tx *storage.Tx, owner, version int64) (list []revision, err error) {
+	err = tx.Each(`select jid, name, subscription, ask, approved, groups, version from roster_item
+		where owner = $1 and version > $2`, []any{owner, version}, func(r *storage.Row) error {
+		it, err := read(r)
+		list = append(list, revision{r.Int(6), it})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = tx.Each(`select jid, version from roster_gone where owner = $1 and version > $2`,
+		[]any{owner, version}, func(r *storage.Row) error {
+			jid, err := xmpp.ParseJID(r.Text(0))
+			list = append(list, revision{r.Int(1), Item{JID: jid, Subscription: "remove"}})
+			return err
+		})
+	slices.SortFunc(list, func(a, b revision) int { return cmp.Compare(a.version, b.version) })
+	return list, err
+}
+
+// subscriptions reads the items with a subscription, ordered by address.
+func subscriptions(tx *storage.Tx, owner int64) (list contacts, err error) {
+	list = contacts{}
+	err = tx.Each(`select jid, subscription from roster_item
+		where owner = $1 and subscription <> 'none' order by jid`, []any{owner}, func(r *storage.Row) error {
+		jid, err := xmpp.ParseJID(r.Text(0))
+		list = append(list, contact{jid, stateOf(r.Text(1), "", false)})
+		return err
+	})
+	slices.SortFunc(list, func(a, b contact) int { return strings.Compare(a.jid.String(), b.jid.String()) })
+	return list, err
+}
+
+// requested reports whether a request of jid waits for an answer.
+func requested(tx *storage.Tx, owner int64, jid xmpp.JID) (found bool, err error) {
+	err = tx.Each(`select 1 from roster_request where owner = $1 and jid = $2`, []any{owner, jid.String()}, func(*storage.Row) error {
+		found = true
+		return nil
+	})
+	return found, err
+}
+
+// request keeps a subscription request (RFC 6121 §3.1.3).
+func request(tx *storage.Tx, owner int64, jid xmpp.JID, st *xmpp.Stanza) error {
+	n := int64(0)
+	err := tx.Each(`select count(*) from roster_request where owner = $1`, []any{owner}, func(r *storage.Row) error {
+		n = r.Int(0)
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case n >= maxRequests:
+		return errManyRequests
+	}
+	return tx.Exec(`insert into roster_request (owner, jid, stanza) values ($1, $2, $3)
+		on conflict (owner, jid) do nothing`, owner, jid.String(), st.String())
+}
+
+// unrequest forgets a request.
+func unrequest(tx *storage.Tx, owner int64, jid xmpp.JID) error {
+	return tx.Exec(`delete from roster_request where owner = $1 and jid = $2`, owner, jid.String())
+}
+
+// requests reads the requests that wait for an answer, at most maxRequests.
+func requests(tx *storage.Tx, owner int64) (list []*xmpp.Stanza, err error) {
+	err = tx.Each(`select stanza from roster_request where owner = $1 order by jid`, []any{owner}, func(r *storage.Row) error {
+		st, err := xmpp.ParseStanza(r.Text(0))
+		list = append(list, st)
+		return err
+	})
+	return list, err
 }
 
 // forget removes a roster. The number of an account is never used again.
 func forget(tx *storage.Tx, owner int64) error {
-	if err := tx.Exec(`delete from roster_item where owner = $1`, owner); err != nil {
-		return err
+	for _, q := range []string{
+		`delete from roster_item where owner = $1`,
+		`delete from roster_version where owner = $1`,
+		`delete from roster_gone where owner = $1`,
+		`delete from roster_request where owner = $1`,
+	} {
+		if err := tx.Exec(q, owner); err != nil {
+			return err
+		}
 	}
-	return tx.Exec(`delete from roster_version where owner = $1`, owner)
+	return nil
 }

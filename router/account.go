@@ -19,9 +19,43 @@ type Account struct {
 
 	inbox     Inbox
 	resources atomic.Pointer[[]Resource]
-	memos     atomic.Pointer[[]memo] // replaced, never changed
 	pins      atomic.Int32
 	gone      atomic.Bool // removed; what still holds it must not use it
+	data      atomic.Pointer[[]datum]
+}
+
+// datum is what one feature remembers of an account.
+type datum struct{ key, value any }
+
+// Data returns what a feature has put there under its key, nil where there is nothing.
+// Anyone may ask, so what is put there must not change. It goes when the account is
+// forgotten, which happens at any time while no session of it is connected.
+func (a *Account) Data(key any) any {
+	if l := a.data.Load(); l != nil {
+		for i := range *l {
+			if (*l)[i].key == key {
+				return (*l)[i].value
+			}
+		}
+	}
+	return nil
+}
+
+// SetData puts a value there instead of the one before; nil takes it away. Only in a turn,
+// or in Load.
+func (a *Account) SetData(key, value any) {
+	var list []datum
+	if l := a.data.Load(); l != nil {
+		for _, d := range *l {
+			if d.key != key {
+				list = append(list, d)
+			}
+		}
+	}
+	if value != nil {
+		list = append(list, datum{key, value})
+	}
+	a.data.Store(&list)
 }
 
 // Resources returns the connected resources, in the order in which they were bound. The
@@ -47,8 +81,23 @@ func (a *Account) Resource(name string) (Resource, bool) {
 // is to be kept for it any more.
 func (a *Account) Removed() bool { return a.gone.Load() }
 
-// Post puts a turn in the account's line.
-func (a *Account) Post(turn func(*Turn)) error { return a.inbox.Post(turn) }
+// Post puts a turn in the account's line. The caller holds the account in memory; from
+// then on the turn does, until it is over.
+func (a *Account) Post(turn func(*Turn)) error { return a.post(turn, maxTurns) }
+
+func (a *Account) post(turn func(*Turn), limit int) error {
+	a.pins.Add(1)
+	err := a.inbox.post(func(t *Turn) {
+		defer a.pins.Add(-1)
+		if !a.gone.Load() {
+			turn(t)
+		}
+	}, limit)
+	if err != nil {
+		a.pins.Add(-1)
+	}
+	return err
+}
 
 // Do takes a turn and waits for it. It must not be called from a turn.
 func (a *Account) Do(turn func(*Turn)) error { return a.inbox.Do(turn) }

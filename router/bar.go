@@ -29,23 +29,26 @@ func (r *Router) barred(bars []func(*Account, *xmpp.Stanza) *xmpp.Error, a *Acco
 	return nil
 }
 
-// shuns reports whether the account that st is for is not to be given it. An account that
-// does not exist shuns nobody; one that cannot be looked up gets nothing.
-func (r *Router) shuns(ctx context.Context, st *xmpp.Stanza) bool {
-	if !r.Serves(st.To.Domain()) || st.To.Local() == "" {
-		return false
+// Barred tells the features that an account has begun (now) or ceased to bar those for whom
+// match says so; MaySend and MayGet say so already. To whom the account begins to bar it
+// goes offline: also to those who were sent directed presence, who are forgotten
+// (RFC 6121 §4.6.3).
+func (r *Router) Barred(t *Turn, a *Account, match func(xmpp.JID) bool, now bool) {
+	if now {
+		for _, res := range a.Resources() {
+			res.sender.withdraw(t, match, res.Available())
+		}
 	}
-	a, err := r.account(ctx, st.To.Bare())
-	if a == nil {
-		return err != nil
+	for _, f := range r.features {
+		if f.Barred != nil {
+			f.Barred(t, a, match, now)
+		}
 	}
-	defer a.pins.Add(-1)
-	return r.MayGet(a, st) != nil
 }
 
-// Withdraw tells those to whom the session has sent directed presence, and for whom match
-// says so, that it is gone for them (RFC 6121 §4.6.3). They are forgotten.
-func (s *Sender) Withdraw(rd *Round, match func(xmpp.JID) bool) {
+// withdraw is undirect for some. shown says that the presence of the session was shown to
+// subscribers, who are told otherwise.
+func (s *Sender) withdraw(t *Turn, match func(xmpp.JID) bool, shown bool) {
 	var list []xmpp.JID
 	s.mu.Lock()
 	for to := range s.directed {
@@ -56,6 +59,9 @@ func (s *Sender) Withdraw(rd *Round, match func(xmpp.JID) bool) {
 	}
 	s.mu.Unlock()
 	for _, to := range list {
-		s.r.directed(context.Background(), rd, unavailable(s.jid, "").Readdressed(to, s.jid))
+		if shown && to.IsBare() && s.r.Trusted(context.Background(), s.account, to) {
+			continue
+		}
+		s.r.directed(context.Background(), &t.Round, unavailable(s.jid, "").Readdressed(to, s.jid))
 	}
 }

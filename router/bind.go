@@ -115,7 +115,7 @@ func (r *Router) depart(t *Turn, a *Account, s *Sender, st *xmpp.Stanza) {
 	}
 	r.sessions.Add(-1)
 	s.over.Store(true)
-	s.undirect(t, st)
+	s.undirect(t, st, was.Available())
 	if was.Available() {
 		after := was
 		after.Presence, after.Ready = nil, false

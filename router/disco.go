@@ -53,7 +53,7 @@ func (r *Router) discoFeature() Feature {
 		Name: "disco",
 		RFCs: []RFC{
 			{6120, "stanzas and routing"},
-			{6121, "delivery of messages, presence of own resources; no subscriptions yet"},
+			{6121, "delivery of messages, directed presence"},
 			{7622, "addresses"},
 		},
 		XEPs: []XEP{
@@ -98,8 +98,8 @@ func (r *Router) serverItems(_ context.Context, q *Request) (xmpp.Payload, error
 
 // accountInfo answers disco#info to an account. To strangers it is not there
 // (XEP-0030 §8, first rule).
-func (r *Router) accountInfo(_ context.Context, q *Request) (xmpp.Payload, error) {
-	if !q.Own() {
+func (r *Router) accountInfo(ctx context.Context, q *Request) (xmpp.Payload, error) {
+	if q.Account == nil || !r.Trusted(ctx, q.Account, q.From()) {
 		return nil, xmpp.Refuse("service-unavailable", "")
 	}
 	if q.Payload.Attr("node") != "" {
@@ -109,10 +109,10 @@ func (r *Router) accountInfo(_ context.Context, q *Request) (xmpp.Payload, error
 }
 
 // accountItems answers disco#items to an account: the available resources to the account
-// itself, nothing to anybody else, existing or not (XEP-0030 §8, second rule).
-func (r *Router) accountItems(_ context.Context, q *Request) (xmpp.Payload, error) {
+// itself and its subscribers, nothing to anybody else, existing or not (XEP-0030 §8, second rule).
+func (r *Router) accountItems(ctx context.Context, q *Request) (xmpp.Payload, error) {
 	node := q.Payload.Attr("node")
-	if !q.Own() || node != "" {
+	if node != "" || q.Account == nil || !r.Trusted(ctx, q.Account, q.From()) {
 		return noItems(node), nil
 	}
 	var b xmpp.Builder

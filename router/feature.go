@@ -26,9 +26,13 @@ type Feature struct {
 	Sent    Hooks // steps of the sender's account
 	Arrived Hooks // steps of the recipient's account
 
-	Presence func(t *Turn, a *Account, c PresenceChange)                // an own resource came, changed or went
-	Due      func(t *Turn, a *Account, res Resource, then func(*Round)) // res begins to take messages; call then on the postman
-	Incoming func(t *Turn, a *Account, st *xmpp.Stanza)                 // presence for an account's bare JID
+	Presence func(t *Turn, a *Account, c PresenceChange)                    // an own resource came, changed or went
+	Due      func(t *Turn, a *Account, res Resource, then func(*Round))     // res begins to take messages; call then on the postman
+	Outgoing func(t *Turn, a *Account, st *xmpp.Stanza) error               // a subscription stanza of a's, from and to bare JIDs
+	Incoming func(t *Turn, a *Account, st *xmpp.Stanza)                     // a subscription stanza or a probe for a
+	Trusted  func(ctx context.Context, a *Account, from xmpp.JID) bool      // the bare JID from may see a's presence; anyone asks
+	Barred   func(t *Turn, a *Account, match func(xmpp.JID) bool, now bool) // a begins (now) or ceases to bar others; see Router.Barred
+	Leaving  func(t *Turn, a *Account) error                                // a is about to be removed
 
 	Load   func(tx *storage.Tx, a *Account) error                  // an account comes into use: fill the Memo
 	Start  func(Hall)                                              // before the first stanza

@@ -66,9 +66,12 @@ func (t *Turn) InOrder(do func(*storage.Tx) error, then func(*Round, error)) {
 }
 
 // Post puts a turn in the line without waiting for it.
-func (b *Inbox) Post(turn func(*Turn)) error {
+func (b *Inbox) Post(turn func(*Turn)) error { return b.post(turn, maxTurns) }
+
+// post is Post for a line that may have limit turns.
+func (b *Inbox) post(turn func(*Turn), limit int) error {
 	b.mu.Lock()
-	if len(b.turns) >= maxTurns {
+	if len(b.turns) >= limit {
 		b.mu.Unlock()
 		return &xmpp.Error{Type: "wait", Condition: "resource-constraint", Cause: errInboxFull}
 	}
@@ -77,7 +80,7 @@ func (b *Inbox) Post(turn func(*Turn)) error {
 	b.running = true
 	b.mu.Unlock()
 	if start {
-		b.r.working.Add(1)
+		b.r.working.add(1)
 		go b.work()
 	}
 	return nil
@@ -109,7 +112,7 @@ func (b *Inbox) insist(turn func(*Turn)) {
 }
 
 func (b *Inbox) work() {
-	defer b.r.working.Done()
+	defer b.r.working.add(-1)
 	t := &Turn{r: b.r}
 	for n := 1; ; n++ {
 		b.mu.Lock()
@@ -139,4 +142,36 @@ func (b *Inbox) work() {
 func (b *Inbox) take(t *Turn, turn func(*Turn)) {
 	defer b.r.caught("a turn", nil)
 	turn(t)
+}
+
+// A tally counts goroutines at work. Unlike a sync.WaitGroup it may be waited for while
+// more begin, as they do when not every session has ended in time.
+type tally struct {
+	mu   sync.Mutex // a leaf
+	n    int
+	none sync.Cond
+}
+
+func (w *tally) add(n int) {
+	w.mu.Lock()
+	if w.n += n; w.n == 0 && w.none.L != nil {
+		w.none.Broadcast()
+	}
+	w.mu.Unlock()
+}
+
+// wait waits until nobody is at work, or ctx is over.
+func (w *tally) wait(ctx context.Context) {
+	w.mu.Lock()
+	w.none.L = &w.mu
+	stop := context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		w.none.Broadcast()
+		w.mu.Unlock()
+	})
+	defer stop()
+	for w.n > 0 && ctx.Err() == nil {
+		w.none.Wait()
+	}
+	w.mu.Unlock()
 }

@@ -65,7 +65,7 @@ func (r *Router) iq(ctx context.Context, rd *Round, st *xmpp.Stanza, s *Sender) 
 	case !r.Serves(to.Domain()):
 		r.answer(rd, st, nil, xmpp.Refuse("remote-server-not-found", ""), s)
 	case to.Resource() != "" && to.Local() != "":
-		r.toResource(rd, st, s)
+		r.toResource(ctx, rd, st, s)
 	case !request:
 		// A result or error nobody waits for (RFC 6120 §10.3.3).
 	case to.Local() == "" && to.Resource() != "":
@@ -78,12 +78,12 @@ func (r *Router) iq(ctx context.Context, rd *Round, st *xmpp.Stanza, s *Sender) 
 // toResource delivers an IQ to a full JID (RFC 6121 §8.5.3). A request reaches only a
 // resource that shares its presence with who asks; to all others it is not there
 // (§8.5.3.1, §11).
-func (r *Router) toResource(rd *Round, st *xmpp.Stanza, s *Sender) {
+func (r *Router) toResource(ctx context.Context, rd *Round, st *xmpp.Stanza, s *Sender) {
 	request := st.Type == "get" || st.Type == "set"
 	if a, _ := r.accounts.get(st.To.Bare()); a != nil {
 		defer a.pins.Add(-1)
 		res, ok := a.Resource(st.To.Resource())
-		if ok && (!request || st.From.Bare() == a.JID || res.sender.shares(st.From)) && r.MayGet(a, st) == nil {
+		if ok && (!request || res.Shares(st.From) || r.Trusted(ctx, a, st.From)) && r.MayGet(a, st) == nil {
 			if rd.Push(res.Session, st) == nil {
 				return
 			}

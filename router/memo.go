@@ -7,43 +7,20 @@ import (
 	"parley/xmpp"
 )
 
-// A Memo is a feature's place in every account in use, for a value of one type that is
-// wanted on a message's way and must not be asked of the disk there. The feature fills it
-// in its Load. The zero Memo is ready for use and must not be copied.
+// A Memo is a feature's typed place in the Data of every account in use, for what is wanted
+// on a message's way and must not be asked of the disk there. The feature fills it in its
+// Load. The zero Memo is ready for use and must not be copied.
 type Memo[T any] struct{ _ byte } // its address is the key, so it has a size
-
-// memo is what one feature remembers of one account.
-type memo struct {
-	key   any // *Memo[T]
-	value any // *T
-}
 
 // Of returns what is remembered of an account, nil where nothing is. It may be asked by
 // anyone; the value must not be changed.
 func (m *Memo[T]) Of(a *Account) *T {
-	if list := a.memos.Load(); list != nil {
-		for i := range *list {
-			if (*list)[i].key == any(m) {
-				return (*list)[i].value.(*T)
-			}
-		}
-	}
-	return nil
+	v, _ := a.Data(m).(*T)
+	return v
 }
 
 // Set replaces what is remembered of an account. Only in Load or in a turn of the account.
-func (m *Memo[T]) Set(a *Account, v *T) {
-	var list []memo
-	if old := a.memos.Load(); old != nil {
-		for _, other := range *old {
-			if other.key != any(m) {
-				list = append(list, other)
-			}
-		}
-	}
-	list = append(list, memo{m, v})
-	a.memos.Store(&list)
-}
+func (m *Memo[T]) Set(a *Account, v *T) { a.SetData(m, v) }
 
 // load makes the entry of an account, with what the features remember of it.
 func (r *Router) load(ctx context.Context, bare xmpp.JID, id int64) (*Account, error) {

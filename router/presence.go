@@ -23,7 +23,7 @@ func (s *Sender) presence(rd *Round, st *xmpp.Stanza) {
 	case "", "unavailable":
 	case "subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe":
 		if !st.To.IsZero() {
-			s.r.subscription(rd, s, st)
+			s.subscription(rd, st)
 		}
 		return
 	case "error":
@@ -74,7 +74,7 @@ func (s *Sender) broadcast(t *Turn, st *xmpp.Stanza, prio int8) {
 		return
 	}
 	if st.Type == "unavailable" {
-		s.undirect(t, st)
+		s.undirect(t, st, before.Available())
 	}
 	s.r.show(t, s.account, PresenceChange{before, after, st})
 	if after.Available() && after.Priority >= 0 && !after.Ready {
@@ -132,15 +132,26 @@ func (s *Sender) direct(rd *Round, st *xmpp.Stanza) {
 }
 
 // undirect tells all who were sent directed presence that the resource goes away
-// (RFC 6121 §4.6.3).
-func (s *Sender) undirect(t *Turn, st *xmpp.Stanza) {
+// (RFC 6121 §4.6.3), except those who hear of it as subscribers if it was shown to these.
+func (s *Sender) undirect(t *Turn, st *xmpp.Stanza, shown bool) {
 	s.mu.Lock()
 	directed := s.directed
 	s.directed = nil
 	s.mu.Unlock()
 	for to := range directed {
+		if shown && to.IsBare() && s.r.Trusted(context.Background(), s.account, to) {
+			continue
+		}
 		s.r.directed(context.Background(), &t.Round, st.Readdressed(to, s.jid))
 	}
+}
+
+// parted takes who has gone out of the list of those who were sent directed presence
+// (RFC 6121 §4.6.1).
+func (s *Sender) parted(who xmpp.JID) {
+	s.mu.Lock()
+	delete(s.directed, who)
+	s.mu.Unlock()
 }
 
 // shares reports whether the session has sent directed presence to this address.
@@ -168,18 +179,9 @@ func (r *Router) directed(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 	for _, res := range a.Resources() {
 		if full == "" && res.Available() || full != "" && res.JID().Resource() == full {
 			rd.Push(res.Session, st)
+			if st.Type == "unavailable" && res.sender != nil {
+				res.sender.parted(st.From)
+			}
 		}
 	}
-}
-
-// subscription takes presence that is about subscriptions and probes. Whoever has no
-// account gets nothing, and a probe by a stranger is answered as if there were none
-// (RFC 6121 §8.5.1, §4.3.2).
-func (r *Router) subscription(rd *Round, s *Sender, st *xmpp.Stanza) {
-	if st.Type != "probe" || st.To.Bare() == s.account.JID || r.shuns(context.Background(), st) {
-		return
-	}
-	answer := xmpp.NewStanza(xmpp.Presence, nil)
-	answer.Type, answer.From, answer.To = "unsubscribed", st.To.Bare(), s.account.JID
-	rd.Push(s.session, answer)
 }

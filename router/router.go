@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 
 	"parley/storage"
@@ -46,7 +45,7 @@ type Router struct {
 	disco    disco
 	postman  Round // of the postman's goroutine alone
 	stats    Stats
-	working  sync.WaitGroup // inboxes at work
+	working  tally // inboxes at work
 
 	hosts        atomic.Pointer[map[string]bool]
 	maxResources atomic.Int64
@@ -124,8 +123,8 @@ func (r *Router) SetMaxResources(n int) {
 // Serves reports whether domain is one of this house.
 func (r *Router) Serves(domain string) bool { return (*r.hosts.Load())[domain] }
 
-// Wait waits until no inbox is at work.
-func (r *Router) Wait() { r.working.Wait() }
+// Wait waits until no inbox is at work, or ctx is over.
+func (r *Router) Wait(ctx context.Context) { r.working.wait(ctx) }
 
 // failed makes a stanza error of what the store said.
 func (r *Router) failed(err error) *xmpp.Error {
@@ -208,8 +207,14 @@ func (r *Router) Deliver(rd *Round, st *xmpp.Stanza) { r.deliver(rd, st, false) 
 // deliver is Deliver; ours says that the stanza was made by the house itself.
 func (r *Router) deliver(rd *Round, st *xmpp.Stanza, ours bool) {
 	ctx := context.Background()
-	if st.To.IsZero() || !r.Serves(st.To.Domain()) || st.To.Local() == "" {
+	if st.To.IsZero() || st.To.Local() == "" {
 		return // an answer to somebody who is not reachable from here
+	}
+	if !r.Serves(st.To.Domain()) {
+		if st.Kind == xmpp.Presence && st.Type == "subscribe" { // RFC 6121 §3.1.2
+			r.Deliver(rd, xmpp.Bounce(st, xmpp.Refuse("remote-server-not-found", "")))
+		}
+		return
 	}
 	switch st.Kind {
 	case xmpp.Message:
@@ -217,6 +222,10 @@ func (r *Router) deliver(rd *Round, st *xmpp.Stanza, ours bool) {
 	case xmpp.IQ:
 		r.iq(ctx, rd, st, nil)
 	case xmpp.Presence:
-		r.directed(ctx, rd, st)
+		if speaks(st.Type) {
+			r.incoming(ctx, rd, st)
+		} else {
+			r.directed(ctx, rd, st)
+		}
 	}
 }

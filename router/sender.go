@@ -45,6 +45,9 @@ type Sender struct {
 // JID returns the full JID of the session.
 func (s *Sender) JID() xmpp.JID { return s.jid }
 
+// Session returns the session itself.
+func (s *Sender) Session() Session { return s.session }
+
 // Account returns the account of the session.
 func (s *Sender) Account() *Account { return s.account }
 

@@ -45,6 +45,10 @@ func (r *Resource) takes() bool {
 // lost is not for it any more.
 func (r *Resource) deaf() bool { return r.sender != nil && r.sender.deaf.Load() }
 
+// Shares reports whether the resource has sent directed presence to this address and not
+// gone again since (RFC 6121 §4.6).
+func (r *Resource) Shares(with xmpp.JID) bool { return r.sender != nil && r.sender.shares(with) }
+
 // Sender returns the sender that the resource speaks through.
 func (r *Resource) Sender() *Sender { return r.sender }
 

@@ -37,7 +37,7 @@ func fullHouse(t testing.TB) *routertest.House {
 		roster.New(), blocking.New(),
 		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }, time.Now),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(acc), private.New(),
-		vcard.New(func() []string { return nil }), lastactivity.New(time.Now, nil))
+		vcard.New(func() []string { return nil }), lastactivity.New(time.Now))
 	acc.house = h
 	return h
 }

@@ -42,6 +42,6 @@ func features(l *live, accounts register.Accounts) []router.Feature {
 		register.New(accounts),
 		private.New(),
 		vcard.New(l.administrators),
-		lastactivity.New(time.Now, nil),
+		lastactivity.New(time.Now),
 	}
 }

@@ -77,6 +77,9 @@ func userEnable(ctx context.Context, h *house, args arguments) (any, error) {
 
 func userDel(ctx context.Context, h *house, args arguments) (any, error) {
 	return h.withUser(ctx, args, func(acc auth.Account) error {
+		if err := h.router.Leaving(ctx, acc.JID); err != nil {
+			return err
+		}
 		if err := h.Remove(ctx, acc.JID); err != nil {
 			return err
 		}

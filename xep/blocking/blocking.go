@@ -23,8 +23,9 @@ const (
 )
 
 type feature struct {
-	lists router.Memo[list]
-	log   *slog.Logger
+	lists  router.Memo[list]
+	router *router.Router
+	log    *slog.Logger
 }
 
 // New returns the feature.
@@ -52,7 +53,7 @@ func New() router.Feature {
 			Bar:   f.arrived,
 		},
 		Load:   f.load,
-		Start:  func(h router.Hall) { f.log = h.Log },
+		Start:  func(h router.Hall) { f.router, f.log = h.Router, h.Log },
 		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return removeAll(tx, account) },
 		Schema: schema,
 	}
@@ -86,8 +87,7 @@ func (f *feature) load(tx *storage.Tx, a *router.Account) error {
 // blocked reports whether an account has nothing to do with peer. Nobody can block the own
 // devices (XEP-0191 §5), nor the own server: it is the one that blocks.
 func (f *feature) blocked(a *router.Account, peer xmpp.JID) bool {
-	l := f.lists.Of(a)
-	return l.has(peer) && peer.Bare() != a.JID && peer != a.JID.Host()
+	return f.lists.Of(a).keepsOut(a, peer)
 }
 
 // sent refuses what a user sends to somebody whom the user blocks (XEP-0191 §3.3).
@@ -141,7 +141,8 @@ func (f *feature) block(ctx context.Context, q *router.Request) (xmpp.Payload, e
 		}
 	}
 	return nil, q.Turn(func(t *router.Turn) error {
-		l := f.lists.Of(q.Account).copy(q.Account)
+		old := f.lists.Of(q.Account)
+		l := old.copy(q.Account)
 		for _, j := range jids {
 			l.add(j)
 		}
@@ -152,9 +153,9 @@ func (f *feature) block(ctx context.Context, q *router.Request) (xmpp.Payload, e
 			return err
 		}
 		f.lists.Set(q.Account, l)
-		for _, res := range q.Account.Resources() { // to them the user goes offline (XEP-0191 §3.3)
-			res.Sender().Withdraw(&t.Round, func(j xmpp.JID) bool { return f.blocked(q.Account, j) })
-		}
+		f.router.Barred(t, q.Account, func(j xmpp.JID) bool { // XEP-0191 §3.3
+			return l.keepsOut(q.Account, j) && !old.keepsOut(q.Account, j)
+		}, true)
 		push(t, q.Account, l, query("block", jids))
 		return nil
 	})
@@ -172,7 +173,8 @@ func (f *feature) unblock(ctx context.Context, q *router.Request) (xmpp.Payload,
 		return nil, xmpp.Refuse("bad-request", "there is nobody to unblock")
 	}
 	return nil, q.Turn(func(t *router.Turn) error {
-		l := f.lists.Of(q.Account).copy(q.Account)
+		old := f.lists.Of(q.Account)
+		l := old.copy(q.Account)
 		for _, j := range jids {
 			l.remove(j)
 		}
@@ -189,6 +191,9 @@ func (f *feature) unblock(ctx context.Context, q *router.Request) (xmpp.Payload,
 			return err
 		}
 		f.lists.Set(q.Account, l)
+		f.router.Barred(t, q.Account, func(j xmpp.JID) bool { // XEP-0191 §3.4
+			return old.keepsOut(q.Account, j) && !l.keepsOut(q.Account, j)
+		}, false)
 		push(t, q.Account, l, query("unblock", jids))
 		return nil
 	})

@@ -27,6 +27,11 @@ func (l *list) has(j xmpp.JID) bool {
 	return l.jids[j] || l.jids[j.Bare()] || l.jids[j.Host()]
 }
 
+// keepsOut is has, but for those whom an account cannot block.
+func (l *list) keepsOut(a *router.Account, peer xmpp.JID) bool {
+	return l.has(peer) && peer.Bare() != a.JID && peer != a.JID.Host()
+}
+
 // copy returns a list that may be changed, without the devices that are gone.
 func (l *list) copy(a *router.Account) *list {
 	c := &list{jids: map[xmpp.JID]bool{}}

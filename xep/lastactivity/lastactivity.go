@@ -20,20 +20,17 @@ const ns = "jabber:iq:last"
 // maxStatus is how many characters are kept of what somebody said when leaving.
 const maxStatus = 1023
 
-// Sees reports whether asker, a bare JID, may see the presence of an account that exists.
-type Sees func(ctx context.Context, a *router.Account, asker xmpp.JID) (bool, error)
-
 type feature struct {
 	now     func() time.Time
-	sees    Sees
 	started time.Time
+	router  *router.Router
 	store   *storage.Store
 	log     *slog.Logger
 }
 
-// New returns the feature. Where sees is nil a user's activity is nobody else's business.
-func New(now func() time.Time, sees Sees) router.Feature {
-	f := &feature{now: now, sees: sees}
+// New returns the feature.
+func New(now func() time.Time) router.Feature {
+	f := &feature{now: now}
 	return router.Feature{
 		Name:         "last activity",
 		XEPs:         []router.XEP{{Number: 12, Version: "2.0"}},
@@ -44,9 +41,11 @@ func New(now func() time.Time, sees Sees) router.Feature {
 			router.Get(router.ToAccount, ns, "query", f.account),
 		},
 		Presence: f.presence,
-		Start:    func(h router.Hall) { f.store, f.log, f.started = h.Store, h.Log, now() },
-		Forget:   func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
-		Schema:   schema,
+		Start: func(h router.Hall) {
+			f.router, f.store, f.log, f.started = h.Router, h.Store, h.Log, now()
+		},
+		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
+		Schema: schema,
 	}
 }
 
@@ -58,9 +57,8 @@ func (f *feature) uptime(context.Context, *router.Request) (xmpp.Payload, error)
 // account answers for a user. Who may not see the user's presence learns nothing, not even
 // whether there is such a user (XEP-0012 §3, §8).
 func (f *feature) account(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
-	if may, err := f.may(ctx, q); err != nil {
-		return nil, err
-	} else if !may {
+	q.Round.Flush() // who waits, flushes
+	if q.Account == nil || !f.router.Trusted(ctx, q.Account, q.From()) {
 		return nil, xmpp.Refuse("forbidden", "")
 	}
 	if len(q.Account.Resources()) > 0 {
@@ -69,7 +67,6 @@ func (f *feature) account(ctx context.Context, q *router.Request) (xmpp.Payload,
 	var left time.Time
 	var status string
 	found := false
-	q.Round.Flush() // who waits, flushes
 	err := f.store.Read(ctx, func(tx *storage.Tx) (err error) {
 		left, status, found, err = last(tx, q.Account.ID)
 		return err
@@ -81,19 +78,6 @@ func (f *feature) account(ctx context.Context, q *router.Request) (xmpp.Payload,
 		return nil, xmpp.Refuse("item-not-found", "")
 	}
 	return query(f.now().Sub(left), status), nil
-}
-
-func (f *feature) may(ctx context.Context, q *router.Request) (bool, error) {
-	switch {
-	case q.Account == nil:
-		return false, nil
-	case q.Own():
-		return true, nil
-	case f.sees == nil:
-		return false, nil
-	}
-	q.Round.Flush()
-	return f.sees(ctx, q.Account, q.From().Bare())
 }
 
 // query is the answer of XEP-0012 §2. A clock that was set back makes no time negative.

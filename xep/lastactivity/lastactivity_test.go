@@ -2,7 +2,6 @@ package lastactivity_test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -31,13 +30,15 @@ type clock struct{ seconds atomic.Int64 }
 func (c *clock) now() time.Time { return time.Unix(1e9+c.seconds.Load(), 0) }
 
 // onlyJuliet may see everybody.
-func onlyJuliet(_ context.Context, _ *router.Account, asker xmpp.JID) (bool, error) {
-	return asker == xmpp.MustJID("juliet@example.com"), nil
+func onlyJuliet() router.Feature {
+	return router.Feature{Name: "trust", Trusted: func(_ context.Context, _ *router.Account, asker xmpp.JID) bool {
+		return asker == xmpp.MustJID("juliet@example.com")
+	}}
 }
 
 func TestSinceTheLastResourceLeft(t *testing.T) {
 	c := &clock{}
-	h := routertest.New(t, lastactivity.New(c.now, onlyJuliet))
+	h := routertest.New(t, lastactivity.New(c.now), onlyJuliet())
 	h.Exists(xmpp.MustJID("romeo@example.com"))
 	juliet, nurse := h.Online("juliet@example.com/desk"), h.Online("nurse@example.com/desk")
 	juliet.Sends(ask) // never there yet
@@ -64,7 +65,7 @@ func TestSinceTheLastResourceLeft(t *testing.T) {
 
 func TestLostConnection(t *testing.T) {
 	c := &clock{}
-	h := routertest.New(t, lastactivity.New(c.now, onlyJuliet))
+	h := routertest.New(t, lastactivity.New(c.now), onlyJuliet())
 	juliet := h.Online("juliet@example.com/desk")
 	h.Online(romeo).Leaves()
 	c.seconds.Store(7)
@@ -74,7 +75,7 @@ func TestLostConnection(t *testing.T) {
 
 func TestLongStatusIsCut(t *testing.T) {
 	c := &clock{}
-	h := routertest.New(t, lastactivity.New(c.now, onlyJuliet))
+	h := routertest.New(t, lastactivity.New(c.now), onlyJuliet())
 	juliet, a := h.Online("juliet@example.com/desk"), h.Online(romeo)
 	a.Sends(`<presence type='unavailable'><status>` + strings.Repeat("é", 5000) + `</status></presence>`)
 	a.Leaves()
@@ -84,28 +85,16 @@ func TestLongStatusIsCut(t *testing.T) {
 
 func TestNobodyIsTrustedByDefault(t *testing.T) {
 	c := &clock{}
-	h := routertest.New(t, lastactivity.New(c.now, nil))
+	h := routertest.New(t, lastactivity.New(c.now))
 	juliet := h.Online("juliet@example.com/desk")
 	h.Online(romeo)
 	juliet.Sends(ask)
 	juliet.Gets(forbidden)
 }
 
-// TestWhoCannotBeAskedTellsNothing fails the question who may see whom.
-func TestWhoCannotBeAskedTellsNothing(t *testing.T) {
-	c := &clock{}
-	h := routertest.New(t, lastactivity.New(c.now, func(context.Context, *router.Account, xmpp.JID) (bool, error) {
-		return true, errors.New("no disk")
-	}))
-	juliet := h.Online("juliet@example.com/desk")
-	h.Online(romeo)
-	juliet.Sends(ask)
-	juliet.Gets(`<iq id='q' type='error'><error type='wait'><internal-server-error xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>`)
-}
-
 func TestUptime(t *testing.T) {
 	c := &clock{}
-	h := routertest.New(t, lastactivity.New(c.now, nil))
+	h := routertest.New(t, lastactivity.New(c.now))
 	a := h.Connected(romeo)
 	c.seconds.Store(123456)
 	a.Sends(`<iq id='q' to='example.com' type='get'><query xmlns='jabber:iq:last'/></iq>`)
@@ -116,7 +105,7 @@ func TestSurvivesARestart(t *testing.T) {
 	dir, c := t.TempDir(), &clock{}
 	house := func(t *testing.T) (*routertest.House, *routertest.Actor) {
 		h := routertest.NewWith(t, routertest.Config{
-			Features: []router.Feature{lastactivity.New(c.now, onlyJuliet)}, Storage: storage.Config{Dir: dir},
+			Features: []router.Feature{lastactivity.New(c.now), onlyJuliet()}, Storage: storage.Config{Dir: dir},
 		})
 		h.Exists(xmpp.MustJID("romeo@example.com")) // the same numbers each time
 		return h, h.Online("juliet@example.com/desk")
@@ -136,7 +125,7 @@ func TestSurvivesARestart(t *testing.T) {
 // TestNothingIsNotedOfARemovedAccount ends a session because its account is removed.
 func TestNothingIsNotedOfARemovedAccount(t *testing.T) {
 	c := &clock{}
-	f := lastactivity.New(c.now, onlyJuliet)
+	f := lastactivity.New(c.now)
 	h := routertest.New(t, f)
 	a := h.Online(romeo)
 	bare := a.JID().Bare()

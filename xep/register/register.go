@@ -62,6 +62,9 @@ func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, err
 			return nil, xmpp.Refuse("bad-request", "")
 		}
 		q.Round.Flush()
+		if err := f.router.Leaving(ctx, own); err != nil {
+			return nil, err
+		}
 		if err := f.accounts.Remove(ctx, own); err != nil {
 			return nil, err
 		}
