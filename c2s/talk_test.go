@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"parley/router"
 	"parley/router/routertest"
 	"parley/xmpp"
 	"parley/xmpp/xmpptest"
@@ -21,7 +20,7 @@ func TestTalk(t *testing.T) {
 	}
 	for _, f := range files {
 		t.Run(filepath.Base(f), func(t *testing.T) {
-			routertest.Play(t, f, &people{open(t, nil), map[*router.Account]bool{}})
+			routertest.Play(t, f, &people{open(t, nil)})
 		})
 	}
 }
@@ -29,18 +28,11 @@ func TestTalk(t *testing.T) {
 // people are the clients of a house.
 type people struct {
 	*house
-	accounts map[*router.Account]bool // that were ever in use
 }
 
 // settle waits for the turns that stand in the accounts' lines, and for those that these
 // put into others'.
-func (p *people) settle() {
-	for range 2 {
-		for a := range p.accounts {
-			a.Do(func(*router.Turn) {})
-		}
-	}
-}
+func (p *people) settle() { p.router.Wait(context.Background()) }
 
 // Exists implements routertest.People.
 func (p *people) Exists(bare xmpp.JID) {
@@ -58,7 +50,6 @@ func (p *people) Connect(full xmpp.JID) routertest.Person {
 	p.t.Helper()
 	c := xmpptest.Dial(p.t, xmpptest.Options{Addr: p.starttls, Host: full.Domain(), TLS: p.trust(full.Domain())})
 	c.Login(xmpptest.Login{User: full.Local(), Password: password, Resource: full.Resource()})
-	p.router.WithAccountInMemory(full.Bare(), func(a *router.Account) { p.accounts[a] = true })
 	return &person{people: p, c: c}
 }
 
@@ -75,7 +66,7 @@ type person struct {
 func (p *person) Says(xml string) {
 	p.c.Write(xml)
 	p.sync()
-	p.house.router.Wait() // also the turns of those whom it concerns
+	p.people.settle() // also the turns of those whom it concerns
 }
 
 // sync waits until all that was said is done.
