@@ -46,7 +46,8 @@ func (f *feature) barred(t *router.Turn, a *router.Account, match func(xmpp.JID)
 	if !available(a) {
 		return
 	}
-	for _, c := range f.load(t, a) {
+	list, _ := f.load(t, a, false)
+	for _, c := range list {
 		switch {
 		case !match(c.jid):
 		case now:

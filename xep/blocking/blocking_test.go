@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/roster"
 	"parley/router"
 	"parley/router/routertest"
 	"parley/storage"
@@ -230,4 +231,34 @@ func TestTheRouteCostsNothing(t *testing.T) {
 	if n > 1 {
 		t.Errorf("a message makes %v allocations", n)
 	}
+}
+
+// TestWhoIsShownPresenceTwiceHearsOnce blocks a subscriber who was sent directed presence
+// as well, and a stranger, and blocks them once more.
+func TestWhoIsShownPresenceTwiceHearsOnce(t *testing.T) {
+	h := routertest.New(t, append(features(), roster.New())...)
+	a, r, s := h.Online(juliet), h.Online(romeo), h.Online("tybalt@example.net/desk")
+	r.Sends(`<presence to='juliet@example.com' type='subscribe'/>`)
+	a.Sends(`<presence to='romeo@example.com' type='subscribed'/>`)
+	a.Sends(`<presence to='romeo@example.com'/>`)
+	a.Sends(`<presence to='tybalt@example.net/desk'/>`)
+	for _, who := range []*routertest.Actor{a, r, s} {
+		who.Forgets()
+	}
+	for range 2 {
+		a.Sends(set("block", "romeo@example.com", "example.net"))
+		a.Gets(`<iq id='s' type='result'/>`)
+	}
+	for _, who := range []*routertest.Actor{r, s} {
+		who.Gets(`<presence from='juliet@example.com/desk' type='unavailable'/>`)
+		who.GetsNothing()
+	}
+	a.Sends(set("block", "romeo@example.com/desk"))
+	a.Forgets()
+	a.Sends(set("unblock", "romeo@example.com/desk")) // the bare JID is blocked yet
+	a.Gets(`<iq id='s' type='result'/>`)
+	r.GetsNothing()
+	a.Leaves()
+	r.GetsNothing()
+	s.GetsNothing()
 }
