@@ -22,9 +22,12 @@ import (
 	"parley/storage/storagetest"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
+	"parley/xep/lastactivity"
 	"parley/xep/offline"
 	"parley/xep/ping"
+	"parley/xep/private"
 	"parley/xep/register"
+	"parley/xep/vcard"
 	"parley/xep/version"
 	"parley/xmpp"
 	"parley/xmpp/xmpptest"
@@ -74,6 +77,8 @@ func open(t testing.TB, change func(*plan)) *house {
 		c2s.SessionFeature(), roster.New(),
 		offline.New(func() offline.Limits { return offline.Limits{Messages: 20} }, time.Now),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(h),
+		private.New(), vcard.New(func() []string { return nil }),
+		lastactivity.New(time.Now),
 	}
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range features {

@@ -76,6 +76,10 @@ func (a *Account) Resource(name string) (Resource, bool) {
 	return Resource{}, false
 }
 
+// Removed reports whether the account was removed or disabled since it was loaded. Nothing
+// is to be kept for it any more.
+func (a *Account) Removed() bool { return a.gone.Load() }
+
 // Post puts a turn in the account's line. The caller holds the account in memory; from
 // then on the turn does, until it is over.
 func (a *Account) Post(turn func(*Turn)) error { return a.post(turn, maxTurns) }

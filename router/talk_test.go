@@ -13,9 +13,12 @@ import (
 	"parley/storage"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
+	"parley/xep/lastactivity"
 	"parley/xep/offline"
 	"parley/xep/ping"
+	"parley/xep/private"
 	"parley/xep/register"
+	"parley/xep/vcard"
 	"parley/xep/version"
 	"parley/xmpp"
 )
@@ -32,7 +35,8 @@ func fullHouse(t testing.TB) *routertest.House {
 	h := routertest.New(t,
 		roster.New(),
 		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }, time.Now),
-		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(acc))
+		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(acc), private.New(),
+		vcard.New(func() []string { return nil }), lastactivity.New(time.Now))
 	acc.house = h
 	return h
 }

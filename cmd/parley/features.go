@@ -9,9 +9,12 @@ import (
 	"parley/router"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
+	"parley/xep/lastactivity"
 	"parley/xep/offline"
 	"parley/xep/ping"
+	"parley/xep/private"
 	"parley/xep/register"
+	"parley/xep/vcard"
 	xepversion "parley/xep/version"
 )
 
@@ -20,6 +23,9 @@ type live struct {
 	contact atomic.Pointer[contact.Addresses]
 	offline atomic.Pointer[offline.Limits]
 }
+
+// administrators returns the addresses of those who run the server.
+func (l *live) administrators() []string { return (*l.contact.Load())["admin"] }
 
 // features is everything that this server can do, one line each.
 func features(l *live, accounts register.Accounts) []router.Feature {
@@ -32,5 +38,8 @@ func features(l *live, accounts register.Accounts) []router.Feature {
 		entitytime.New(time.Now),
 		contact.New(&l.contact),
 		register.New(accounts),
+		private.New(),
+		vcard.New(l.administrators),
+		lastactivity.New(time.Now),
 	}
 }

@@ -1,0 +1,133 @@
+// Package private keeps XML that a user's clients want to find again, for nobody but the
+// user (XEP-0049).
+package private
+
+import (
+	"context"
+
+	"parley/router"
+	"parley/storage"
+	"parley/xmpp"
+)
+
+const ns = "jabber:iq:private"
+
+// Limits of what is kept for one account.
+const (
+	maxElement  = 128 << 10 // bytes under one name
+	maxElements = 256       // names
+	maxBytes    = 1 << 20   // of all together
+)
+
+// New returns the feature.
+func New() router.Feature {
+	f := &feature{}
+	return router.Feature{
+		Name:         "private XML storage",
+		XEPs:         []router.XEP{{Number: 49, Version: "1.2"}},
+		Disco:        []string{ns}, // some clients look for it here
+		AccountDisco: []string{ns},
+		IQ: []router.IQ{
+			router.Get(router.ToOwn, ns, "query", f.get),
+			router.Set(router.ToOwn, ns, "query", f.set),
+			router.Get(router.ToAccount, ns, "query", notYours),
+			router.Set(router.ToAccount, ns, "query", notYours),
+		},
+		Start:  func(h router.Hall) { f.store = h.Store },
+		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
+		Schema: schema,
+	}
+}
+
+type feature struct{ store *storage.Store }
+
+// notYours answers requests for somebody else's data, existing or not (XEP-0049 §2.3, §4).
+func notYours(context.Context, *router.Request) (xmpp.Payload, error) {
+	return nil, xmpp.Refuse("forbidden", "")
+}
+
+// get answers with what is kept under the name of the one element that the query has, or
+// with that element, empty, where there is nothing (XEP-0049 §2.3).
+func (f *feature) get(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
+	list, err := wanted(q.Payload)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) > 1 || list[0].count > 1 {
+		return nil, xmpp.Refuse("bad-request", "one element is asked for at a time")
+	}
+	name := list[0].name
+	var kept []byte
+	q.Round.Flush() // who waits, flushes
+	err = f.store.Read(ctx, func(tx *storage.Tx) (err error) {
+		kept, err = load(tx, q.Account.ID, name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var b xmpp.Builder
+	b.Open(ns, "query")
+	if len(kept) == 0 {
+		b.Open(name.Space, name.Local).Close()
+	}
+	return b.Raw(kept).Payload(), nil
+}
+
+// set keeps all elements of the query or, where one cannot be kept, none of them.
+func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
+	list, err := wanted(q.Payload)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range list {
+		if len(e.xml) > maxElement {
+			return nil, xmpp.Refuse("policy-violation", "the element is too large")
+		}
+	}
+	return nil, q.Write(ctx, func(tx *storage.Tx) error {
+		for _, e := range list {
+			if err := put(tx, q.Account.ID, e); err != nil {
+				return err
+			}
+		}
+		elements, bytes, err := total(tx, q.Account.ID)
+		if err == nil && (elements > maxElements || bytes > maxBytes) {
+			err = xmpp.Refuse("resource-constraint", "there is no room for more private data")
+		}
+		return err
+	})
+}
+
+// An element is what is kept under one name: usually one element, several where the
+// client has sent several of that name at once.
+type element struct {
+	name  xmpp.Name
+	xml   xmpp.Payload
+	count int
+}
+
+// wanted reads the elements of a query. There is at least one, and each has a namespace
+// of its own (XEP-0049 §2.1, §2.3).
+func wanted(q xmpp.Element) (list []element, err error) {
+	at := map[xmpp.Name]int{}
+	for e := range q.Children {
+		name := e.Name()
+		switch name.Space {
+		case ns, "", xmpp.NSNone, xmpp.NSClient:
+			return nil, xmpp.Refuse("not-acceptable", "private data has a namespace of its own")
+		}
+		i, ok := at[name]
+		if !ok {
+			i = len(list)
+			at[name] = i
+			list = append(list, element{name: name})
+		}
+		list[i].count++
+		list[i].xml = append(list[i].xml[:len(list[i].xml):len(list[i].xml)], e.Payload()...)
+	}
+	if len(list) == 0 {
+		return nil, xmpp.Refuse("not-acceptable", "the query is empty")
+	}
+	return list, nil
+}

@@ -1,0 +1,113 @@
+// Package vcard keeps what users say of themselves, for everybody to read (XEP-0054), and
+// says who the server is.
+package vcard
+
+import (
+	"context"
+	"strings"
+
+	"parley/router"
+	"parley/storage"
+	"parley/xmpp"
+)
+
+const ns = "vcard-temp"
+
+// maxBytes is how large a vCard may be; the larger part of it is usually a picture.
+const maxBytes = 192 << 10
+
+type feature struct {
+	store    *storage.Store
+	contacts func() []string
+}
+
+// New returns the feature. contacts is asked for the URIs of the server's own vCard: those
+// that begin with mailto: become e-mail addresses, the others links.
+func New(contacts func() []string) router.Feature {
+	f := &feature{contacts: contacts}
+	return router.Feature{
+		Name:         "vCards",
+		XEPs:         []router.XEP{{Number: 54, Version: "1.3.0"}},
+		Disco:        []string{ns},
+		AccountDisco: []string{ns},
+		IQ: []router.IQ{
+			router.Get(router.ToOwn, ns, "vCard", f.own),
+			router.Set(router.ToOwn, ns, "vCard", f.set),
+			router.Get(router.ToAccount, ns, "vCard", f.others),
+			router.Set(router.ToAccount, ns, "vCard", notYours),
+			router.Get(router.ToServer, ns, "vCard", f.server),
+			router.Set(router.ToServer, ns, "vCard", notYours),
+		},
+		Start:  func(h router.Hall) { f.store = h.Store },
+		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return remove(tx, account) },
+		Schema: schema,
+	}
+}
+
+// notYours answers who wants to write another's vCard, existing or not (XEP-0054 §3.2).
+func notYours(context.Context, *router.Request) (xmpp.Payload, error) {
+	return nil, xmpp.Refuse("forbidden", "")
+}
+
+// own gives users their own vCard (XEP-0054 §3.1).
+func (f *feature) own(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
+	return f.get(ctx, q, "item-not-found")
+}
+
+// others gives users somebody else's vCard. Whoever has none and whoever does not exist
+// are one and the same to who asks (XEP-0054 §3.3).
+func (f *feature) others(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
+	return f.get(ctx, q, "service-unavailable")
+}
+
+// get reads a vCard; none is the condition to answer with where there is no vCard. For an
+// account that does not exist the store is asked too, so that the time tells nothing.
+func (f *feature) get(ctx context.Context, q *router.Request, none string) (xmpp.Payload, error) {
+	owner := int64(noAccount)
+	if q.Account != nil {
+		owner = q.Account.ID
+	}
+	var card []byte
+	q.Round.Flush() // who waits, flushes
+	err := f.store.Read(ctx, func(tx *storage.Tx) (err error) {
+		card, err = load(tx, owner)
+		return err
+	})
+	if err == nil && card == nil {
+		err = xmpp.Refuse(none, "")
+	}
+	return card, err
+}
+
+// noAccount is the number of no account.
+const noAccount = -1
+
+// set keeps a vCard as a whole, in place of the last one (XEP-0054 §3.2). An empty one is
+// none: others shall not see whether there ever was one.
+func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
+	card := q.Payload.Payload()
+	if len(card) > maxBytes {
+		return nil, xmpp.Refuse("policy-violation", "the vCard is too large")
+	}
+	empty := q.Payload.First().IsZero()
+	return nil, q.Write(ctx, func(tx *storage.Tx) error {
+		if empty {
+			return remove(tx, q.Account.ID)
+		}
+		return put(tx, q.Account.ID, card)
+	})
+}
+
+// server tells whose server this is (XEP-0054 §3.3).
+func (f *feature) server(_ context.Context, q *router.Request) (xmpp.Payload, error) {
+	var b xmpp.Builder
+	b.Open(ns, "vCard").Leaf("", "FN", q.Host).Leaf("", "JABBERID", q.Host)
+	for _, uri := range f.contacts() {
+		if mail, ok := strings.CutPrefix(uri, "mailto:"); ok {
+			b.Open("", "EMAIL").Open("", "INTERNET").Close().Leaf("", "USERID", xmpp.Clean(mail)).Close()
+		} else {
+			b.Leaf("", "URL", xmpp.Clean(uri))
+		}
+	}
+	return b.Payload(), nil
+}
