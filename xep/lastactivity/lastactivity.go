@@ -28,7 +28,7 @@ type feature struct {
 	log     *slog.Logger
 }
 
-// New returns the feature.
+// New returns the feature. now is the clock.
 func New(now func() time.Time) router.Feature {
 	f := &feature{now: now}
 	return router.Feature{
@@ -41,11 +41,9 @@ func New(now func() time.Time) router.Feature {
 			router.Get(router.ToAccount, ns, "query", f.account),
 		},
 		Presence: f.presence,
-		Start: func(h router.Hall) {
-			f.router, f.store, f.log, f.started = h.Router, h.Store, h.Log, now()
-		},
-		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
-		Schema: schema,
+		Start:    func(h router.Hall) { f.router, f.store, f.log, f.started = h.Router, h.Store, h.Log, now() },
+		Forget:   func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
+		Schema:   schema,
 	}
 }
 
@@ -87,10 +85,10 @@ func query(ago time.Duration, status string) xmpp.Payload {
 	return b.Open(ns, "query", "seconds", strconv.FormatInt(seconds, 10)).Text(status).Payload()
 }
 
-// presence notes when the last resource of an account goes away, and with what words. The
-// turn waits for the disk, so that nobody who comes and goes all the time writes more
-// than the disk takes. Of an account that is removed nothing is noted.
-func (f *feature) presence(t *router.Turn, a *router.Account, c router.PresenceChange) {
+// presence notes when the last resource of an account goes away, and with what words. It is
+// written with whatever else is, and nobody waits for it. Of an account that is removed
+// nothing is noted.
+func (f *feature) presence(_ *router.Turn, a *router.Account, c router.PresenceChange) {
 	if !c.Went() || a.Removed() {
 		return
 	}
@@ -100,10 +98,16 @@ func (f *feature) presence(t *router.Turn, a *router.Account, c router.PresenceC
 		}
 	}
 	now, status := f.now(), shorten(c.Stanza.Child("", "status").Text())
-	err := t.Write(context.Background(), func(tx *storage.Tx) error { return note(tx, a.ID, now, status) })
-	if err != nil && !errors.Is(err, storage.ErrClosed) {
-		f.log.Warn("when a user left was not noted", "account", a.JID.String(), "error", err)
-	}
+	f.store.Keep(len(status), func(tx *storage.Tx) error {
+		if a.Removed() {
+			return nil
+		}
+		return note(tx, a.ID, now, status)
+	}, func(err error) {
+		if err != nil && !errors.Is(err, storage.ErrClosed) {
+			f.log.Warn("when a user left was not noted", "account", a.JID.String(), "error", err)
+		}
+	})
 }
 
 // shorten cuts s behind maxStatus characters.
