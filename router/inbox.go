@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parley/storage"
@@ -80,7 +81,7 @@ func (b *Inbox) post(turn func(*Turn), limit int) error {
 	b.running = true
 	b.mu.Unlock()
 	if start {
-		b.r.working.Add(1)
+		b.r.working.begin()
 		go b.work()
 	}
 	return nil
@@ -111,8 +112,34 @@ func (b *Inbox) insist(turn func(*Turn)) {
 	}
 }
 
+// working counts the inboxes at work. Unlike a sync.WaitGroup it may leave nought while
+// somebody waits for it.
+type working struct {
+	n      atomic.Int64
+	mu     sync.Mutex // a leaf
+	nought sync.Cond
+}
+
+func (w *working) begin() { w.n.Add(1) }
+
+func (w *working) end() {
+	if w.n.Add(-1) == 0 {
+		w.mu.Lock()
+		w.nought.Broadcast()
+		w.mu.Unlock()
+	}
+}
+
+func (w *working) wait() {
+	w.mu.Lock()
+	for w.n.Load() > 0 {
+		w.nought.Wait()
+	}
+	w.mu.Unlock()
+}
+
 func (b *Inbox) work() {
-	defer b.r.working.Done()
+	defer b.r.working.end()
 	t := &Turn{r: b.r}
 	for n := 1; ; n++ {
 		b.mu.Lock()

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 
 	"parley/storage"
@@ -45,7 +44,7 @@ type Router struct {
 	disco    disco
 	postman  Round // of the postman's goroutine alone
 	stats    Stats
-	working  sync.WaitGroup // inboxes at work
+	working  working // inboxes at work
 
 	hosts        atomic.Pointer[map[string]bool]
 	maxResources atomic.Int64
@@ -69,6 +68,7 @@ func New(cfg Config) *Router {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
+	r.working.nought.L = &r.working.mu
 	r.SetHosts(cfg.Hosts)
 	r.SetMaxResources(cfg.MaxResources)
 	r.features = append([]Feature{r.discoFeature()}, cfg.Features...)
@@ -121,7 +121,7 @@ func (r *Router) SetMaxResources(n int) {
 func (r *Router) Serves(domain string) bool { return (*r.hosts.Load())[domain] }
 
 // Wait waits until no inbox is at work.
-func (r *Router) Wait() { r.working.Wait() }
+func (r *Router) Wait() { r.working.wait() }
 
 // failed makes a stanza error of what the store said.
 func (r *Router) failed(err error) *xmpp.Error {
