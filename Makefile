@@ -3,7 +3,7 @@
 
 GOFLAGS     := -buildvcs=false
 TAGS        := sqlite_fts5
-VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
+VERSION     := $(shell git describe --tags --dirty 2>/dev/null || echo 0.1.0-dev+$$(git describe --always --dirty 2>/dev/null || echo unknown))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export CGO_ENABLED = 1
 export GOFLAGS

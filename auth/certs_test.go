@@ -321,3 +321,20 @@ func TestEndPoint(t *testing.T) {
 		}
 	}
 }
+
+// TestReplaceHosts changes the list of domains under a running server.
+func TestReplaceHosts(t *testing.T) {
+	c := openCerts(t, newClock(), HostCert{Host: "a.example"})
+	if err := c.Replace([]HostCert{{Host: "a.example"}, {Host: "b.example"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Certificate("b.example").Leaf.VerifyHostname("b.example"); err != nil {
+		t.Error(err)
+	}
+	if err := c.Replace([]HostCert{{Host: "a.example", CertFile: "/nowhere"}}); err == nil {
+		t.Error("a file that does not exist was taken")
+	}
+	if err := c.Reload(); err != nil || len(c.Info()) != 2 {
+		t.Errorf("after a failed change: %v, %d certificates", err, len(c.Info()))
+	}
+}

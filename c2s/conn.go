@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -54,6 +55,7 @@ type login struct {
 	offered  []string // mechanisms of the features sent last
 	account  auth.Account
 	known    bool     // authenticated
+	opening  []byte   // our stream header, which leaves with the features
 	since    uint64   // the router's Forgets when the last attempt began
 	claimed  xmpp.JID // whom the last attempt was for; for the log
 	failures int
@@ -135,14 +137,19 @@ func (c *conn) logEnd(err *xmpp.StreamError) {
 // written.
 const stanzasARound = 64
 
+// rounds are those of readers, each in use for as long as its session has something to
+// read.
+var rounds = sync.Pool{New: func() any { return new(router.Round) }}
+
 // work handles what has come and returns false when the stream is over.
 func (c *conn) work() bool {
 	c.lives()
-	var rd router.Round
+	rd := rounds.Get().(*router.Round)
+	defer rounds.Put(rd) // flushed in every case
 	for n := 1; ; n++ {
 		st, err := c.s.Next()
 		if err == nil {
-			err = c.sender.Send(context.Background(), &rd, st)
+			err = c.sender.Send(context.Background(), rd, st)
 		}
 		switch {
 		case errors.Is(err, xmpp.ErrMore):
@@ -150,7 +157,7 @@ func (c *conn) work() bool {
 			c.notePartial(n > 1)
 			return true
 		case err != nil:
-			c.sender.Settle(&rd)
+			c.sender.Settle(rd)
 			rd.Flush()
 			c.finish(err)
 			return false

@@ -22,7 +22,10 @@ type routerSession = router.Session
 
 // features writes the stream features of the moment (RFC 6120 §4.3.2).
 func (c *conn) features() error {
-	return c.out.write(c.appendFeatures(nil))
+	l := c.login
+	out := c.appendFeatures(l.opening)
+	l.opening = nil
+	return c.out.open(out)
 }
 
 func (c *conn) appendFeatures(dst []byte) []byte {
@@ -129,7 +132,7 @@ func SessionFeature() router.Feature {
 			{Number: 178, Version: "1.2", Note: "clients"},
 			{Number: 205, Version: "1.0.2", Note: "limits on connections, stanzas and queues"},
 			{Number: 368, Version: "1.1.0", Note: "clients; the DNS records are the operator's"},
-			{Number: 386, Version: "1.1.0"},
+			{Number: 386, Version: "1.1.0", Note: "nothing to enable inline yet"},
 			{Number: 388, Version: "1.0.4", Note: "without tasks and without user agents"},
 			{Number: 440, Version: "1.0.0"},
 			{Number: 474, Version: "0.5.0"},

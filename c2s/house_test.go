@@ -119,7 +119,7 @@ func (h *house) stop() {
 	if err := h.Shutdown(ctx); err != nil {
 		h.t.Errorf("the server did not stop: %v", err)
 	}
-	h.router.Wait()
+	h.router.Wait(context.Background())
 }
 
 // Lookup implements router.Directory.

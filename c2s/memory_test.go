@@ -6,17 +6,19 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+	"time"
 
 	"parley/xmpp/xmpptest"
 )
 
 // idleBound is what one idle session under TLS may hold of heap and stack, in bytes, the
-// client's side of the connection in this process included.
+// client's side of the connection in this process included. See the log for what was
+// measured; the race detector adds to it.
 const idleBound = 24 << 10
 
 // Requirement 56: an idle session is small.
 func TestIdleSessionIsSmall(t *testing.T) {
-	const n = 400
+	const n = 300
 	h := open(t, func(p *plan) { p.resources = n + 50 })
 	h.account("juliet")
 	o := h.options() // shared, for the clients count here
@@ -28,6 +30,7 @@ func TestIdleSessionIsSmall(t *testing.T) {
 	for i := range clients {
 		clients[i] = h.idle(o)
 	}
+	time.Sleep(9 * time.Second) // what is silent for 8 s is parked
 	perSession := (held() - before) / n
 	t.Logf("%d bytes a session, its client included", perSession)
 	if perSession > idleBound {

@@ -102,8 +102,8 @@ func (c *conn) header() error {
 		c.out.open(answer)
 		return wrong
 	}
-	l.host = host
-	return c.out.open(answer)
+	l.host, l.opening = host, answer
+	return nil
 }
 
 // host checks a stream header and returns which domain it is for.

@@ -26,7 +26,13 @@ func TestTalk(t *testing.T) {
 }
 
 // people are the clients of a house.
-type people struct{ *house }
+type people struct {
+	*house
+}
+
+// settle waits for the turns that stand in the accounts' lines, and for those that these
+// put into others'.
+func (p *people) settle() { p.router.Wait(context.Background()) }
 
 // Exists implements routertest.People.
 func (p *people) Exists(bare xmpp.JID) {
@@ -44,23 +50,23 @@ func (p *people) Connect(full xmpp.JID) routertest.Person {
 	p.t.Helper()
 	c := xmpptest.Dial(p.t, xmpptest.Options{Addr: p.starttls, Host: full.Domain(), TLS: p.trust(full.Domain())})
 	c.Login(xmpptest.Login{User: full.Local(), Password: password, Resource: full.Resource()})
-	return &person{house: p.house, c: c}
+	return &person{people: p, c: c}
 }
 
 // person is a client that remembers what it has heard.
 type person struct {
-	house *house
-	c     *xmpptest.Client
-	heard []*xmpp.Stanza
-	ended string
-	over  bool
+	people *people
+	c      *xmpptest.Client
+	heard  []*xmpp.Stanza
+	ended  string
+	over   bool
 }
 
 // Says implements routertest.Person.
 func (p *person) Says(xml string) {
 	p.c.Write(xml)
 	p.sync()
-	p.house.router.Wait() // also the turns of those whom it concerns
+	p.people.settle() // also the turns of those whom it concerns
 }
 
 // sync waits until all that was said is done.
@@ -72,7 +78,7 @@ func (p *person) sync() {
 	for !p.take() {
 	}
 	if p.over { // whatever ended it may end others, one after the other
-		p.house.router.Wait()
+		p.people.settle()
 	}
 }
 
@@ -127,10 +133,11 @@ func (p *person) Ended() string {
 // Leaves implements routertest.Person.
 func (p *person) Leaves() {
 	p.sync()
-	n := p.house.router.Sessions()
+	h := p.people.house
+	n := h.router.Sessions()
 	p.c.Write("</stream:stream>")
 	p.rest()
 	p.c.Close()
-	eventually(p.house.t, "the session is gone", func() bool { return p.house.router.Sessions() < n || n == 0 })
-	p.house.router.Wait()
+	eventually(h.t, "the session is gone", func() bool { return h.router.Sessions() < n || n == 0 })
+	p.people.settle()
 }

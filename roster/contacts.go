@@ -50,23 +50,33 @@ func (f *feature) held(a *router.Account) (contacts, bool) {
 	return l, ok
 }
 
-// load returns the contacts of an account and holds them in memory. Only in a turn.
-func (f *feature) load(t *router.Turn, a *router.Account) contacts {
-	if l, ok := f.held(a); ok {
-		return l
+// load returns the contacts of an account and holds them in memory, and with came also
+// the requests that have not been answered. Only in a turn.
+func (f *feature) load(t *router.Turn, a *router.Account, came bool) (l contacts, asking []*xmpp.Stanza) {
+	l, held := f.held(a)
+	if held && !came {
+		return l, nil
 	}
-	l := contacts{}
 	t.Flush() // who waits, flushes
 	err := f.store.Read(context.Background(), func(tx *storage.Tx) (err error) {
-		l, err = subscriptions(tx, a.ID)
+		if came {
+			if asking, err = requests(tx, a.ID); err != nil {
+				return err
+			}
+		}
+		if !held {
+			l, err = subscriptions(tx, a.ID)
+		}
 		return err
 	})
 	if err != nil { // the next presence tries again
 		f.log.Error("the contacts of an account cannot be read", "account", a.JID.String(), "error", err)
-		return nil
+		return l, nil
 	}
-	a.SetData(f, l)
-	return l
+	if !held {
+		a.SetData(f, l)
+	}
+	return l, asking
 }
 
 // note changes the contacts in memory, if they are, behind a change on disk.

@@ -4,17 +4,16 @@ import (
 	"context"
 
 	"parley/router"
-	"parley/storage"
 	"parley/xmpp"
 )
 
 // presence shows what became of one resource to those who may see it, and what they are to
 // one that came.
 func (f *feature) presence(t *router.Turn, a *router.Account, c router.PresenceChange) {
+	list, asking := f.load(t, a, c.Came()) // before anything is said: who waits, flushes
 	own(t, a, c)
-	list := f.load(t, a)
-	if c.Came() {
-		f.remind(t, a, c.After)
+	for _, st := range asking { // RFC 6121 §3.1.3: until they are answered
+		t.Push(c.After.Session, st)
 	}
 	full := c.Before.JID()
 	for i := range list { // RFC 6121 §4.2.2, §4.4.2, §4.5.2
@@ -62,23 +61,6 @@ func own(t *router.Turn, a *router.Account, c router.PresenceChange) {
 		if res.Available() && res.Session != c.After.Session {
 			t.Push(c.After.Session, res.Presence.Readdressed(a.JID, res.JID()))
 		}
-	}
-}
-
-// remind shows the requests that have not been answered to a resource that has come
-// (RFC 6121 §3.1.3).
-func (f *feature) remind(t *router.Turn, a *router.Account, res router.Resource) {
-	var list []*xmpp.Stanza
-	t.Flush() // who waits, flushes
-	err := f.store.Read(context.Background(), func(tx *storage.Tx) (err error) {
-		list, err = requests(tx, a.ID)
-		return err
-	})
-	if err != nil {
-		f.log.Error("the requests to an account cannot be read", "account", a.JID.String(), "error", err)
-	}
-	for _, st := range list {
-		t.Push(res.Session, st)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"parley/storage"
@@ -81,7 +80,7 @@ func (b *Inbox) post(turn func(*Turn), limit int) error {
 	b.running = true
 	b.mu.Unlock()
 	if start {
-		b.r.working.begin()
+		b.r.working.add(1)
 		go b.work()
 	}
 	return nil
@@ -112,34 +111,8 @@ func (b *Inbox) insist(turn func(*Turn)) {
 	}
 }
 
-// working counts the inboxes at work. Unlike a sync.WaitGroup it may leave nought while
-// somebody waits for it.
-type working struct {
-	n      atomic.Int64
-	mu     sync.Mutex // a leaf
-	nought sync.Cond
-}
-
-func (w *working) begin() { w.n.Add(1) }
-
-func (w *working) end() {
-	if w.n.Add(-1) == 0 {
-		w.mu.Lock()
-		w.nought.Broadcast()
-		w.mu.Unlock()
-	}
-}
-
-func (w *working) wait() {
-	w.mu.Lock()
-	for w.n.Load() > 0 {
-		w.nought.Wait()
-	}
-	w.mu.Unlock()
-}
-
 func (b *Inbox) work() {
-	defer b.r.working.end()
+	defer b.r.working.add(-1)
 	t := &Turn{r: b.r}
 	for n := 1; ; n++ {
 		b.mu.Lock()
@@ -169,4 +142,36 @@ func (b *Inbox) work() {
 func (b *Inbox) take(t *Turn, turn func(*Turn)) {
 	defer b.r.caught("a turn", nil)
 	turn(t)
+}
+
+// A tally counts goroutines at work. Unlike a sync.WaitGroup it may be waited for while
+// more begin, as they do when not every session has ended in time.
+type tally struct {
+	mu   sync.Mutex // a leaf
+	n    int
+	none sync.Cond
+}
+
+func (w *tally) add(n int) {
+	w.mu.Lock()
+	if w.n += n; w.n == 0 && w.none.L != nil {
+		w.none.Broadcast()
+	}
+	w.mu.Unlock()
+}
+
+// wait waits until nobody is at work, or ctx is over.
+func (w *tally) wait(ctx context.Context) {
+	w.mu.Lock()
+	w.none.L = &w.mu
+	stop := context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		w.none.Broadcast()
+		w.mu.Unlock()
+	})
+	defer stop()
+	for w.n > 0 && ctx.Err() == nil {
+		w.none.Wait()
+	}
+	w.mu.Unlock()
 }

@@ -44,7 +44,7 @@ type Router struct {
 	disco    disco
 	postman  Round // of the postman's goroutine alone
 	stats    Stats
-	working  working // inboxes at work
+	working  tally // inboxes at work
 
 	hosts        atomic.Pointer[map[string]bool]
 	maxResources atomic.Int64
@@ -68,7 +68,6 @@ func New(cfg Config) *Router {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
-	r.working.nought.L = &r.working.mu
 	r.SetHosts(cfg.Hosts)
 	r.SetMaxResources(cfg.MaxResources)
 	r.features = append([]Feature{r.discoFeature()}, cfg.Features...)
@@ -120,8 +119,8 @@ func (r *Router) SetMaxResources(n int) {
 // Serves reports whether domain is one of this house.
 func (r *Router) Serves(domain string) bool { return (*r.hosts.Load())[domain] }
 
-// Wait waits until no inbox is at work.
-func (r *Router) Wait() { r.working.wait() }
+// Wait waits until no inbox is at work, or ctx is over.
+func (r *Router) Wait(ctx context.Context) { r.working.wait(ctx) }
 
 // failed makes a stanza error of what the store said.
 func (r *Router) failed(err error) *xmpp.Error {

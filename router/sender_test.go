@@ -349,6 +349,6 @@ func TestChurn(t *testing.T) {
 				return nil
 			})
 		}
-		h.Router.Wait()
+		h.Router.Wait(context.Background())
 	})
 }

@@ -1,10 +1,14 @@
 package xmpp
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"time"
 )
+
+// white is what XML calls white space (XML 1.0 §2.3).
+const white = " \t\r\n"
 
 // A Stream finds the stanzas in the bytes of a Transport and writes what its peer is to
 // read. It frames and limits; it does not know who speaks. One goroutine reads; writing
@@ -15,6 +19,7 @@ type Stream struct {
 
 	sc     Scanner
 	framed bool // RFC 7395: no enclosing element, namespaces on every one
+	fresh  bool // renewed, and nothing has come yet
 	ended  bool // the peer said </stream:stream>
 }
 
@@ -34,9 +39,12 @@ func (s *Stream) Restart(l Limits) {
 
 // Renew expects a new header (RFC 6120 §4.3.3), but keeps what the peer has sent
 // ahead: after SASL, which changes nothing about who may have written it (XEP-0305 §3).
+// White space before the header is forgiven: some clients end every element with a line
+// break, and this one belongs to the stream before.
 func (s *Stream) Renew(l Limits) {
-	ahead := s.sc.ahead()
+	ahead := bytes.TrimLeft(s.sc.ahead(), white)
 	s.Restart(l)
+	s.fresh = len(ahead) == 0
 	if len(ahead) > 0 {
 		copy(s.sc.Space(len(ahead)), ahead)
 		s.sc.Filled(len(ahead))
@@ -103,12 +111,17 @@ func (s *Stream) event() (Event, error) {
 		if !errors.Is(err, ErrMore) {
 			return ev, err
 		}
-		n, err := s.T.Read(s.sc.Space(socketRead / 2))
+		buf := s.sc.Space(socketRead / 2)
+		n, err := s.T.Read(buf)
 		if err != nil {
 			if s.sc.Buffered() == 0 {
 				s.sc.Release()
 			}
 			return 0, err
+		}
+		if s.fresh {
+			n = copy(buf, bytes.TrimLeft(buf[:n], white))
+			s.fresh = n == 0
 		}
 		s.sc.Filled(n)
 	}

@@ -56,6 +56,7 @@ func lookAtCerts(cfg Config) (list []auth.CertInfo, missing []string, err error)
 // checkFiles looks at the files that a configuration names. The notes are what a server
 // would warn of.
 func checkFiles(cfg Config) (notes []string, err error) {
+	notes = []string{}
 	if _, err := clientCAs(cfg.TLS.ClientCA); err != nil {
 		return nil, err
 	}

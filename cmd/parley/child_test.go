@@ -64,7 +64,8 @@ func (c *child) command(args ...string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
-	cmd.Env = append(append(cmd.Env, asParley+"=1"), c.env...)
+	// Under the race detector a program sleeps for a second before it ends, unless it is told not to.
+	cmd.Env = append(append(cmd.Env, asParley+"=1", "GORACE=atexit_sleep_ms=0"), c.env...)
 	return cmd
 }
 

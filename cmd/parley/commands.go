@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/BurntSushi/toml"
 	sqlite3 "github.com/mattn/go-sqlite3"
@@ -80,7 +81,15 @@ func configCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.print(cmd, cfg, func() { toml.NewEncoder(cmd.OutOrStdout()).Encode(cfg) })
+			var text strings.Builder
+			if err := toml.NewEncoder(&text).Encode(cfg); err != nil {
+				return fail(exitFailed, "%v", err)
+			}
+			var named map[string]any // JSON with the names and durations of the file
+			if _, err := toml.Decode(text.String(), &named); err != nil {
+				return fail(exitFailed, "%v", err)
+			}
+			return o.print(cmd, named, func() { fmt.Fprint(cmd.OutOrStdout(), text.String()) })
 		},
 	})
 	return c

@@ -194,6 +194,19 @@ func TestOtherCommands(t *testing.T) {
 	c.write("parley.toml", c.must("", "config", "example"))
 	contains(t, c.must("", "config", "check"), "parley.toml is in order\n")
 	contains(t, c.must("", "config", "show"), `listen = ["127.0.0.1:0"]`, `idle = "5m"`)
+	var shown map[string]any
+	c.mustJSON(&shown, "config", "show")
+	if c2s, _ := shown["c2s"].(map[string]any); c2s["idle"] != "5m" || c2s["require_tls"] != true {
+		t.Errorf("%v", shown)
+	}
+	var checked struct {
+		OK    bool
+		Notes []string
+	}
+	c.mustJSON(&checked, "config", "check")
+	if !checked.OK || checked.Notes == nil {
+		t.Errorf("%+v", checked)
+	}
 	c.start() // a server starts with the example
 	contains(t, c.hello, "--config parley.toml user add")
 	var certs []certInfo

@@ -60,17 +60,16 @@ func parseConfig(file, text string, cfg *Config) error {
 	if err != nil {
 		return decodeError(file, err)
 	}
-	valid := keys(reflect.TypeFor[Config](), "")
-	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		key := unknown[0]
-		name := key.String()
-		e := &configError{file, lineOf(text, key), fmt.Sprintf("there is no key %q", name)}
-		if near := nearest(name, valid); near != "" {
-			e.text += fmt.Sprintf("; did you mean %q?", near)
-		}
-		return e
+	unknown := meta.Undecoded()
+	if len(unknown) == 0 {
+		return nil
 	}
-	return nil
+	name := unknown[0].String()
+	e := &configError{file, lineOf(text, unknown[0]), fmt.Sprintf("there is no key %q", name)}
+	if near := nearest(name, keys(reflect.TypeFor[Config](), "")); near != "" {
+		e.text += fmt.Sprintf("; did you mean %q?", near)
+	}
+	return e
 }
 
 // located is how the decoder writes where a value of the wrong type stands.

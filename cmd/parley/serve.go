@@ -279,7 +279,7 @@ func (s *server) closeAll() error {
 		}
 		done()
 	}
-	s.router.Wait()
+	s.router.Wait(ctx)
 	if err := s.close(ctx); err != nil {
 		return fail(exitFailed, "the database could not be closed: %w", err)
 	}

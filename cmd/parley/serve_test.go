@@ -131,13 +131,13 @@ func TestKilled(t *testing.T) {
 
 // TestStopping ends a server that has clients of all kinds.
 func TestStopping(t *testing.T) {
-	c := startChild(t)
+	c := startChild(t, "PARLEY_C2S_QUEUE=100000000")
 	c.must("pw\n", "user", "add", "juliet")
 	c.must("pw\n", "user", "add", "romeo")
 	reads := dialTLS(t, c.direct, "localhost").login("juliet", "pw", "reads")
 	deaf := dialTLS(t, c.direct, "localhost").login("romeo", "pw", "deaf")
-	body := strings.Repeat("x", 100<<10)
-	for range 15 { // more than the sockets take; nobody reads it
+	body := strings.Repeat("x", 200<<10)
+	for range 80 { // 16 MB are more than the sockets take; nobody reads it
 		reads.send("<message to='" + deaf.jid + "' type='chat'><body>" + body + "</body></message>")
 	}
 	reads.ping()
@@ -180,6 +180,21 @@ func TestLongPath(t *testing.T) {
 	}
 	if _, err := os.Lstat(filepath.Join(c.dir, socketPath(c.data))); err == nil {
 		t.Error("the socket is still there")
+	}
+}
+
+// TestLongTemporaryPath has no short path anywhere.
+func TestLongTemporaryPath(t *testing.T) {
+	long := filepath.Join(t.TempDir(), strings.Repeat("x", 120))
+	if err := os.Mkdir(long, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", long)
+	if _, err := listenSocket(socketPath(long)); err == nil || !strings.Contains(err.Error(), "TMPDIR") {
+		t.Errorf("%v", err)
+	}
+	if left, err := os.ReadDir(long); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
 	}
 }
 

@@ -145,3 +145,14 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("an unknown page: %d", code)
 	}
 }
+
+// TestProfiles: what shows the memory of the process is there only where the operator
+// asks for it.
+func TestProfiles(t *testing.T) {
+	for value, want := range map[string]int{"false": 404, "true": 200} {
+		c := startChild(t, "PARLEY_METRICS_PROFILING="+value)
+		if code, _ := get(t, c, "/debug/pprof/heap"); code != want {
+			t.Errorf("profiling %s: %d, want %d", value, code, want)
+		}
+	}
+}

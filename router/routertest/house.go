@@ -130,7 +130,7 @@ func (h *House) Settle() {
 		}
 		rd.Flush()
 		h.Barrier()
-		h.Router.Wait() // an inbox flushes when its turns are over, not with each
+		h.Router.Wait(context.Background()) // an inbox flushes when its turns are over, not with each
 		for _, p := range h.peers {
 			if !p.left && p.Session.Err() != nil {
 				p.leave()
