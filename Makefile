@@ -12,7 +12,7 @@ export GOFLAGS
 
 build: ## bin/parley
 	@command -v gcc >/dev/null || { echo "gcc is needed to build the database (package gcc)"; exit 1; }
-	go build -trimpath -tags $(TAGS) -ldflags "-X main.version=$(VERSION)" -o bin/parley ./cmd/parley
+	go build -trimpath -tags $(TAGS) -ldflags "-s -w -X main.version=$(VERSION)" -o bin/parley ./cmd/parley
 
 run: build ## a complete server with no configuration; its data is in ./data
 	./bin/parley serve

@@ -59,7 +59,10 @@ func (s *Store) checkDatabase(ctx context.Context) error {
 	if err != nil || info.Size() > checkUpTo {
 		return err
 	}
-	return check(ctx, s.writer, "pragma quick_check(1)")
+	if err := check(ctx, s.writer, "pragma quick_check(1)"); err != nil {
+		return err
+	}
+	return s.writer.script("pragma shrink_memory") // all pages are in the cache now
 }
 
 func check(ctx context.Context, c *conn, q string) error {

@@ -128,6 +128,7 @@ func start(ctx context.Context, o *options, cfg Config, log *slog.Logger, level 
 	if err = s.openMetrics(); err != nil {
 		return s, err
 	}
+	debug.FreeOSMemory() // what opening took
 	close(s.ready)
 	log.Info("parley started", "version", versionInfo().Version, "config", o.config, "data", absolute(cfg.Data),
 		"domains", strings.Join(cfg.Domains, " "), "listen", strings.Join(s.where, ", "))
