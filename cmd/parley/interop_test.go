@@ -179,6 +179,14 @@ func TestInteropSlixmppTLS13(t *testing.T) {
 	}
 }
 
+func TestInteropSlixmppContacts(t *testing.T) {
+	p := startProcess(t, "[auth]\nchannel_binding = false\n")
+	out := foreign(t, "", nil, "/usr/bin/python3", script(t, "slixmpp_contacts.py"), p.port, p.cert())
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+}
+
 func TestInteropXMPPJS(t *testing.T) {
 	p := startProcess(t, "")
 	if out := foreign(t, "", nil, "node", script(t, "xmppjs_chat.mjs"), p.port); !strings.Contains(out, "ok") {
