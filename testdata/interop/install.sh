@@ -23,8 +23,8 @@ if [ -n "$missing" ]; then
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 		echo "installing:$missing"
 		export DEBIAN_FRONTEND=noninteractive
-		apt-get update -q >/dev/null
-		apt-get install -q -y --no-install-recommends $missing >/dev/null
+		apt-get update -q >/dev/null || true # what is still missing is named below
+		apt-get install -q -y --no-install-recommends $missing >/dev/null || true
 		look
 	fi
 	if [ -n "$missing" ]; then
