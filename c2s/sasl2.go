@@ -60,7 +60,7 @@ func (c *conn) sasl2(st *xmpp.Stanza) error {
 // (XEP-0386 §3.2.1).
 func (c *conn) bind2(req xmpp.Element) (xmpp.Payload, error) {
 	tag := req.ChildText(nsBind2, "tag")
-	id := strings.ToLower(rand.Text()[:12])
+	id := strings.ToLower(rand.Text())
 	resource := id
 	if tag != "" {
 		resource = tag + "/" + id

@@ -211,6 +211,6 @@ func push(t *router.Turn, a *router.Account, version int64, it Item) {
 
 func pushOf(to xmpp.JID, version int64, it Item) *xmpp.Stanza {
 	st := xmpp.NewStanza(xmpp.IQ, query(strconv.FormatInt(version, 10), []Item{it}))
-	st.Type, st.ID, st.To = "set", "push-"+strings.ToLower(rand.Text()[:12]), to
+	st.Type, st.ID, st.To = "set", "push-"+strings.ToLower(rand.Text()), to
 	return st
 }

@@ -295,6 +295,11 @@ func TestInteropOpenSSL(t *testing.T) {
 	if out := foreign(t, "", nil, "openssl", append(direct, "-tls1_2")...); !strings.Contains(out, "ECDHE-ECDSA") {
 		t.Errorf("TLS 1.2:\n%s", out)
 	}
+	// "R" on a line of its own asks for a renegotiation (CVE-2021-32920).
+	if out, err := exec.Command("sh", "-c", `(sleep 0.3; echo R; sleep 1) | openssl "$@" 2>&1`, "sh",
+		"s_client", "-connect", "127.0.0.1:"+p.direct, "-tls1_2").CombinedOutput(); err == nil || !strings.Contains(string(out), "RENEGOTIATING") {
+		t.Errorf("a renegotiation: %v\n%s", err, out)
+	}
 	for _, args := range [][]string{
 		{"-tls1_1", "-cipher", "ALL:@SECLEVEL=0"},
 		{"-tls1_2", "-cipher", "AES128-SHA:AES128-GCM-SHA256"},      // no forward secrecy

@@ -163,6 +163,33 @@ func TestNoTestSkips(t *testing.T) {
 	})
 }
 
+// TestSecretsAreComparedInConstantTime keeps the time of a comparison from telling how much
+// of a secret was right.
+func TestSecretsAreComparedInConstantTime(t *testing.T) {
+	const secret = `(?i:storedkey|serverkey|proof|nonce|password|token)`
+	plain := regexp.MustCompile(`bytes\.Equal\(.*` + secret + `|` + secret + `\)? *[!=]= *[^n" ]`)
+	length := regexp.MustCompile(`len\([^)]*\)`) // no secret
+	guarded := 0
+	sources(t, func(dir, path string) {
+		if dir != "auth" && dir != "c2s" && dir != "storage" || strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		guarded += strings.Count(string(text), "subtle.ConstantTimeCompare(") + strings.Count(string(text), "hmac.Equal(")
+		for i, line := range strings.Split(string(text), "\n") {
+			if line = length.ReplaceAllString(line, ""); plain.MatchString(line) && !strings.Contains(line, "ConstantTimeCompare") {
+				t.Errorf("%s:%d: a secret is compared with what stops at the first difference: %s", path, i+1, strings.TrimSpace(line))
+			}
+		}
+	})
+	if guarded < 4 {
+		t.Errorf("only %d comparisons in constant time were found", guarded)
+	}
+}
+
 // TestEveryPackageSaysWhatItIs wants a package comment.
 func TestEveryPackageSaysWhatItIs(t *testing.T) {
 	has := map[string]bool{}

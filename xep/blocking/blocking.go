@@ -237,7 +237,7 @@ func push(t *router.Turn, a *router.Account, l *list, p xmpp.Payload) {
 			continue
 		}
 		st := xmpp.NewStanza(xmpp.IQ, p)
-		st.Type, st.ID, st.To = "set", "block-"+strings.ToLower(rand.Text()[:12]), res.JID()
+		st.Type, st.ID, st.To = "set", "block-"+strings.ToLower(rand.Text()), res.JID()
 		t.Push(res.Session, st)
 	}
 }

@@ -229,7 +229,7 @@ func (f *feature) give(rd *router.Round, a *router.Account, res router.Resource,
 // that it has it all; until then everything stays due (XEP-0160 §2).
 func (f *feature) confirm(rd *router.Round, a *router.Account, res router.Resource, upto storage.ID) {
 	var b xmpp.Builder
-	id := "due-" + strings.ToLower(rand.Text()[:12])
+	id := "due-" + strings.ToLower(rand.Text())
 	res.Sender().Ask(rd, "get", id, b.Open("urn:xmpp:ping", "ping").Payload(), func(*xmpp.Stanza) {
 		f.store.Keep(64, func(tx *storage.Tx) error { return taken(tx, a.ID, upto) }, func(err error) {
 			if err != nil {
