@@ -54,6 +54,9 @@ type Channel struct {
 	// tls-server-end-point (RFC 5929 §4.1), Unique is tls-unique (RFC 5929 §3.1) of a TLS
 	// 1.2 connection with the extended master secret; nil where there is none.
 	Exporter, EndPoint, Unique []byte
+	// Finished is what OpenSSL takes for tls-unique under TLS 1.3. It is accepted from
+	// clients that know nothing better, and not announced.
+	Finished []byte
 	// Peer is the client's address, for the brake on guessing; the zero Addr is nobody's.
 	Peer netip.Addr
 	// Certs is the chain of the client's certificate, its own first, verified up to an
@@ -79,6 +82,8 @@ func (ch Channel) binding(name string) []byte {
 		return ch.Exporter
 	case name == TLSServerEndPoint:
 		return ch.EndPoint
+	case name == TLSUnique && len(ch.Unique) == 0:
+		return ch.Finished
 	case name == TLSUnique:
 		return ch.Unique
 	}
@@ -93,7 +98,7 @@ func (a *Auth) Bindings(ch Channel) []string {
 		return nil
 	}
 	for _, name := range []string{TLSExporter, TLSServerEndPoint, TLSUnique} {
-		if len(ch.binding(name)) > 0 {
+		if len(ch.binding(name)) > 0 && (name != TLSUnique || len(ch.Unique) > 0) {
 			list = append(list, name)
 		}
 	}

@@ -31,8 +31,7 @@ type Config struct {
 	// (RFC 6120 §13.8.3, XEP-0388 §3).
 	Plain bool
 	// NoChannelBinding offers no -PLUS mechanisms, for the sake of clients that choose
-	// them and cannot do them: slixmpp before 1.8.5 knows tls-unique alone, which TLS 1.3
-	// does not have (RFC 9266 §3). Default off: channel binding finds out who listens in
+	// them and cannot do them, such as those behind a TLS proxy. Default off: channel binding finds out who listens in
 	// with a certificate of their own.
 	NoChannelBinding bool
 	// NoDowngradeHash leaves the hash of XEP-0474 §6.1 out of SCRAM challenges.

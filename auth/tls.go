@@ -32,9 +32,10 @@ type TLSOptions struct {
 // TLS is the server's side of TLS for one kind of door. Make few of them and keep them:
 // each has its own keys for session tickets.
 type TLS struct {
-	certs  *Certs
-	opts   TLSOptions
-	config *tls.Config
+	certs   *Certs
+	opts    TLSOptions
+	config  *tls.Config
+	secrets secrets
 }
 
 // Server makes the server's side of TLS: version 1.2 and newer, forward secrecy and
@@ -60,6 +61,7 @@ func (c *Certs) Server(o TLSOptions) *TLS {
 		GetCertificate:              t.certificate,
 		WrapSession:                 t.wrap,
 		UnwrapSession:               t.unwrap,
+		KeyLogWriter:                &t.secrets, // see finished.go
 	}
 	return t
 }
@@ -131,10 +133,13 @@ func (t *TLS) mark(serverName string) []byte {
 // known of the channel. The door adds the Host. ctx bounds how long it may take.
 func (t *TLS) Handshake(ctx context.Context, conn *tls.Conn) (Channel, error) {
 	used := &choice{}
-	if err := conn.HandshakeContext(context.WithValue(ctx, choiceKey{}, used)); err != nil {
+	err := conn.HandshakeContext(context.WithValue(ctx, choiceKey{}, used))
+	finished := t.finished(conn) // also forgets what was kept for it
+	if err != nil {
 		return Channel{}, err
 	}
 	ch := t.channel(conn.ConnectionState(), used.hc)
+	ch.Finished = finished
 	ch.Peer = addrOf(conn.RemoteAddr())
 	return ch, nil
 }

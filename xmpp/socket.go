@@ -26,6 +26,7 @@ type socket struct {
 	*net.TCPConn
 	rc     syscall.RawConn
 	waits  atomic.Bool // Read may wait: a handshake is under way
+	said   []byte      // what the peer has sent in the handshake, while it is under way
 	primed bool        // the last read emptied the socket
 
 	stash *[]byte // what wait has read ahead: stash[at:end]
@@ -47,7 +48,23 @@ type socket struct {
 	nudged  bool // wait is to return errNudged
 }
 
+// maxHandshaken is how much of a handshake is remembered, in bytes.
+const maxHandshaken = 32 << 10
+
+// Handshaken returns what the peer has sent during the handshake, as far as that is
+// remembered; nothing once it is over.
+func (s *socket) Handshaken() []byte { return s.said }
+
+// Read implements net.Conn. It waits only during a handshake.
 func (s *socket) Read(p []byte) (int, error) {
+	n, err := s.read(p)
+	if n > 0 && s.waits.Load() && len(s.said) < maxHandshaken {
+		s.said = append(s.said, p[:n]...)
+	}
+	return n, err
+}
+
+func (s *socket) read(p []byte) (int, error) {
 	if s.at < s.end {
 		n := copy(p, (*s.stash)[s.at:s.end])
 		s.at += n
@@ -61,7 +78,7 @@ func (s *socket) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		if s.at < s.end {
-			return s.Read(p)
+			return s.read(p)
 		}
 	}
 	if s.primed {

@@ -79,7 +79,9 @@ func (t *TCP) StartTLS(cfg *tls.Config, deadline time.Time, handshake func(*tls.
 	t.sock.SetReadDeadline(deadline)
 	t.sock.waits.Store(true)
 	c := tls.Server(&t.sock, cfg)
-	if err := handshake(c); err != nil {
+	err := handshake(c)
+	t.sock.said = nil
+	if err != nil {
 		t.sock.flush() // the alert
 		return err
 	}

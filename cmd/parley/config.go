@@ -56,7 +56,7 @@ type CertFile struct {
 // AuthConfig is about logins.
 type AuthConfig struct {
 	Plain      bool `toml:"plain" doc:"Offer PLAIN under TLS, for clients that cannot do SCRAM. It hands the password to the server and invites downgrade attacks (XEP-0388 §3)."`
-	Binding    bool `toml:"channel_binding" doc:"Offer the -PLUS mechanisms, which find out who listens in with a certificate of their own. slixmpp before 1.8.5 (poezio of Debian 12) chooses them and fails under TLS 1.3: switch it off for the sake of such clients."`
+	Binding    bool `toml:"channel_binding" doc:"Offer the -PLUS mechanisms, which find out who listens in with a certificate of their own. Switch it off where a client chooses them and then fails, as one behind a TLS proxy must."`
 	Iterations int  `toml:"iterations" doc:"PBKDF2 iterations of new passwords; 4096 or more (RFC 7677 §4)."`
 }
 
