@@ -193,6 +193,15 @@ func TestInteropSlixmppContacts(t *testing.T) {
 	}
 }
 
+// The library under Gajim.
+func TestInteropNbxmpp(t *testing.T) {
+	p := startProcess(t, "")
+	out := foreign(t, "", nil, "/usr/bin/python3", script(t, "nbxmpp_contacts.py"), p.port, p.cert())
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+}
+
 // Gajim in a window: what it shows stands in tmp/screenshots afterwards.
 func TestInteropGajim(t *testing.T) {
 	p := startProcess(t, "")

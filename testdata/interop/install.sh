@@ -15,6 +15,7 @@ look() {
 	need 'command -v go-sendxmpp' go-sendxmpp
 	need '/usr/bin/python3 -c "import slixmpp"' python3-slixmpp
 	need 'test -e /usr/include/expat.h' libexpat1-dev
+	need '/usr/bin/python3 -c "import nbxmpp"' python3-nbxmpp
 	need 'command -v gajim' gajim
 	need 'command -v Xvfb' xvfb
 	need 'command -v dbus-run-session' dbus-daemon
