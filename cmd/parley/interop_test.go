@@ -224,6 +224,13 @@ func TestInteropXMPPJS(t *testing.T) {
 	}
 }
 
+func TestInteropXMPPJSContacts(t *testing.T) {
+	p := startProcess(t, "")
+	if out := foreign(t, "", nil, "node", script(t, "xmppjs_contacts.mjs"), p.port); !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+}
+
 // go-sendxmpp of Debian 12 knows PLAIN alone. What it sends waits until somebody is there.
 func TestInteropGoSendxmpp(t *testing.T) {
 	p := startProcess(t, "[auth]\nplain = true\nchannel_binding = false\n")
