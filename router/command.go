@@ -20,7 +20,7 @@ type Command struct {
 //
 // Next is given what was filled in, checked against Form (xmpp.Form.Accept). Its error
 // answers the request, and the command stays at this stage, so that the form can be sent
-// once more; an error that is no *xmpp.Error is one of ours. Run and Next may wait for
+// once more; an error that is neither *xmpp.Error nor *xmpp.FormError is one of ours. Run and Next may wait for
 // storage, never for a peer.
 type Stage struct {
 	Form  *xmpp.Form

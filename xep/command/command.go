@@ -4,6 +4,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"regexp"
 	"strings"
@@ -190,6 +191,10 @@ func (f *feature) step(ctx context.Context, q *router.Request, s *session, actio
 		}
 	}
 	next, err := at.Next(ctx, q, in)
+	var wrong *xmpp.FormError
+	if errors.As(err, &wrong) {
+		return fault("bad-payload", wrong.Error())
+	}
 	if err != nil {
 		return err
 	}
