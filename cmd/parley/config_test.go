@@ -181,6 +181,9 @@ func TestEnvironmentHasEveryKey(t *testing.T) {
 			if key == "domains" {
 				value, text = "a.example, b.example", `["a.example", "b.example"]`
 			}
+			if key == "admins" {
+				value, text = "a@localhost, b@localhost", `["a@localhost", "b@localhost"]`
+			}
 		case string:
 			value = map[string]string{"log.level": "warn", "log.format": "json", "metrics.listen": "127.0.0.1:9", "data": "/srv/parley"}[key]
 			text = fmt.Sprintf("%q", value)
