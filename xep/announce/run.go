@@ -88,7 +88,11 @@ func (a *Announcer) next(ctx context.Context) (worked bool, err error) {
 	}
 	st := r.text.message("normal", r.host)
 	for more := true; more; {
-		if more, err = a.chunk(ctx, &r, st); err != nil {
+		if err := ctx.Err(); err != nil {
+			return true, err
+		}
+		// A chunk that has begun is brought to its end, so that nobody gets it twice.
+		if more, err = a.chunk(context.WithoutCancel(ctx), &r, st); err != nil {
 			return true, err
 		}
 	}
