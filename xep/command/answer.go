@@ -62,3 +62,16 @@ func expired() *xmpp.Error {
 	e.App = b.Open(ns, "session-expired").Payload()
 	return e
 }
+
+// maxEcho is how long a name may be that is repeated in an error.
+const maxEcho = 256
+
+// echo names the command that an error is about, without what was filled in.
+func echo(asked xmpp.Element) xmpp.Payload {
+	node, id := asked.Attr("node"), asked.Attr("sessionid")
+	if node == "" || len(node) > maxEcho || len(id) > maxEcho {
+		return nil
+	}
+	var b xmpp.Builder
+	return b.Open(ns, "command", "node", node, "sessionid", id).Payload()
+}

@@ -42,7 +42,7 @@ func New(now func() time.Time) router.Feature {
 		XEPs:  []router.XEP{{Number: 4, Version: "2.13.2"}, {Number: 50, Version: "1.3.0"}, {Number: 68, Version: "1.3.0"}},
 		Disco: []string{ns, xmpp.NSForm},
 		Node:  f.node,
-		IQ:    []router.IQ{router.Set(router.ToServer, ns, "command", f.execute)},
+		IQ:    []router.IQ{router.Set(router.ToServer, ns, "command", f.handle)},
 		Start: f.start,
 	}
 }
@@ -98,6 +98,19 @@ func (f *feature) node(_ context.Context, q *router.Request, node string) (*rout
 		Identities: []router.Identity{{Category: "automation", Type: "command-node", Name: c.Name}},
 		Features:   []string{ns, xmpp.NSForm},
 	}, nil
+}
+
+// handle takes one step of a command. An error shows which command it is about, as in
+// XEP-0050 §3.7: there are clients that find by it whom of theirs to tell.
+func (f *feature) handle(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
+	p, err := f.execute(ctx, q)
+	var refused *xmpp.Error
+	if errors.As(err, &refused) {
+		e := *refused
+		e.Echo = echo(q.Payload)
+		return nil, &e
+	}
+	return p, err
 }
 
 // execute takes one step of a command (XEP-0050 §2.4).

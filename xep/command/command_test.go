@@ -71,12 +71,21 @@ func begins(a *routertest.Actor, node string) string {
 	return sessionOf(a.Gets(`<iq type='result'>…</iq>`))
 }
 
-func refused(condition, app string) string {
+// refused is an error about a step of the command; id is what the step said, "" if nothing.
+func refused(id, condition, app string) string {
 	typ := map[string]string{"bad-request": "modify", "not-allowed": "cancel", "resource-constraint": "wait", "internal-server-error": "wait"}[condition]
-	if app != "" {
-		return `<iq type='error'><error type='` + typ + `'><` + condition + ` xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><` + app + ` xmlns='http://jabber.org/protocol/commands'/></error></iq>`
+	echo := `<command xmlns='http://jabber.org/protocol/commands' node='three'/>`
+	if id != "" {
+		echo = `<command xmlns='http://jabber.org/protocol/commands' node='three' sessionid='` + id + `'/>`
 	}
-	return `<iq type='error'><error type='` + typ + `'><` + condition + ` xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>…</error></iq>`
+	if len(id) > 256 {
+		echo = ""
+	}
+	rest := "…"
+	if app != "" {
+		rest = `<` + app + ` xmlns='http://jabber.org/protocol/commands'/>`
+	}
+	return `<iq type='error'>` + echo + `<error type='` + typ + `'><` + condition + ` xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>` + rest + `</error></iq>`
 }
 
 func stage(id, actions, name string) string {
@@ -97,7 +106,7 @@ func TestThereAndBack(t *testing.T) {
 	id := sessionOf(a.Gets(stage("*", onlyNext, "first")))
 	session := "sessionid='" + id + "' "
 	a.Sends(request("three", session+"action='complete'", filled("first", "a")))
-	a.Gets(refused("bad-request", "bad-action"))
+	a.Gets(refused(id, "bad-request", "bad-action"))
 	a.Sends(request("three", session+"action='next'", filled("first", "a")))
 	a.Gets(stage(id, prevComplete, "second"))
 	a.Sends(request("three", session+"action='prev'", ""))
@@ -105,17 +114,21 @@ func TestThereAndBack(t *testing.T) {
 	a.Sends(request("three", session, filled("first", "b")))
 	a.Gets(stage(id, prevComplete, "second"))
 	a.Sends(request("three", session+"action='next'", filled("second", "x")))
-	a.Gets(refused("bad-request", "bad-action"))
+	a.Gets(refused(id, "bad-request", "bad-action"))
 
 	// Whatever goes wrong in a step, the command is where it was.
 	for value, want := range map[string]string{"ours": "internal-server-error", "yours": "bad-request"} {
 		a.Sends(request("three", session, filled("second", value)))
-		a.Gets(refused(want, ""))
+		if value == "ours" { // nothing is said of it but whose fault it is
+			a.Gets(`<iq type='error'><error type='wait'><` + want + ` xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>`)
+			continue
+		}
+		a.Gets(refused(id, want, ""))
 	}
 	a.Sends(request("three", session+"action='complete'", filled("second", "x")))
 	a.Gets(`<iq type='result'><command xmlns='http://jabber.org/protocol/commands' xml:lang='en' node='three' sessionid='` + id + `' status='completed'><note type='info'>done &lt;&amp;&gt;</note></command></iq>`)
 	a.Sends(request("three", session, filled("second", "x")))
-	a.Gets(refused("not-allowed", "session-expired"))
+	a.Gets(refused(id, "not-allowed", "session-expired"))
 	if fmt.Sprint(ran) != "[bx]" {
 		t.Errorf("the command ran with %v", ran)
 	}
@@ -124,13 +137,14 @@ func TestThereAndBack(t *testing.T) {
 // TestAPanicEndsTheCommand and not the house.
 func TestAPanicEndsTheCommand(t *testing.T) {
 	_, a := house(t, &clock{}, three(func(string) {}))
-	session := "sessionid='" + begins(a, "three") + "' "
+	id := begins(a, "three")
+	session := "sessionid='" + id + "' "
 	a.Sends(request("three", session, filled("first", "a")))
 	a.Gets(`<iq type='result'>…</iq>`)
 	a.Sends(request("three", session, filled("second", "panic")))
-	a.Gets(refused("internal-server-error", ""))
+	a.Gets(`<iq type='error'><error type='wait'><internal-server-error xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>`)
 	a.Sends(request("three", session, filled("second", "x")))
-	a.Gets(refused("not-allowed", "session-expired"))
+	a.Gets(refused(id, "not-allowed", "session-expired"))
 	begins(a, "three")
 }
 
@@ -144,12 +158,12 @@ func TestSessionsOfOthers(t *testing.T) {
 	for _, who := range []*routertest.Actor{h.Connected("romeo@example.com/phone"), h.Connected("tybalt@example.com/desk")} {
 		for _, action := range []string{"cancel", "prev", "next", "execute"} {
 			who.Sends(request("three", "action='"+action+"' sessionid='"+id+"'", filled("first", "a")))
-			who.Gets(refused("bad-request", "bad-sessionid"))
+			who.Gets(refused(id, "bad-request", "bad-sessionid"))
 		}
 	}
 	for _, forged := range []string{"x", ".", id + "x", id[1:], strings.Repeat("x", 5000), strings.ToUpper(id)} {
 		a.Sends(request("three", "action='cancel' sessionid='"+forged+"'", ""))
-		a.Gets(refused("bad-request", "bad-sessionid"))
+		a.Gets(refused(forged, "bad-request", "bad-sessionid"))
 	}
 	a.Sends(request("three", "sessionid='"+id+"'", filled("first", "a"))) // it is unharmed
 	a.Gets(`<iq type='result'>…</iq>`)
@@ -171,7 +185,7 @@ func TestSessionsTimeOut(t *testing.T) {
 	a.Gets(`<iq type='result'>…</iq>`)
 	c.seconds.Add(601)
 	a.Sends(request("three", "action='prev' sessionid='"+id+"'", ""))
-	a.Gets(refused("not-allowed", "session-expired"))
+	a.Gets(refused(id, "not-allowed", "session-expired"))
 }
 
 // TestThousandsOfSessions begins commands and never ends them, as one account, and as many.
@@ -183,7 +197,7 @@ func TestThousandsOfSessions(t *testing.T) {
 		begins(a, "three")
 	}
 	a.Sends(request("three", "action='cancel' sessionid='"+first+"'", ""))
-	a.Gets(refused("not-allowed", "session-expired")) // it has made room
+	a.Gets(refused(first, "not-allowed", "session-expired")) // it has made room
 	a.Sends(request("three", "action='cancel' sessionid='"+second+"'", ""))
 	a.Gets(`<iq type='result'>…</iq>`)
 	for i := range 4096/16 + 1 {
@@ -198,7 +212,7 @@ func TestThousandsOfSessions(t *testing.T) {
 	}
 	late := h.Connected("late@example.com/desk")
 	late.Sends(request("three", "", ""))
-	late.Gets(refused("resource-constraint", ""))
+	late.Gets(refused("", "resource-constraint", ""))
 	c.seconds.Add(601)
 	begins(late, "three") // those that timed out make room
 }
