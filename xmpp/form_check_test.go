@@ -123,3 +123,28 @@ func TestFormsAreReadAsTheyAreWritten(t *testing.T) {
 		t.Errorf("%s\ninstead of\n%s", got, want)
 	}
 }
+
+// FuzzAccept submits anything: what is accepted is accepted again, and is the same.
+func FuzzAccept(f *testing.F) {
+	f.Add(`<field var='line'><value>x</value></field>`)
+	f.Add(`<field var='line'><value>x</value></field><field var='all'><value>a@b</value><value>c@D/e</value></field><field var='text'><value>a&#10;</value><value/><value>b</value></field>`)
+	f.Add(`<field var='line'><value>x</value></field><field var='yes'><value>true</value></field><field var='some'><value>1</value><value>2</value></field><field var='one'/>`)
+	f.Fuzz(func(t *testing.T, inner string) {
+		st, err := ParseStanzaBytes([]byte(`<message xmlns='jabber:client'><x xmlns='jabber:x:data' type='submit'>` + inner + `</x></message>`))
+		if err != nil {
+			return
+		}
+		in, ok := ParseForm(st.Child(NSForm, "x"))
+		if !ok {
+			t.Fatal("the form is gone")
+		}
+		once, err := everyField().Accept(in)
+		if err != nil {
+			return
+		}
+		again, err := everyField().Accept(once)
+		if d := cmp.Diff(once, again); err != nil || d != "" {
+			t.Errorf("%v %s", err, d)
+		}
+	})
+}

@@ -123,11 +123,9 @@ func (f *feature) reload(_ context.Context, q *router.Request) (router.Stage, er
 // shutdown is XEP-0133 §4.31.
 func (f *feature) shutdown(context.Context, *router.Request) (router.Stage, error) {
 	delay := xmpp.Field{Var: "delay", Type: "list-single", Label: "Time delay before shutting down", Required: true, Values: []string{"60"}}
-	for _, o := range []xmpp.Option{
+	delay.Options = []xmpp.Option{
 		{Label: "none", Value: "0"}, {Label: "30 seconds", Value: "30"}, {Label: "60 seconds", Value: "60"}, {Label: "90 seconds", Value: "90"},
 		{Label: "2 minutes", Value: "120"}, {Label: "3 minutes", Value: "180"}, {Label: "4 minutes", Value: "240"}, {Label: "5 minutes", Value: "300"},
-	} {
-		delay.Options = append(delay.Options, o)
 	}
 	return asks(form("Shutting Down the Service", "Fill out this form to shut down the service.", delay,
 		xmpp.Field{Var: "announcement", Type: "text-multi", Label: "Announcement"},

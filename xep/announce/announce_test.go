@@ -182,6 +182,45 @@ func TestAFullDiskHoldsItUp(t *testing.T) {
 	}
 }
 
+// TestOthersGetOn while an announcement is on its way: what they write is committed in
+// between.
+func TestOthersGetOn(t *testing.T) {
+	h, a := open(t, t.TempDir(), &people{n: 5000})
+	running(t, a)
+	if err := a.All(t.Context(), host, announce.Text{Body: "Hear!"}, "test"); err != nil {
+		t.Fatal(err)
+	}
+	writes, longest := 0, time.Duration(0)
+	for count(t, h, runs) > 0 {
+		begin := time.Now()
+		if err := h.Store.Write(t.Context(), func(*storage.Tx) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		writes++
+		longest = max(longest, time.Since(begin))
+	}
+	t.Logf("%d writes, the longest took %s", writes, longest)
+	if writes < 20 || longest > 2*time.Second {
+		t.Errorf("%d writes, the longest took %s", writes, longest)
+	}
+}
+
+// TestADomainThatIsGone is not announced to, and holds up nobody else.
+func TestADomainThatIsGone(t *testing.T) {
+	h, a := open(t, t.TempDir(), &people{n: 3})
+	for _, domain := range []string{"gone.example", host} {
+		if err := a.All(t.Context(), domain, announce.Text{Body: "Hear!"}, "test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	running(t, a)
+	routertest.Eventually(t, "both are through", func() bool { return count(t, h, runs) == 0 })
+	h.Settle()
+	if n := count(t, h, waiting); n != 3 {
+		t.Errorf("%d messages wait", n)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	_, a := open(t, t.TempDir(), &people{})
 	for name, text := range map[string]announce.Text{

@@ -86,6 +86,10 @@ func (a *Announcer) next(ctx context.Context) (worked bool, err error) {
 	if err != nil || !worked {
 		return false, err
 	}
+	if !a.router.Serves(r.host) {
+		a.log.Warn("announcement to all is dropped: the domain is gone", "domain", r.host, "by", r.by)
+		return true, a.store.Write(ctx, func(tx *storage.Tx) error { return endRun(tx, r.id) })
+	}
 	st := r.text.message("normal", r.host)
 	for more := true; more; {
 		if err := ctx.Err(); err != nil {
