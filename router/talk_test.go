@@ -38,7 +38,7 @@ func fullHouse(t testing.TB) *routertest.House {
 	o := &office{disabled: map[xmpp.JID]bool{}}
 	h := routertest.New(t,
 		roster.New(), blocking.New(),
-		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }, time.Now),
+		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(o), private.New(),
 		vcard.New(func() []string { return nil }), lastactivity.New(time.Now), command.New(time.Now), admin.New(o),
 		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)))

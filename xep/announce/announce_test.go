@@ -55,7 +55,7 @@ func open(t testing.TB, dir string, p *people) (*routertest.House, *announce.Ann
 	a := &announce.Announcer{}
 	h := routertest.NewWith(t, routertest.Config{
 		Features: []router.Feature{
-			offline.New(func() offline.Limits { return offline.Limits{} }, time.Now),
+			offline.New(func() offline.Limits { return offline.Limits{} }),
 			announce.New(a, p, func(*router.Request) bool { return true }),
 		},
 		Storage: storage.Config{Dir: dir},
