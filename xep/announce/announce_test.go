@@ -55,7 +55,7 @@ func open(t testing.TB, dir string, p *people) (*routertest.House, *announce.Ann
 	a := &announce.Announcer{}
 	h := routertest.NewWith(t, routertest.Config{
 		Features: []router.Feature{
-			offline.New(func() offline.Limits { return offline.Limits{} }),
+			offline.New(func() offline.Limits { return offline.Limits{} }), counter(),
 			announce.New(a, p, func(*router.Request) bool { return true }),
 		},
 		Storage: storage.Config{Dir: dir},
@@ -64,6 +64,22 @@ func open(t testing.TB, dir string, p *people) (*routertest.House, *announce.Ann
 		h.Exists(userNo(i))
 	}
 	return h, a
+}
+
+// counter counts the messages that have to wait, as they are committed.
+func counter() router.Feature {
+	return router.Feature{
+		Name: "counter",
+		Arrived: router.Hooks{Keep: func(p *router.Passage) *xmpp.Error {
+			if p.WillWait() {
+				p.Keep(func(tx *storage.Tx, id storage.ID) error {
+					return tx.Exec(`insert into kept (id) values ($1)`, int64(id))
+				}, nil)
+			}
+			return nil
+		}},
+		Schema: storage.Schema{Name: "counter", Steps: []string{`create table kept (id integer primary key);`}},
+	}
 }
 
 // running carries out announcements until the end of the test, or until stop is called.
@@ -90,7 +106,7 @@ func count(t testing.TB, h *routertest.House, query string) (n int64) {
 }
 
 const (
-	waiting = `select count(*) from due`
+	waiting = `select count(*) from kept`
 	runs    = `select count(*) from announcement`
 )
 
