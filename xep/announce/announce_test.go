@@ -73,12 +73,12 @@ func counter() router.Feature {
 		Arrived: router.Hooks{Keep: func(p *router.Passage) *xmpp.Error {
 			if p.WillWait() {
 				p.Keep(func(tx *storage.Tx, id storage.ID) error {
-					return tx.Exec(`insert into kept (id) values ($1)`, int64(id))
+					return tx.Exec(`insert into counted_here (id) values ($1)`, int64(id))
 				}, nil)
 			}
 			return nil
 		}},
-		Schema: storage.Schema{Name: "counter", Steps: []string{`create table kept (id integer primary key);`}},
+		Schema: storage.Schema{Name: "counter", Steps: []string{`create table counted_here (id integer primary key);`}},
 	}
 }
 
@@ -106,7 +106,7 @@ func count(t testing.TB, h *routertest.House, query string) (n int64) {
 }
 
 const (
-	waiting = `select count(*) from kept`
+	waiting = `select count(*) from counted_here`
 	runs    = `select count(*) from announcement`
 )
 
