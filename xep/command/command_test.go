@@ -216,3 +216,17 @@ func TestThousandsOfSessions(t *testing.T) {
 	c.seconds.Add(601)
 	begins(late, "three") // those that timed out make room
 }
+
+// BenchmarkCommand goes through a command of two forms.
+func BenchmarkCommand(b *testing.B) {
+	_, a := house(b, &clock{}, three(func(string) {}))
+	for b.Loop() {
+		session := "sessionid='" + begins(a, "three") + "'"
+		for _, name := range []string{"first", "second"} {
+			a.Sends(request("three", session, filled(name, "x")))
+			if st := a.Hears(); st.Type != "result" {
+				b.Fatal(st)
+			}
+		}
+	}
+}
