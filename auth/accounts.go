@@ -207,6 +207,27 @@ func (a *Accounts) Count(ctx context.Context, host string) (n int64, err error) 
 	return n, err
 }
 
+// Disabled returns how many accounts of a domain are disabled.
+func (a *Accounts) Disabled(ctx context.Context, host string) (n int64, err error) {
+	err = a.store.Read(ctx, func(tx *storage.Tx) (err error) {
+		n, err = countDisabled(tx, host)
+		return err
+	})
+	return n, err
+}
+
+// ListDisabled is List for the accounts that are disabled.
+func (a *Accounts) ListDisabled(ctx context.Context, host, after string, limit int) (list []Account, err error) {
+	if limit <= 0 || limit > MaxPage {
+		limit = MaxPage
+	}
+	err = a.store.Read(ctx, func(tx *storage.Tx) (err error) {
+		list, err = listDisabled(tx, host, after, limit)
+		return err
+	})
+	return list, err
+}
+
 // Credentials returns what proves an account's password, for export (XEP-0227 §4.3).
 func (a *Accounts) Credentials(ctx context.Context, id int64) (keys []Credential, err error) {
 	err = a.store.Read(ctx, func(tx *storage.Tx) (err error) {

@@ -43,12 +43,15 @@ const (
 	sqlGet  = `select id, host, local, created, disabled, last_login from account where host = $1 and local = $2`
 	sqlList = `select id, host, local, created, disabled, last_login from account
 		where host = $1 and local > $2 order by local limit $3`
-	sqlCount      = `select count(*) from account where host = $1`
-	sqlDisable    = `update account set disabled = $1 where id = $2`
-	sqlDelete     = `delete from account where id = $1`
-	sqlLogin      = `update account set last_login = $1 where id = $2 and last_login < $1`
-	sqlDropKeys   = `delete from credential where account = $1`
-	sqlInsertKeys = `insert into credential (account, hash, salt, iterations, stored_key, server_key)
+	sqlListDisabled = `select id, host, local, created, disabled, last_login from account
+		where host = $1 and local > $2 and disabled <> 0 order by local limit $3`
+	sqlCountDisabled = `select count(*) from account where host = $1 and disabled <> 0`
+	sqlCount         = `select count(*) from account where host = $1`
+	sqlDisable       = `update account set disabled = $1 where id = $2`
+	sqlDelete        = `delete from account where id = $1`
+	sqlLogin         = `update account set last_login = $1 where id = $2 and last_login < $1`
+	sqlDropKeys      = `delete from credential where account = $1`
+	sqlInsertKeys    = `insert into credential (account, hash, salt, iterations, stored_key, server_key)
 		values ($1, $2, $3, $4, $5, $6)`
 	sqlKeys   = `select hash, salt, iterations, stored_key, server_key from credential where account = $1`
 	sqlShares = `select hash, iterations, count(*) from credential where account <> 0
@@ -92,7 +95,16 @@ func readAccount(r *storage.Row) (Account, error) {
 
 // listAccounts returns up to limit accounts of a host, those after a localpart.
 func listAccounts(tx *storage.Tx, host, after string, limit int) (list []Account, err error) {
-	err = tx.Each(sqlList, []any{host, after, limit}, func(r *storage.Row) error {
+	return accountsOf(tx, sqlList, host, after, limit)
+}
+
+// listDisabled is listAccounts for those that are disabled.
+func listDisabled(tx *storage.Tx, host, after string, limit int) (list []Account, err error) {
+	return accountsOf(tx, sqlListDisabled, host, after, limit)
+}
+
+func accountsOf(tx *storage.Tx, query, host, after string, limit int) (list []Account, err error) {
+	err = tx.Each(query, []any{host, after, limit}, func(r *storage.Row) error {
 		acc, err := readAccount(r)
 		list = append(list, acc)
 		return err
@@ -101,10 +113,12 @@ func listAccounts(tx *storage.Tx, host, after string, limit int) (list []Account
 }
 
 func countAccounts(tx *storage.Tx, host string) (n int64, err error) {
-	err = tx.Each(sqlCount, []any{host}, func(r *storage.Row) error {
-		n = r.Int(0)
-		return nil
-	})
+	_, err = tx.One(sqlCount, []any{host}, &n)
+	return n, err
+}
+
+func countDisabled(tx *storage.Tx, host string) (n int64, err error) {
+	_, err = tx.One(sqlCountDisabled, []any{host}, &n)
 	return n, err
 }
 

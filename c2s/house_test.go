@@ -20,7 +20,10 @@ import (
 	"parley/router"
 	"parley/storage"
 	"parley/storage/storagetest"
+	"parley/xep/admin"
+	"parley/xep/announce"
 	"parley/xep/blocking"
+	"parley/xep/command"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
@@ -79,7 +82,8 @@ func open(t testing.TB, change func(*plan)) *house {
 		offline.New(func() offline.Limits { return offline.Limits{Messages: 20} }),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(h),
 		private.New(), vcard.New(func() []string { return nil }),
-		lastactivity.New(time.Now),
+		lastactivity.New(time.Now), command.New(time.Now), admin.New(office{h}),
+		announce.New(&announce.Announcer{}, office{h}, admin.May(office{h}.Admin)),
 	}
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range features {

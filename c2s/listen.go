@@ -20,19 +20,20 @@ import (
 // Settings are what may change while the server runs. New connections see a change;
 // open streams keep what they negotiated.
 type Settings struct {
-	RequireTLS     bool          // nothing but STARTTLS is offered in clear
-	StanzaBefore   int           // bytes of a stanza before login
-	Stanza         int           // bytes of a stanza after login
-	LoginTimeout   time.Duration // from connecting to a bound resource
-	Idle           time.Duration // of silence until the server asks whether the client lives
-	PingTimeout    time.Duration // to answer that
-	StanzaTimeout  time.Duration // for a stanza that has begun to be complete
-	Queue          int           // bytes that may wait for a client
-	Stall          time.Duration // that a client with a quarter of that may take none
-	PerAddress     int           // connections of one address that are not logged in
-	Attempts       int           // failed authentications of one stream
-	Register       bool          // accounts may be made in-band
-	RegisterPerDay int           // by one address
+	RequireTLS     bool                // nothing but STARTTLS is offered in clear
+	StanzaBefore   int                 // bytes of a stanza before login
+	Stanza         int                 // bytes of a stanza after login
+	LoginTimeout   time.Duration       // from connecting to a bound resource
+	Idle           time.Duration       // of silence until the server asks whether the client lives
+	PingTimeout    time.Duration       // to answer that
+	StanzaTimeout  time.Duration       // for a stanza that has begun to be complete
+	Queue          int                 // bytes that may wait for a client
+	Stall          time.Duration       // that a client with a quarter of that may take none
+	PerAddress     int                 // connections of one address that are not logged in
+	Attempts       int                 // failed authentications of one stream
+	Register       bool                // accounts may be made in-band
+	RegisterPerDay int                 // by one address
+	Reserved       func(xmpp.JID) bool // addresses that nobody may register; nil: none
 }
 
 // Defaults are the settings of a server without a configuration.

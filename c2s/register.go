@@ -51,7 +51,7 @@ func (c *conn) registration(st *xmpp.Stanza) (xmpp.Payload, *xmpp.Error) {
 	switch {
 	case err != nil:
 		return nil, xmpp.Failure(err)
-	case taken:
+	case taken, c.set.Reserved != nil && c.set.Reserved(jid): // an administrator's name is nobody else's
 		return nil, xmpp.Refuse("conflict", "this user name is taken") // XEP-0077 §3.1.1
 	}
 	if !c.srv.mayRegister(c.addr, c.set.RegisterPerDay) {

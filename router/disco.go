@@ -73,11 +73,18 @@ func (r *Router) discoFeature() Feature {
 }
 
 // serverInfo answers disco#info to the server, also under the node of its capabilities
-// (XEP-0115 §6.2).
-func (r *Router) serverInfo(_ context.Context, q *Request) (xmpp.Payload, error) {
+// (XEP-0115 §6.2), and under the nodes of features.
+func (r *Router) serverInfo(ctx context.Context, q *Request) (xmpp.Payload, error) {
 	node := q.Payload.Attr("node")
 	if _, ver := r.Caps(q.Host); node != "" && node != capsNode+"#"+ver {
-		return nil, xmpp.Refuse("item-not-found", "")
+		n, err := r.node(ctx, q, node)
+		if err != nil {
+			return nil, err
+		}
+		if n == nil {
+			return nil, xmpp.Refuse("item-not-found", "") // XEP-0030 §7
+		}
+		return info(node, n.Identities, n.Features, nil), nil
 	}
 	return info(node, r.disco.who, r.disco.server, r.forms(q.Host)), nil
 }
@@ -90,10 +97,23 @@ func (r *Router) forms(host string) []xmpp.Form {
 	return all
 }
 
-// serverItems answers disco#items to the server: the services of the domain; there are
-// none yet that have an address of their own.
-func (r *Router) serverItems(_ context.Context, q *Request) (xmpp.Payload, error) {
-	return noItems(q.Payload.Attr("node")), nil
+// serverItems answers disco#items to the server: the services of the domain, of which
+// there are none yet that have an address of their own, and what the nodes of features have.
+func (r *Router) serverItems(ctx context.Context, q *Request) (xmpp.Payload, error) {
+	node := q.Payload.Attr("node")
+	if node == "" {
+		return noItems(""), nil
+	}
+	n, err := r.node(ctx, q, node)
+	if err != nil || n == nil {
+		return noItems(node), err
+	}
+	var b xmpp.Builder
+	b.Open(nsItems, "query", "node", node)
+	for _, it := range n.Items {
+		b.Open("", "item", "jid", it.JID.String(), "node", it.Node, "name", it.Name).Close()
+	}
+	return b.Payload(), nil
 }
 
 // accountInfo answers disco#info to an account. To strangers it is not there

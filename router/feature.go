@@ -23,6 +23,9 @@ type Feature struct {
 
 	IQ []IQ
 
+	Commands []Command                                                             // of the server (XEP-0050)
+	Node     func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // what stands under a node of the server; nil: none of this feature's
+
 	Sent    Hooks // steps of the sender's account
 	Arrived Hooks // steps of the recipient's account
 

@@ -11,7 +11,10 @@ import (
 	"parley/roster"
 	"parley/router/routertest"
 	"parley/storage"
+	"parley/xep/admin"
+	"parley/xep/announce"
 	"parley/xep/blocking"
+	"parley/xep/command"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
@@ -32,13 +35,14 @@ func fullHouse(t testing.TB) *routertest.House {
 	t.Helper()
 	var addresses atomic.Pointer[contact.Addresses]
 	addresses.Store(&contact.Addresses{"abuse": {"mailto:abuse@example.com"}})
-	acc := &accounts{}
+	o := &office{disabled: map[xmpp.JID]bool{}}
 	h := routertest.New(t,
 		roster.New(), blocking.New(),
 		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }),
-		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(acc), private.New(),
-		vcard.New(func() []string { return nil }), lastactivity.New(time.Now))
-	acc.house = h
+		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(o), private.New(),
+		vcard.New(func() []string { return nil }), lastactivity.New(time.Now), command.New(time.Now), admin.New(o),
+		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)))
+	o.house = h
 	return h
 }
 

@@ -10,6 +10,7 @@ type Error struct {
 	Text      string
 	Detail    string  // character data of gone and redirect: an address (RFC 6120 §8.3.3.5)
 	App       Payload // an application-specific condition (RFC 6120 §8.3.4)
+	Echo      Payload // of the request, before <error/> (RFC 6120 §8.3.1); usually nothing
 	Cause     error
 }
 
@@ -102,12 +103,13 @@ func ErrorOf(st *Stanza) *Error {
 }
 
 // Bounce returns the error answer to st, or nil where there must be none: errors and
-// results are never answered with errors (RFC 6120 §8.3.1). The payload is not echoed.
+// results are never answered with errors (RFC 6120 §8.3.1). The payload is not echoed,
+// except for e.Echo.
 func Bounce(st *Stanza, e *Error) *Stanza {
 	if st.Kind == Nonza || st.Type == "error" || st.Kind == IQ && st.Type != "get" && st.Type != "set" {
 		return nil
 	}
-	r := NewStanza(st.Kind, e.Payload())
+	r := NewStanza(st.Kind, append(e.Echo[:len(e.Echo):len(e.Echo)], e.Payload()...))
 	r.To, r.From, r.ID, r.Type = st.From, st.To, st.ID, "error"
 	return r
 }

@@ -9,6 +9,10 @@ type Form struct {
 	Title        string
 	Instructions string
 	Fields       []Field
+
+	// A result of many items has these and no fields (XEP-0004 §3.4).
+	Reported []Field   // the columns: Var, Type and Label
+	Items    [][]Field // the rows
 }
 
 // A Field is a field of a form. Var is FORM_TYPE for the hidden one that names the form
@@ -38,7 +42,22 @@ func (f Form) Payload() Payload {
 	if f.Instructions != "" {
 		b.Leaf("", "instructions", Clean(f.Instructions))
 	}
-	for _, fd := range f.Fields {
+	writeFields(&b, f.Fields)
+	if len(f.Reported) > 0 {
+		b.Open("", "reported")
+		writeFields(&b, f.Reported)
+		b.Close()
+	}
+	for _, item := range f.Items {
+		b.Open("", "item")
+		writeFields(&b, item)
+		b.Close()
+	}
+	return b.Close().Payload()
+}
+
+func writeFields(b *Builder, fields []Field) {
+	for _, fd := range fields {
 		b.Open("", "field", "var", fd.Var, "type", fd.Type, "label", Clean(fd.Label))
 		if fd.Desc != "" {
 			b.Leaf("", "desc", Clean(fd.Desc))
@@ -54,7 +73,6 @@ func (f Form) Payload() Payload {
 		}
 		b.Close()
 	}
-	return b.Close().Payload()
 }
 
 // ParseForm reads an <x/> element; ok is false if it is none.

@@ -165,7 +165,7 @@ func TestAccountsEndSessions(t *testing.T) {
 		}
 	}
 	romeo.ping() // nobody else noticed
-	contains(t, c.log.String(), "account added", "password set by the operator", "account disabled", "account enabled", "account removed")
+	contains(t, c.log.String(), "account added", "password set", "by=\"the operator\"", "account disabled", "account enabled", "account removed")
 }
 
 // TestOtherCommands looks at those that need neither a server nor data.

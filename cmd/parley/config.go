@@ -11,6 +11,7 @@ import (
 // and an explanation, which the example configuration is printed from.
 type Config struct {
 	Domains []string `toml:"domains" doc:"The domains of this server: what stands behind the @ in its users' addresses. The first is the default one."`
+	Admins  []string `toml:"admins" reload:"true" doc:"Users who may administrate this server with their clients (XEP-0133): addresses like juliet@example.org, of accounts of its domains. Nobody can register such an address in-band."`
 	Data    string   `toml:"data" doc:"The directory for everything that is kept: the database, certificates made by the server, the control socket. Relative to the working directory."`
 
 	C2S          C2SConfig           `toml:"c2s" doc:"Clients."`

@@ -42,7 +42,7 @@ func (b *badKey) at(file, text string, from map[string]string) *configError {
 // one form.
 func checkConfig(cfg *Config) *badKey {
 	for _, check := range []func(*Config) *badKey{
-		checkDomains, checkListeners, checkNumbers, checkDurations, checkContact, checkCertificates, checkLog,
+		checkDomains, checkAdmins, checkListeners, checkNumbers, checkDurations, checkContact, checkCertificates, checkLog,
 	} {
 		if wrong := check(cfg); wrong != nil {
 			return wrong
@@ -69,6 +69,34 @@ func checkDomains(cfg *Config) *badKey {
 		cfg.Domains[i] = name
 	}
 	return nil
+}
+
+// checkAdmins wants addresses of accounts that this server can have.
+func checkAdmins(cfg *Config) *badKey {
+	for i, a := range cfg.Admins {
+		jid, err := xmpp.ParseJID(a)
+		switch {
+		case err != nil || jid.Local() == "" || !jid.IsBare():
+			return bad("admins", "%q is no user's address; write it as juliet@%s", a, cfg.Domains[0])
+		case !slices.Contains(cfg.Domains, jid.Domain()):
+			return bad("admins", "%s: %s is none of the domains, %s", jid, jid.Domain(), strings.Join(cfg.Domains, ", "))
+		case slices.Contains(cfg.Admins[:i], jid.String()):
+			return bad("admins", "%s is named twice", jid)
+		}
+		cfg.Admins[i] = jid.String()
+	}
+	return nil
+}
+
+// adminList returns the addresses of a checked configuration.
+func adminList(admins []string) []xmpp.JID {
+	var list []xmpp.JID
+	for _, a := range admins {
+		if jid, err := xmpp.ParseJID(a); err == nil {
+			list = append(list, jid)
+		}
+	}
+	return list
 }
 
 // domainOf returns a domain as addresses write it.

@@ -31,29 +31,33 @@ func load(t *testing.T, text string, environ ...string) (Config, error) {
 
 func TestMistakesInTheFile(t *testing.T) {
 	for text, want := range map[string]string{
-		"domain = [\"a\"]":             `FILE:1: there is no key "domain"; did you mean "domains"?`,
-		"\n[c2s]\nqueu = 5":            `FILE:3: there is no key "c2s.queu"; did you mean "c2s.queue"?`,
-		"[limits]\nmax_stanza = 1":     `FILE:2: there is no key "limits.max_stanza"; did you mean "c2s.max_stanza"?`,
-		"[lgo]\nlevel = \"info\"":      `FILE:1: there is no key "lgo"; did you mean "log"?`,
-		"c2s.qeue = 5":                 `FILE:1: there is no key "c2s.qeue"; did you mean "c2s.queue"?`,
-		"[xyzzyplugh]":                 `FILE:1: there is no key "xyzzyplugh"`,
-		"[c2s]\n\nqueue = \"x\"":       `FILE:3: c2s.queue: this must be a whole number, not a text in quotes ("...")`,
-		"domains = \"a.example\"":      `FILE:1: domains: this must be a list (["...", "..."]), not a text in quotes ("...")`,
-		"[auth]\nplain = 1":            `FILE:2: auth.plain: this must be true or false, not a whole number`,
-		"[c2s]\nidle = \"5\"":          `FILE:2: c2s.idle: "5" is no duration; write it as 90s, 5m or 1h30m`,
-		"[c2s]\nidle = 5":              `FILE:2: c2s.idle: "5" is no duration; write it as 90s, 5m or 1h30m`,
-		"[c2s]\nidle = \"5ms\"":        `FILE:2: c2s.idle: 5ms is less than a second`,
-		"[c2s]\nqueue = 1":             `FILE:2: c2s.queue: 1 is not between 65536 and 1073741824`,
-		"limits.offline_bytes=3000000": `FILE: c2s.queue: 4194304 is less than twice limits.offline_bytes, which is 6000000`,
-		"[c2s]\nlisten = [\"here\"]":   `FILE:2: c2s.listen: "here" is no address; write it as 127.0.0.1:5222, [::1]:5222 or :5222`,
-		"[c2s]\nlisten = [\"70000\"]":  `FILE:2: c2s.listen: ":70000" is no address; write it as 127.0.0.1:5222, [::1]:5222 or :5222`,
-		"domains = []":                 `FILE:1: domains: a server needs a domain`,
-		"domains = [\"a@b\"]":          `FILE:1: domains: "a@b" is no domain`,
-		"domains = [\"a\", \"A\"]":     `FILE:1: domains: a is named twice`,
-		"data = \"\"":                  `FILE:1: data: a server needs a directory`,
-		"[log]\nlevel = \"loud\"":      `FILE:2: log.level: "loud" is none of debug, info, warn, error`,
-		"[log]\nformat = \"xml\"":      `FILE:2: log.format: "xml" is neither text nor json`,
-		"[contact]\nboss = [\"a\"]":    `FILE:2: contact.boss: the names are abuse, admin, feedback, sales, security, status, support`,
+		"domain = [\"a\"]":                            `FILE:1: there is no key "domain"; did you mean "domains"?`,
+		"\n[c2s]\nqueu = 5":                           `FILE:3: there is no key "c2s.queu"; did you mean "c2s.queue"?`,
+		"[limits]\nmax_stanza = 1":                    `FILE:2: there is no key "limits.max_stanza"; did you mean "c2s.max_stanza"?`,
+		"[lgo]\nlevel = \"info\"":                     `FILE:1: there is no key "lgo"; did you mean "log"?`,
+		"c2s.qeue = 5":                                `FILE:1: there is no key "c2s.qeue"; did you mean "c2s.queue"?`,
+		"[xyzzyplugh]":                                `FILE:1: there is no key "xyzzyplugh"`,
+		"[c2s]\n\nqueue = \"x\"":                      `FILE:3: c2s.queue: this must be a whole number, not a text in quotes ("...")`,
+		"domains = \"a.example\"":                     `FILE:1: domains: this must be a list (["...", "..."]), not a text in quotes ("...")`,
+		"[auth]\nplain = 1":                           `FILE:2: auth.plain: this must be true or false, not a whole number`,
+		"[c2s]\nidle = \"5\"":                         `FILE:2: c2s.idle: "5" is no duration; write it as 90s, 5m or 1h30m`,
+		"[c2s]\nidle = 5":                             `FILE:2: c2s.idle: "5" is no duration; write it as 90s, 5m or 1h30m`,
+		"[c2s]\nidle = \"5ms\"":                       `FILE:2: c2s.idle: 5ms is less than a second`,
+		"[c2s]\nqueue = 1":                            `FILE:2: c2s.queue: 1 is not between 65536 and 1073741824`,
+		"limits.offline_bytes=3000000":                `FILE: c2s.queue: 4194304 is less than twice limits.offline_bytes, which is 6000000`,
+		"[c2s]\nlisten = [\"here\"]":                  `FILE:2: c2s.listen: "here" is no address; write it as 127.0.0.1:5222, [::1]:5222 or :5222`,
+		"[c2s]\nlisten = [\"70000\"]":                 `FILE:2: c2s.listen: ":70000" is no address; write it as 127.0.0.1:5222, [::1]:5222 or :5222`,
+		"\nadmins = [\"juliet\"]":                     `FILE:2: admins: "juliet" is no user's address; write it as juliet@localhost`,
+		"admins = [\"a@localhost/b\"]":                `FILE:1: admins: "a@localhost/b" is no user's address; write it as juliet@localhost`,
+		"admins = [\"a@b.example\"]":                  `FILE:1: admins: a@b.example: b.example is none of the domains, localhost`,
+		"admins = [\"A@localhost\", \"a@LOCALHOST\"]": `FILE:1: admins: a@localhost is named twice`,
+		"domains = []":                                `FILE:1: domains: a server needs a domain`,
+		"domains = [\"a@b\"]":                         `FILE:1: domains: "a@b" is no domain`,
+		"domains = [\"a\", \"A\"]":                    `FILE:1: domains: a is named twice`,
+		"data = \"\"":                                 `FILE:1: data: a server needs a directory`,
+		"[log]\nlevel = \"loud\"":                     `FILE:2: log.level: "loud" is none of debug, info, warn, error`,
+		"[log]\nformat = \"xml\"":                     `FILE:2: log.format: "xml" is neither text nor json`,
+		"[contact]\nboss = [\"a\"]":                   `FILE:2: contact.boss: the names are abuse, admin, feedback, sales, security, status, support`,
 		"[certificates.\"b.example\"]\ncert = \"a\"\nkey = \"b\"": `FILE:1: certificates.b.example: this is none of the domains, localhost`,
 		"[certificates.localhost]\ncert = \"a\"":                  `FILE:1: certificates.localhost: both cert and key are needed`,
 		"[certificates.localhost]\ncret = \"a\"":                  `FILE:2: there is no key "certificates.localhost.cret"`,
@@ -180,6 +184,9 @@ func TestEnvironmentHasEveryKey(t *testing.T) {
 			value, text = "127.0.0.1:1,127.0.0.1:2", `["127.0.0.1:1", "127.0.0.1:2"]`
 			if key == "domains" {
 				value, text = "a.example, b.example", `["a.example", "b.example"]`
+			}
+			if key == "admins" {
+				value, text = "a@localhost, b@localhost", `["a@localhost", "b@localhost"]`
 			}
 		case string:
 			value = map[string]string{"log.level": "warn", "log.format": "json", "metrics.listen": "127.0.0.1:9", "data": "/srv/parley"}[key]

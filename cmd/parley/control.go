@@ -49,6 +49,7 @@ func operations() map[string]operation {
 		"session-kick": {running, sessionKick},
 		"backup":       {existing, backup},
 		"reload":       {running, reload},
+		"announce":     {running, announceTo},
 	}
 }
 

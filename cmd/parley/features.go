@@ -1,13 +1,17 @@
 package main
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"parley/c2s"
 	"parley/roster"
 	"parley/router"
+	"parley/xep/admin"
+	"parley/xep/announce"
 	"parley/xep/blocking"
+	"parley/xep/command"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
@@ -17,19 +21,25 @@ import (
 	"parley/xep/register"
 	"parley/xep/vcard"
 	xepversion "parley/xep/version"
+	"parley/xmpp"
 )
 
 // live is what features ask for at run time, so that it may change with a reload.
 type live struct {
 	contact atomic.Pointer[contact.Addresses]
 	offline atomic.Pointer[offline.Limits]
+	admins  atomic.Pointer[[]xmpp.JID]
 }
 
 // administrators returns the addresses of those who run the server.
 func (l *live) administrators() []string { return (*l.contact.Load())["admin"] }
 
+// admin reports whether a bare address is one of those who may administrate.
+func (l *live) admin(bare xmpp.JID) bool { return slices.Contains(*l.admins.Load(), bare) }
+
 // features is everything that this server can do, one line each.
-func features(l *live, accounts register.Accounts) []router.Feature {
+func features(h *house) []router.Feature {
+	l, office := &h.live, administration{h}
 	return []router.Feature{
 		c2s.SessionFeature(),
 		roster.New(),
@@ -39,9 +49,12 @@ func features(l *live, accounts register.Accounts) []router.Feature {
 		xepversion.New(version),
 		entitytime.New(time.Now),
 		contact.New(&l.contact),
-		register.New(accounts),
+		register.New(h),
 		private.New(),
 		vcard.New(l.administrators),
 		lastactivity.New(time.Now),
+		command.New(time.Now),
+		admin.New(office),
+		announce.New(&h.announcer, office, admin.May(l.admin)),
 	}
 }

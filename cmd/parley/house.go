@@ -12,6 +12,7 @@ import (
 	"parley/auth"
 	"parley/router"
 	"parley/storage"
+	"parley/xep/announce"
 	"parley/xep/contact"
 	"parley/xep/offline"
 	"parley/xmpp"
@@ -29,13 +30,16 @@ type house struct {
 	router   *router.Router
 	live     live
 	reload   func() (reloaded, error) // set while the server runs
+
+	announcer announce.Announcer
+	halt      halt
 }
 
 // openHouse opens the store in the data directory.
 func openHouse(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
-	h := &house{cfg: cfg, log: log}
+	h := &house{cfg: cfg, log: log, halt: halt{now: make(chan string, 1)}}
 	h.settle(cfg)
-	h.features = features(&h.live, h)
+	h.features = features(h)
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range h.features {
 		if f.Schema.Name != "" {
@@ -66,6 +70,8 @@ func openHouse(ctx context.Context, cfg Config, log *slog.Logger) (*house, error
 func (h *house) settle(cfg Config) {
 	addresses := contact.Addresses(cfg.Contact)
 	h.live.contact.Store(&addresses)
+	admins := adminList(cfg.Admins)
+	h.live.admins.Store(&admins)
 	h.live.offline.Store(&offline.Limits{Messages: int64(cfg.Limits.OfflineMessages), Bytes: int64(cfg.Limits.OfflineBytes), Expiry: cfg.Limits.OfflineExpiry.Duration})
 	if h.router != nil {
 		h.router.SetHosts(cfg.Domains)

@@ -23,6 +23,7 @@ type process struct {
 	dir          string
 	cmd          *exec.Cmd
 	port, direct string
+	config       string // what it was started with
 	log          *bytes.Buffer
 }
 
@@ -30,8 +31,8 @@ type process struct {
 func startProcess(t *testing.T, extra string) *process {
 	t.Helper()
 	p := &process{t: t, dir: t.TempDir(), log: &bytes.Buffer{}}
-	config := "[c2s]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n[metrics]\nlisten = \"127.0.0.1:0\"\n" + extra
-	if err := os.WriteFile(filepath.Join(p.dir, "parley.toml"), []byte(config), 0o600); err != nil {
+	p.config = "[c2s]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n[metrics]\nlisten = \"127.0.0.1:0\"\n" + extra
+	if err := os.WriteFile(filepath.Join(p.dir, "parley.toml"), []byte(p.config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.cmd = exec.Command(binary(t), "serve")
@@ -188,6 +189,18 @@ func TestInteropSlixmppTLS13(t *testing.T) {
 func TestInteropSlixmppContacts(t *testing.T) {
 	p := startProcess(t, "")
 	out := foreign(t, "", nil, "/usr/bin/python3", script(t, "slixmpp_contacts.py"), p.port, p.cert())
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+}
+
+func TestInteropSlixmppAdHoc(t *testing.T) {
+	p := startProcess(t, "")
+	if err := os.WriteFile(filepath.Join(p.dir, "parley.toml"), []byte("admins = [\"juliet@localhost\"]\n"+p.config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.parley("", "reload")
+	out := foreign(t, "", nil, "/usr/bin/python3", script(t, "slixmpp_adhoc.py"), p.port, p.cert())
 	if !strings.Contains(out, "ok") {
 		t.Error(out)
 	}

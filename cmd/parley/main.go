@@ -106,7 +106,7 @@ or session, 5 the account exists, 6 the server is not running.`
 	f.StringVar(&o.data, "data", "", "data directory (instead of the configured one)")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	root.AddCommand(serveCommand(o), userCommand(o), sessionCommand(o), configCommand(o), certCommand(o),
-		backupCommand(o), reloadCommand(o), versionCommand(o))
+		announceCommand(o), backupCommand(o), reloadCommand(o), versionCommand(o))
 	return root
 }
 

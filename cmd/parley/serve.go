@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,6 +23,7 @@ import (
 	"parley/auth"
 	"parley/c2s"
 	"parley/storage"
+	"parley/xmpp"
 )
 
 // stopWithin is how long stopping may take in all.
@@ -41,6 +43,9 @@ type server struct {
 	ready  chan struct{} // closed when all doors are open
 
 	reloading sync.Mutex // one reload at a time
+
+	quiet      context.CancelFunc // ends announcing; nil before it has begun
+	announcing sync.WaitGroup
 }
 
 func serveCommand(o *options) *cobra.Command {
@@ -77,6 +82,7 @@ func serve(ctx context.Context, o *options, cfg Config, out io.Writer) error {
 	defer end()
 	go s.quieten(background)
 	go s.tidy(background)
+	s.announce(background)
 	s.hello(out)
 	notify("READY=1")
 	for {
@@ -88,6 +94,9 @@ func serve(ctx context.Context, o *options, cfg Config, out io.Writer) error {
 			}
 			log.Info("stopping", "signal", sig.String())
 			return s.stop()
+		case by := <-s.halt.now:
+			log.Info("stopping", "by", by)
+			return s.stop()
 		case err := <-s.errors:
 			log.Error("a listener failed", "error", err)
 			s.stop()
@@ -98,6 +107,16 @@ func serve(ctx context.Context, o *options, cfg Config, out io.Writer) error {
 			return fail(exitFailed, "the database failed: %v", err)
 		}
 	}
+}
+
+// announce carries out announcements to all until ctx is over, or the server stops.
+func (s *server) announce(ctx context.Context) {
+	ctx, s.quiet = context.WithCancel(ctx)
+	s.announcing.Add(1)
+	go func() {
+		defer s.announcing.Done()
+		s.announcer.Run(ctx)
+	}()
 }
 
 // start opens everything, from the store up to the doors.
@@ -187,12 +206,14 @@ func listen(address string) (net.Listener, error) {
 }
 
 func settings(cfg Config) c2s.Settings {
+	admins := adminList(cfg.Admins)
 	return c2s.Settings{
 		RequireTLS: cfg.C2S.RequireTLS, StanzaBefore: cfg.C2S.StanzaBefore, Stanza: cfg.C2S.Stanza,
 		LoginTimeout: cfg.C2S.LoginTimeout.Duration, Idle: cfg.C2S.Idle.Duration, PingTimeout: cfg.C2S.PingTimeout.Duration,
 		StanzaTimeout: cfg.C2S.StanzaTime.Duration, Queue: cfg.C2S.Queue, Stall: cfg.C2S.Stall.Duration,
 		PerAddress: cfg.C2S.PerAddress, Attempts: cfg.C2S.Attempts,
 		Register: cfg.Registration.Open, RegisterPerDay: cfg.Registration.PerDay,
+		Reserved: func(jid xmpp.JID) bool { return slices.Contains(admins, jid) },
 	}
 }
 
@@ -267,6 +288,11 @@ func (s *server) stop() error {
 func (s *server) closeAll() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopWithin-time.Second)
 	defer cancel()
+	s.halt.off()
+	if s.quiet != nil {
+		s.quiet()
+	}
+	s.announcing.Wait() // for a chunk at most
 	if s.web != nil {
 		s.web.Close()
 	}

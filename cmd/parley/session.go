@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sort"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -54,24 +53,11 @@ func sessionKick(_ context.Context, h *house, args arguments) (any, error) {
 	if err != nil || want.Local() == "" {
 		return nil, fail(exitUsage, "%q is no user's address", args["jid"])
 	}
-	kicked := h.endSessions(want, "policy-violation", "ended by the operator")
+	kicked := h.kick(operator, want)
 	if len(kicked) == 0 {
 		return nil, fail(exitNotFound, "there is no session of %s", want)
 	}
-	h.log.Info("sessions ended by the operator", "sessions", strings.Join(kicked, " "))
 	return kicked, nil
-}
-
-// endSessions ends one session (a full address) or all of an account, and returns which.
-func (h *house) endSessions(want xmpp.JID, condition, text string) []string {
-	ended := []string{}
-	h.router.EachSession(func(_ *router.Account, res router.Resource) {
-		if jid := res.JID(); jid == want || jid.Bare() == want {
-			ended = append(ended, jid.String())
-			res.End(xmpp.EndStream(condition, "%s", text))
-		}
-	})
-	return ended
 }
 
 func sessionCommand(o *options) *cobra.Command {

@@ -25,68 +25,40 @@ type userInfo struct {
 	Sessions  []string   `json:"sessions"`
 }
 
+// operator stands in the log for who uses the command line.
+const operator = "the operator"
+
 func userAdd(ctx context.Context, h *house, args arguments) (any, error) {
 	jid, err := h.parseUser(args["jid"])
 	if err != nil {
 		return nil, err
 	}
-	acc, err := h.accounts.Create(ctx, jid, args["password"])
+	acc, err := h.addUser(ctx, operator, jid, args["password"])
 	if errors.Is(err, auth.ErrExists) {
 		return nil, fail(exitExists, "%s exists already; to change the password: parley user passwd %s", jid, jid)
 	}
 	if err != nil {
 		return nil, err
 	}
-	h.log.Info("account added", "account", jid.String())
 	return h.info(acc), nil
 }
 
 func userPasswd(ctx context.Context, h *house, args arguments) (any, error) {
 	return h.withUser(ctx, args, func(acc auth.Account) error {
-		if err := h.accounts.SetPassword(ctx, acc.JID, args["password"]); err != nil {
-			return err
-		}
-		// An operator sets a password because the old one is lost or in the wrong hands:
-		// whoever logged in with it has to show the new one.
-		ended := h.endSessions(acc.JID, "reset", "the password has been changed") // RFC 6120 §4.9.3.16
-		h.log.Info("password set by the operator", "account", acc.JID.String(), "sessions_ended", len(ended))
-		return nil
+		return h.setPassword(ctx, operator, acc.JID, args["password"], xmpp.JID{})
 	})
 }
 
 func userDisable(ctx context.Context, h *house, args arguments) (any, error) {
-	return h.withUser(ctx, args, func(acc auth.Account) error {
-		if err := h.accounts.Disable(ctx, acc.JID); err != nil {
-			return err
-		}
-		h.router.Forget(acc.JID, xmpp.EndStream("not-authorized", "the account has been disabled"))
-		h.log.Info("account disabled", "account", acc.JID.String())
-		return nil
-	})
+	return h.withUser(ctx, args, func(acc auth.Account) error { return h.disableUser(ctx, operator, acc.JID) })
 }
 
 func userEnable(ctx context.Context, h *house, args arguments) (any, error) {
-	return h.withUser(ctx, args, func(acc auth.Account) error {
-		if err := h.accounts.Enable(ctx, acc.JID); err != nil {
-			return err
-		}
-		h.log.Info("account enabled", "account", acc.JID.String())
-		return nil
-	})
+	return h.withUser(ctx, args, func(acc auth.Account) error { return h.enableUser(ctx, operator, acc.JID) })
 }
 
 func userDel(ctx context.Context, h *house, args arguments) (any, error) {
-	return h.withUser(ctx, args, func(acc auth.Account) error {
-		if err := h.router.Leaving(ctx, acc.JID); err != nil {
-			return err
-		}
-		if err := h.Remove(ctx, acc.JID); err != nil {
-			return err
-		}
-		h.router.Forget(acc.JID, xmpp.EndStream("not-authorized", "the account has been removed"))
-		h.log.Info("account removed", "account", acc.JID.String())
-		return nil
-	})
+	return h.withUser(ctx, args, func(acc auth.Account) error { return h.removeUser(ctx, operator, acc.JID) })
 }
 
 // withUser finds the account that args name, does something with it and shows it as it

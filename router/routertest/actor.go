@@ -67,8 +67,8 @@ func (a *Actor) Does(xml string) {
 	}
 }
 
-// Gets wants the next stanza to be as the pattern says; see Match.
-func (a *Actor) Gets(pattern string) {
+// Gets wants the next stanza to be as the pattern says; see Match. It returns the stanza.
+func (a *Actor) Gets(pattern string) *xmpp.Stanza {
 	a.t.Helper()
 	st := a.next()
 	if st == nil {
@@ -77,6 +77,7 @@ func (a *Actor) Gets(pattern string) {
 	if why := Match(pattern, st); why != "" {
 		a.t.Fatalf("%s hears\n%s\ninstead of\n%s\n(%s)", a.jid, st, pattern, why)
 	}
+	return st
 }
 
 // GetsNothing wants nothing more to have come.

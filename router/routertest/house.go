@@ -6,6 +6,9 @@ package routertest
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -197,6 +200,13 @@ func (d *Directory) Remove(bare xmpp.JID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.ids, bare)
+}
+
+// All returns the accounts in the order of their addresses.
+func (d *Directory) All() []xmpp.JID {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.SortedFunc(maps.Keys(d.ids), func(a, b xmpp.JID) int { return strings.Compare(a.String(), b.String()) })
 }
 
 // OnLookup has fn called in every Lookup, after the answer is known and before it is given.

@@ -25,6 +25,9 @@ import (
 //	romeo forgets              whatever has come for it is of no interest
 //	romeo ends: condition      its stream was ended with this stream error
 //
+// An attribute of a pattern whose value is $name stands for anything; from then on $name is
+// that value, in what is sent and heard by anybody.
+//
 // An account that the conversation never brings in does not exist. At the end everybody
 // must have heard everything.
 func Play(t testing.TB, file string, people People) {
@@ -37,7 +40,7 @@ func Play(t testing.TB, file string, people People) {
 	if err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
-	p := &player{people: people, actors: map[string]*Actor{}, place: place{TB: t, file: file}}
+	p := &player{people: people, actors: map[string]*Actor{}, values: map[string]string{}, place: place{TB: t, file: file}}
 	for _, l := range lines {
 		p.line = l.number
 		p.play(l)
@@ -70,7 +73,8 @@ type player struct {
 	place
 	people People
 	actors map[string]*Actor
-	order  []string // of those who are there
+	order  []string          // of those who are there
+	values map[string]string // of names, as they stand in XML
 }
 
 // talkLine is one line of a conversation: who, what, and the stanza with it.
@@ -118,6 +122,7 @@ func (p *player) play(l talkLine) {
 	if a == nil {
 		p.Fatalf("%s is not there", l.who)
 	}
+	l.arg = p.known(l.arg)
 	switch {
 	case l.verb == ":":
 		a.Sends(l.arg)
@@ -128,7 +133,36 @@ func (p *player) play(l talkLine) {
 	case l.arg == "nothing":
 		a.GetsNothing()
 	default:
-		a.Gets(l.arg)
+		p.learn(l.arg, a.Gets(unknown.ReplaceAllString(l.arg, "$1='*'")))
+	}
+}
+
+// unknown is an attribute whose value is a name, and name is one anywhere.
+var (
+	unknown = regexp.MustCompile(`([a-z]+)='\$([a-z]+)'`)
+	name    = regexp.MustCompile(`\$[a-z]+`)
+)
+
+// known puts the values of names in their places, as far as they are known.
+func (p *player) known(text string) string {
+	return name.ReplaceAllStringFunc(text, func(n string) string {
+		if v, ok := p.values[n[1:]]; ok {
+			return v
+		}
+		return n
+	})
+}
+
+// learn takes the values of names from what was heard: from the first attribute that is
+// called the same.
+func (p *player) learn(pattern string, st *xmpp.Stanza) {
+	p.Helper()
+	for _, m := range unknown.FindAllStringSubmatch(pattern, -1) {
+		v := regexp.MustCompile(` ` + m[1] + `=['"]([^'"]*)['"]`).FindStringSubmatch(st.String())
+		if v == nil {
+			p.Fatalf("%s has no %s", st, m[1])
+		}
+		p.values[m[2]] = v[1]
 	}
 }
 
