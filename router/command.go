@@ -33,11 +33,12 @@ type Stage struct {
 // error; one that failed has an error (XEP-0050 §3.6).
 type Note struct{ Type, Text string }
 
-// NodeInfo is what stands under a node of the server in service discovery
+// NodeInfo is what stands under a node of the server or an account in service discovery
 // (XEP-0030 §3.2, §4.2).
 type NodeInfo struct {
 	Identities []Identity
 	Features   []string
+	Forms      []xmpp.Form // XEP-0128
 	Items      []Item
 }
 
@@ -47,13 +48,38 @@ type Item struct {
 	Node, Name string
 }
 
-// node asks the features what stands under a node of the server; nil where nothing does.
+// info answers disco#info to a node.
+func (n *NodeInfo) info(node string) (xmpp.Payload, error) {
+	if n == nil {
+		return nil, xmpp.Refuse("item-not-found", "") // XEP-0030 §7
+	}
+	return info(node, n.Identities, n.Features, n.Forms), nil
+}
+
+// items answers disco#items to a node.
+func (n *NodeInfo) items(node string) xmpp.Payload {
+	var b xmpp.Builder
+	b.Open(nsItems, "query", "node", node)
+	if n != nil {
+		for _, it := range n.Items {
+			b.Open("", "item", "jid", it.JID.String(), "node", it.Node, "name", it.Name).Close()
+		}
+	}
+	return b.Payload()
+}
+
+// node asks the features what stands under a node of the server, or of the asker's own
+// account; nil where nothing does.
 func (r *Router) node(ctx context.Context, q *Request, node string) (*NodeInfo, error) {
 	for _, f := range r.features {
-		if f.Node == nil {
+		ask := f.Node
+		if q.Account != nil {
+			ask = f.OwnNode
+		}
+		if ask == nil {
 			continue
 		}
-		if n, err := f.Node(ctx, q, node); n != nil || err != nil {
+		if n, err := ask(ctx, q, node); n != nil || err != nil {
 			return n, err
 		}
 	}

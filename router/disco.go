@@ -81,10 +81,7 @@ func (r *Router) serverInfo(ctx context.Context, q *Request) (xmpp.Payload, erro
 		if err != nil {
 			return nil, err
 		}
-		if n == nil {
-			return nil, xmpp.Refuse("item-not-found", "") // XEP-0030 §7
-		}
-		return info(node, n.Identities, n.Features, nil), nil
+		return n.info(node)
 	}
 	return info(node, r.disco.who, r.disco.server, r.forms(q.Host)), nil
 }
@@ -105,15 +102,7 @@ func (r *Router) serverItems(ctx context.Context, q *Request) (xmpp.Payload, err
 		return noItems(""), nil
 	}
 	n, err := r.node(ctx, q, node)
-	if err != nil || n == nil {
-		return noItems(node), err
-	}
-	var b xmpp.Builder
-	b.Open(nsItems, "query", "node", node)
-	for _, it := range n.Items {
-		b.Open("", "item", "jid", it.JID.String(), "node", it.Node, "name", it.Name).Close()
-	}
-	return b.Payload(), nil
+	return n.items(node), err
 }
 
 // accountInfo answers disco#info to an account. To strangers it is not there
@@ -122,8 +111,15 @@ func (r *Router) accountInfo(ctx context.Context, q *Request) (xmpp.Payload, err
 	if q.Account == nil || !r.Trusted(ctx, q.Account, q.From()) {
 		return nil, xmpp.Refuse("service-unavailable", "")
 	}
-	if q.Payload.Attr("node") != "" {
-		return nil, xmpp.Refuse("item-not-found", "")
+	if node := q.Payload.Attr("node"); node != "" {
+		if !q.Own() {
+			return nil, xmpp.Refuse("item-not-found", "")
+		}
+		n, err := r.node(ctx, q, node)
+		if err != nil {
+			return nil, err
+		}
+		return n.info(node)
 	}
 	return info("", []Identity{{Category: "account", Type: "registered"}}, r.disco.account, nil), nil
 }
@@ -132,6 +128,10 @@ func (r *Router) accountInfo(ctx context.Context, q *Request) (xmpp.Payload, err
 // itself and its subscribers, nothing to anybody else, existing or not (XEP-0030 §8, second rule).
 func (r *Router) accountItems(ctx context.Context, q *Request) (xmpp.Payload, error) {
 	node := q.Payload.Attr("node")
+	if node != "" && q.Own() {
+		n, err := r.node(ctx, q, node)
+		return n.items(node), err
+	}
 	if node != "" || q.Account == nil || !r.Trusted(ctx, q.Account, q.From()) {
 		return noItems(node), nil
 	}

@@ -25,6 +25,7 @@ type Feature struct {
 
 	Commands []Command                                                             // of the server (XEP-0050)
 	Node     func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // what stands under a node of the server; nil: none of this feature's
+	OwnNode  func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // the same of the asker's own account
 
 	Sent    Hooks // steps of the sender's account
 	Arrived Hooks // steps of the recipient's account

@@ -114,6 +114,20 @@ func (n *node) String() string {
 	return fmt.Sprintf("<%s xmlns='%s'/>", n.name.Local, n.name.Space)
 }
 
+// bind notes what stands in the attributes of got where n has a name, which begins with $.
+func (n *node) bind(got *node, values map[string]string) {
+	for attr, v := range n.attrs {
+		if name, ok := strings.CutPrefix(v, "$"); ok {
+			values[name] = got.attrs[attr]
+		}
+	}
+	for i, c := range n.content {
+		if c.text != "…" {
+			c.bind(got.content[i], values)
+		}
+	}
+}
+
 // parse reads one element. White space around elements and text is laid out by people and
 // means nothing.
 func parse(s string) (*node, error) {

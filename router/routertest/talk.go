@@ -153,17 +153,18 @@ func (p *player) known(text string) string {
 	})
 }
 
-// learn takes the values of names from what was heard: from the first attribute that is
-// called the same.
+// learn takes the values of names from what was heard and is like the pattern.
 func (p *player) learn(pattern string, st *xmpp.Stanza) {
 	p.Helper()
-	for _, m := range unknown.FindAllStringSubmatch(pattern, -1) {
-		v := regexp.MustCompile(` ` + m[1] + `=['"]([^'"]*)['"]`).FindStringSubmatch(st.String())
-		if v == nil {
-			p.Fatalf("%s has no %s", st, m[1])
-		}
-		p.values[m[2]] = v[1]
+	want, err := parse(pattern)
+	if err != nil {
+		p.Fatalf("%v", err)
 	}
+	got, err := parse(st.String())
+	if err != nil {
+		p.Fatalf("%v", err)
+	}
+	want.bind(got, p.values)
 }
 
 // address returns the full JID of somebody.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"parley/router"
@@ -13,7 +14,10 @@ import (
 
 // nsFlexible is XEP-0013: a client sees what waits, and fetches and removes it piece by
 // piece, instead of being given all of it.
-const nsFlexible = "http://jabber.org/protocol/offline"
+const (
+	nsFlexible = "http://jabber.org/protocol/offline"
+	nsInfo     = "http://jabber.org/protocol/disco#info"
+)
 
 // A collector is a session that fetches its messages itself. While one is connected
 // nobody of its account is given what waits (XEP-0013 §2.2).
@@ -46,49 +50,56 @@ func (f *feature) collects(q *router.Request) error {
 	})
 }
 
-// node names a message that waits: the time at which it was stored, which orders them
+// nameOf names a message that waits: the time at which it was stored, which orders them
 // (XEP-0013 §2.3), to the microsecond, which nothing else has.
-func node(id storage.ID) string { return id.Time().Format(nodeForm) }
+func nameOf(id storage.ID) string { return id.Time().Format(nameForm) }
 
-const nodeForm = "2006-01-02T15:04:05.000000Z"
+const nameForm = "2006-01-02T15:04:05.000000Z"
 
-// idOf is the reverse of node.
-func idOf(node string) (storage.ID, bool) {
-	t, err := time.Parse(nodeForm, node)
-	if err != nil || t.Format(nodeForm) != node {
+// idOf is the reverse of nameOf.
+func idOf(name string) (storage.ID, bool) {
+	t, err := time.Parse(nameForm, name)
+	if err != nil || t.Format(nameForm) != name {
 		return 0, false
 	}
 	return storage.IDAt(t), true
 }
 
-// number answers disco#info to the node of the messages that wait (XEP-0013 §2.2).
-func (f *feature) number(ctx context.Context, q *router.Request) (n int64, err error) {
-	if err := f.collects(q); err != nil {
-		return 0, err
+// node answers service discovery about what waits: how much it is (XEP-0013 §2.2), and from
+// whom (§2.3). Either way the asker will fetch it.
+func (f *feature) node(ctx context.Context, q *router.Request, name string) (*router.NodeInfo, error) {
+	if name != nsFlexible {
+		return nil, nil
 	}
-	err = f.store.Read(ctx, func(tx *storage.Tx) error {
-		m, err := marked(tx, q.Account.ID)
-		n = m.messages
-		return err
+	if err := f.collects(q); err != nil {
+		return nil, err
+	}
+	n := &router.NodeInfo{
+		Identities: []router.Identity{{Category: "automation", Type: "message-list"}},
+		Features:   []string{nsFlexible},
+	}
+	if q.Payload.Is(nsInfo, "query") {
+		number, err := f.number(ctx, q.Account)
+		n.Forms = []xmpp.Form{{Type: "result", Fields: []xmpp.Field{
+			{Var: "FORM_TYPE", Type: "hidden", Values: []string{nsFlexible}},
+			{Var: "number_of_messages", Values: []string{strconv.FormatInt(number, 10)}},
+		}}}
+		return n, err
+	}
+	err := f.each(ctx, q.Account, func(id storage.ID, st *xmpp.Stanza) {
+		n.Items = append(n.Items, router.Item{JID: q.Account.JID, Node: nameOf(id), Name: st.From.String()})
 	})
 	return n, err
 }
 
-// A header says of a message that waits from whom it is.
-type header struct {
-	node string
-	from xmpp.JID
-}
-
-// headers answers disco#items to that node (XEP-0013 §2.3).
-func (f *feature) headers(ctx context.Context, q *router.Request) (list []header, err error) {
-	if err := f.collects(q); err != nil {
-		return nil, err
-	}
-	err = f.each(ctx, q.Account, func(id storage.ID, st *xmpp.Stanza) {
-		list = append(list, header{node(id), st.From})
+// number returns how many messages wait for an account.
+func (f *feature) number(ctx context.Context, a *router.Account) (n int64, err error) {
+	err = f.store.Read(ctx, func(tx *storage.Tx) error {
+		m, err := marked(tx, a.ID)
+		n = m.messages
+		return err
 	})
-	return list, err
+	return n, err
 }
 
 // each reads all that is due, a page at a time.
@@ -160,7 +171,7 @@ func (f *feature) view(ctx context.Context, q *router.Request) (xmpp.Payload, er
 // show sends the asker one message, with the name it has here (XEP-0013 §2.4).
 func (f *feature) show(q *router.Request, id storage.ID, st *xmpp.Stanza) {
 	var b xmpp.Builder
-	b.Open(nsFlexible, "offline").Open("", "item", "node", node(id)).Close().Close()
+	b.Open(nsFlexible, "offline").Open("", "item", "node", nameOf(id)).Close().Close()
 	q.Round.Push(q.Sender.Session(), st.With(delay(q.Account, id)).With(b.Payload()))
 }
 

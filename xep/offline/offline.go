@@ -51,10 +51,11 @@ func New(limits func() Limits) router.Feature {
 	return router.Feature{
 		Name: "offline messages",
 		XEPs: []router.XEP{
-			{Number: 160, Version: "1.0.1"}, {Number: 203, Version: "2.0"},
+			{Number: 13, Version: "1.3"}, {Number: 160, Version: "1.0.1"}, {Number: 203, Version: "2.0"},
 			{Number: 334, Version: "1.0.0", Note: "store and no-store, for messages that wait"},
 		},
-		Disco: []string{"msgoffline"}, // XEP-0160 §5
+		Disco:   []string{"msgoffline", nsFlexible}, // XEP-0160 §4, XEP-0013 §2.1
+		OwnNode: f.node,
 		IQ: []router.IQ{
 			router.Get(router.ToAccount, nsFlexible, "offline", f.view),
 			router.Set(router.ToAccount, nsFlexible, "offline", f.remove),
