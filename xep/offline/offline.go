@@ -65,15 +65,8 @@ func New(limits func() Limits, now func() time.Time) router.Feature {
 // honest takes off delay stamps that claim to be this house's: only the server may say
 // that the server held a message up (XEP-0203 §5).
 func (f *feature) honest(p *router.Passage) {
-	if !p.Stanza.Has(xmpp.NSDelay, "delay") {
-		return
-	}
-	p.Stanza = p.Stanza.Without(func(e xmpp.Element) bool {
-		if !e.Is(xmpp.NSDelay, "delay") {
-			return false
-		}
-		from, err := xmpp.ParseJID(e.Attr("from"))
-		return err == nil && f.router.Serves(from.Domain()) && from.Bare() != p.Sender.JID
+	p.Stanza = p.Stanza.WithoutDelay(func(from xmpp.JID) bool {
+		return f.router.Serves(from.Domain()) && from.Bare() != p.Sender.JID
 	})
 }
 
@@ -88,9 +81,7 @@ func (f *feature) keep(p *router.Passage) *xmpp.Error {
 		return nil
 	}
 	owner := p.Recipient.ID
-	var b xmpp.Builder // XEP-0203 §2
-	b.Open(xmpp.NSDelay, "delay", "from", p.Recipient.JID.Domain(), "stamp", f.now().UTC().Format("2006-01-02T15:04:05.000Z"))
-	row := st.With(b.Payload()).AppendNS(nil, xmpp.NSClient)
+	row := st.With(xmpp.Delay(p.Recipient.JID.Host(), f.now())).AppendNS(nil, xmpp.NSClient)
 	lim := f.limits()
 	p.Keep(func(tx *storage.Tx, id storage.ID) error {
 		messages, bytes, err := total(tx, owner)
