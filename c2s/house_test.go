@@ -21,6 +21,7 @@ import (
 	"parley/storage"
 	"parley/storage/storagetest"
 	"parley/xep/blocking"
+	"parley/xep/caps"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
@@ -79,7 +80,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		offline.New(func() offline.Limits { return offline.Limits{Messages: 20} }, time.Now),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(h),
 		private.New(), vcard.New(func() []string { return nil }),
-		lastactivity.New(time.Now),
+		lastactivity.New(time.Now), caps.New(time.Now),
 	}
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range features {

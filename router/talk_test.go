@@ -12,6 +12,7 @@ import (
 	"parley/router/routertest"
 	"parley/storage"
 	"parley/xep/blocking"
+	"parley/xep/caps"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
@@ -37,7 +38,8 @@ func fullHouse(t testing.TB) *routertest.House {
 		roster.New(), blocking.New(),
 		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }, time.Now),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(acc), private.New(),
-		vcard.New(func() []string { return nil }), lastactivity.New(time.Now))
+		vcard.New(func() []string { return nil }), lastactivity.New(time.Now),
+		caps.New(time.Now))
 	acc.house = h
 	return h
 }

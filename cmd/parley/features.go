@@ -8,6 +8,7 @@ import (
 	"parley/roster"
 	"parley/router"
 	"parley/xep/blocking"
+	"parley/xep/caps"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
@@ -43,5 +44,6 @@ func features(l *live, accounts register.Accounts) []router.Feature {
 		private.New(),
 		vcard.New(l.administrators),
 		lastactivity.New(time.Now),
+		caps.New(time.Now),
 	}
 }
