@@ -59,6 +59,7 @@ func openHouse(ctx context.Context, cfg Config, log *slog.Logger) (*house, error
 		Hosts: cfg.Domains, Store: h.store, Accounts: h, Features: h.features,
 		MaxResources: cfg.Limits.Resources, Log: log,
 	})
+	h.router.SetLastActivity(cfg.Presence.LastActivity)
 	return h, nil
 }
 
@@ -70,6 +71,7 @@ func (h *house) settle(cfg Config) {
 	if h.router != nil {
 		h.router.SetHosts(cfg.Domains)
 		h.router.SetMaxResources(cfg.Limits.Resources)
+		h.router.SetLastActivity(cfg.Presence.LastActivity)
 	}
 }
 
