@@ -93,11 +93,14 @@ func (f *feature) turnTo(q *question, cl *client) {
 		q.timer.Stop()
 	}
 	q.asked, cl.question = cl, q
-	q.timer = time.AfterFunc(f.patience, func() {
-		var rd router.Round
-		f.pose(&rd, f.pass(q, cl), q)
-		rd.Flush()
-	})
+	q.timer = time.AfterFunc(f.patience, func() { f.late(q, cl) })
+}
+
+// late has the next client asked instead of one that does not answer.
+func (f *feature) late(q *question, cl *client) {
+	var rd router.Round
+	f.pose(&rd, f.pass(q, cl), q)
+	rd.Flush()
 }
 
 // pose asks a client, or the next one that can be asked. No client is no question, and no

@@ -57,35 +57,32 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// TestSilence has the one who is asked say nothing: another is, of another account first,
-// and a late answer counts.
+// TestSilence has those who are asked say nothing: others are, of another account first, and
+// a late answer counts.
 func TestSilence(t *testing.T) {
-	w := newWorld(t, "", func(f *feature) { f.patience = 50 * time.Millisecond })
+	w := newWorld(t, "", nil)
 	st := announces("sha-1", ver)
-	silent := w.comes("a@example.com/x", st)
-	isAsked(silent, "*")
-	again := w.comes("a@example.com/y", st)
-	again.GetsNothing()
-	other := w.comes("b@example.com/x", st)
-	routertest.Eventually(t, "the other is asked", func() bool {
-		w.f.mu.Lock()
-		defer w.f.mu.Unlock()
-		q := w.f.open[digest{"0115", "sha-1", ver}]
-		return q == nil || q.asked.account.JID != again.JID().Bare()
-	})
-	w.Settle()
-	routertest.Eventually(t, "nobody is left to ask", func() bool {
-		w.f.mu.Lock()
-		defer w.f.mu.Unlock()
-		return len(w.f.open) == 0
-	})
-	w.Settle()
-	isAsked(other, "*")
-	silent.Answers(query(exodus))
-	if n := w.rows(t); n != 1 {
-		t.Errorf("%d rows", n)
+	first := w.comes("a@example.com/x", st)
+	isAsked(first, "*")
+	same, other := w.comes("a@example.com/y", st), w.comes("b@example.com/x", st)
+	q := w.f.open[digest{"0115", "sha-1", ver}]
+	timeIsOver := func(a *routertest.Actor) {
+		w.f.late(q, w.f.there[a.JID()])
+		w.Settle()
 	}
-	if got := w.heard("a@example.com/x"); len(got) != 4 {
+	timeIsOver(first)
+	same.GetsNothing()
+	isAsked(other, "*")
+	timeIsOver(first) // the question is not its any more
+	same.GetsNothing()
+	timeIsOver(other)
+	isAsked(same, "*")
+	timeIsOver(same)
+	if len(w.f.open) != 0 {
+		t.Errorf("%d questions are open, with nobody to ask", len(w.f.open))
+	}
+	first.Answers(query(exodus))
+	if got := w.heard("a@example.com/x"); len(got) != 4 || w.rows(t) != 1 {
 		t.Errorf("who answers late: %v", got)
 	}
 	third := w.comes("c@example.com/x", st)
@@ -93,6 +90,17 @@ func TestSilence(t *testing.T) {
 	if got := w.heard("c@example.com/x"); len(got) != 4 {
 		t.Errorf("who comes later: %v", got)
 	}
+}
+
+// TestPatienceEnds waits for the time to be over.
+func TestPatienceEnds(t *testing.T) {
+	w := newWorld(t, "", func(f *feature) { f.patience = time.Millisecond })
+	w.comes("a@example.com/x", announces("sha-1", ver))
+	routertest.Eventually(t, "nobody is asked any more", func() bool {
+		w.f.mu.Lock()
+		defer w.f.mu.Unlock()
+		return len(w.f.open) == 0
+	})
 }
 
 // TestGone has the one who is asked go away, or change its mind: the next one is asked.

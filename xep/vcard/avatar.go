@@ -63,32 +63,40 @@ func (f *feature) shown(a *router.Account, st *xmpp.Stanza) *xmpp.Stanza {
 		return st
 	}
 	now := f.avatars.Of(a)
-	says := st.Has(nsUpdate, "x")
-	if !says && now == nil {
+	if now == nil && !st.Has(nsUpdate, "x") {
 		return st
 	}
-	hash := now.photo()
-	if says {
-		n := 0
-		for e := range st.Children {
-			if e.Is(nsUpdate, "x") {
-				n++
-			}
-		}
-		if photo := st.Child(nsUpdate, "x").Child("", "photo"); !photo.IsZero() {
-			said := strings.TrimSpace(photo.Text())
-			if said == "" {
-				hash = ""
-			}
-			if n == 1 && strings.EqualFold(said, hash) {
-				return st
-			}
-		}
-		st = st.Without(func(e xmpp.Element) bool { return e.Is(nsUpdate, "x") })
+	hash, there := due(st, now.photo())
+	if there {
+		return st
 	}
 	var b xmpp.Builder
-	return st.With(b.Open(nsUpdate, "x").Leaf("", "photo", hash).Payload())
+	return st.Without(isUpdate).With(b.Open(nsUpdate, "x").Leaf("", "photo", hash).Payload())
 }
+
+// due returns the hash that presence is to have where the photo has this one, and whether
+// it has that and says nothing else.
+func due(st *xmpp.Stanza, hash string) (want string, there bool) {
+	n := 0
+	var photo xmpp.Element
+	for e := range st.Children {
+		if isUpdate(e) {
+			if n++; n == 1 {
+				photo = e.Child("", "photo")
+			}
+		}
+	}
+	if photo.IsZero() {
+		return hash, false
+	}
+	said := strings.TrimSpace(photo.Text())
+	if said == "" {
+		hash = ""
+	}
+	return hash, n == 1 && strings.EqualFold(said, hash)
+}
+
+func isUpdate(e xmpp.Element) bool { return e.Is(nsUpdate, "x") }
 
 // photo returns the hash of an avatar, "" also for none.
 func (v *avatar) photo() string {
