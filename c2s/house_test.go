@@ -77,7 +77,7 @@ func open(t testing.TB, change func(*plan)) *house {
 	addresses.Store(&contact.Addresses{"abuse": {"mailto:abuse@example.com"}})
 	features := []router.Feature{
 		c2s.SessionFeature(), roster.New(), blocking.New(),
-		offline.New(func() offline.Limits { return offline.Limits{Messages: 20} }, time.Now),
+		offline.New(func() offline.Limits { return offline.Limits{Messages: 20} }),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(h),
 		private.New(), vcard.New(func() []string { return nil }),
 		lastactivity.New(time.Now), caps.New(time.Now),

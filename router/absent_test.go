@@ -25,7 +25,7 @@ func TestComingAndGoing(t *testing.T) {
 
 func comeAndGo(t *testing.T, senders, messages, fullEvery int) {
 	h := routertest.New(t, roster.New(),
-		offline.New(func() offline.Limits { return offline.Limits{Messages: 1 << 30, Bytes: 1 << 40} }, time.Now), ping.New())
+		offline.New(func() offline.Limits { return offline.Limits{Messages: 1 << 30, Bytes: 1 << 40} }), ping.New())
 	h.Disk.FullEvery(fullEvery)
 	j := &juliet{t: t, h: h, jid: jid(t, "juliet@example.com/balcony"), rnd: rand.New(rand.NewPCG(3, 4)),
 		live: map[string]bool{}, sure: map[string]bool{}, seen: map[string]bool{}, last: map[string]int{}}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"parley/router"
 	"parley/router/routertest"
@@ -17,7 +16,7 @@ import (
 // message, and nobody waits for ever.
 func TestStoreIsClosed(t *testing.T) {
 	f := &archive{}
-	h := routertest.New(t, f.feature(), offline.New(func() offline.Limits { return offline.Limits{} }, time.Now))
+	h := routertest.New(t, f.feature(), offline.New(func() offline.Limits { return offline.Limits{} }))
 	var senders []*routertest.Peer
 	backs := make([]*heard, 4)
 	for i := range backs {

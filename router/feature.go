@@ -41,6 +41,7 @@ type Feature struct {
 
 	Load   func(tx *storage.Tx, a *Account) error                  // an account comes into use: fill the Memo
 	Start  func(Hall)                                              // before the first stanza
+	Tidy   func(context.Context) error                             // now and then: delete what is too old, a little at a time
 	Forget func(tx *storage.Tx, account int64, jid xmpp.JID) error // an account is removed
 	Schema storage.Schema
 }

@@ -23,7 +23,7 @@ type archive struct {
 	store *storage.Store
 }
 
-const archiveSchema = `create table kept (id integer primary key, message text not null, pad text not null)`
+const archiveSchema = `create table archived (id integer primary key, message text not null, pad text not null)`
 
 func (f *archive) feature() router.Feature {
 	return router.Feature{
@@ -39,7 +39,7 @@ func (f *archive) feature() router.Feature {
 				if p.Stanza.Has("test", "fail") {
 					return fmt.Errorf("as it was told")
 				}
-				return tx.Exec(`insert into kept (id, message, pad) values ($1, $2, $3)`, int64(id), message, pad)
+				return tx.Exec(`insert into archived (id, message, pad) values ($1, $2, $3)`, int64(id), message, pad)
 			}, nil)
 			return nil
 		}},
@@ -52,7 +52,7 @@ var pad = fmt.Sprintf("%0600d", 0)
 func (f *archive) rows(t *testing.T) map[string]int64 {
 	rows := map[string]int64{}
 	err := f.store.Read(context.Background(), func(tx *storage.Tx) error {
-		return tx.Each(`select id, message from kept`, nil, func(r *storage.Row) error {
+		return tx.Each(`select id, message from archived`, nil, func(r *storage.Row) error {
 			if _, twice := rows[r.Text(1)]; twice {
 				t.Errorf("%s is kept twice", r.Text(1))
 			}

@@ -24,7 +24,10 @@ type Config struct {
 	Accounts     Directory
 	Features     []Feature
 	MaxResources int // connected resources of one account; 0 means 10
-	Log          *slog.Logger
+	// UnknownErrors is how many errors for messages to addresses that do not exist one
+	// sender gets in a minute; 0 means any number.
+	UnknownErrors int
+	Log           *slog.Logger
 }
 
 // defaultMaxResources is how many resources of one account may be connected.
@@ -46,6 +49,7 @@ type Router struct {
 	disco    disco
 	postman  Round // of the postman's goroutine alone
 	stats    Stats
+	unknown  unknown
 	working  tally // inboxes at work
 
 	hosts        atomic.Pointer[map[string]bool]
@@ -59,6 +63,7 @@ type Router struct {
 type Stats struct {
 	Stanzas [4]atomic.Int64 // from local clients, by xmpp.Kind
 	Refused atomic.Int64    // answered with an error by the router
+	Unknown atomic.Int64    // messages to nobody that were dropped without an error
 	Panics  atomic.Int64
 }
 
@@ -73,6 +78,7 @@ func New(cfg Config) *Router {
 	}
 	r.SetHosts(cfg.Hosts)
 	r.SetMaxResources(cfg.MaxResources)
+	r.unknown.init(cfg.UnknownErrors)
 	r.features = append([]Feature{r.discoFeature()}, cfg.Features...)
 	for _, f := range r.features {
 		r.sent.add(f.Sent)
@@ -132,11 +138,32 @@ func (r *Router) SetLastActivity(on bool) { r.lastActivity.Store(on) }
 // LastActivity reports what SetLastActivity has said.
 func (r *Router) LastActivity() bool { return r.lastActivity.Load() }
 
+// SetUnknownErrors sets how many errors for messages to addresses that do not exist one
+// sender gets in a minute; 0 means any number.
+func (r *Router) SetUnknownErrors(n int) { r.unknown.most.Store(int64(n)) }
+
 // Serves reports whether domain is one of this house.
 func (r *Router) Serves(domain string) bool { return (*r.hosts.Load())[domain] }
 
 // Wait waits until no inbox is at work, or ctx is over.
 func (r *Router) Wait(ctx context.Context) { r.working.wait(ctx) }
+
+// Tidy has every feature delete what is too old. It takes its time, and is meant to be
+// called about once an hour.
+func (r *Router) Tidy(ctx context.Context) {
+	for _, f := range r.features {
+		if f.Tidy != nil && ctx.Err() == nil {
+			r.tidy(ctx, f)
+		}
+	}
+}
+
+func (r *Router) tidy(ctx context.Context, f Feature) {
+	defer r.caught("tidying up", nil)
+	if err := f.Tidy(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, storage.ErrClosed) {
+		r.log.Warn("what is too old could not be deleted; it is tried again in an hour", "feature", f.Name, "error", err)
+	}
+}
 
 // failed makes a stanza error of what the store said.
 func (r *Router) failed(err error) *xmpp.Error {

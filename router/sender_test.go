@@ -153,7 +153,7 @@ func TestReadersWaitForTheHousesQueue(t *testing.T) {
 // TestSessionsThatTakeNothing: a message is for those that still take it, and waits where
 // nobody does.
 func TestSessionsThatTakeNothing(t *testing.T) {
-	h := routertest.New(t, offline.New(func() offline.Limits { return offline.Limits{} }, time.Now))
+	h := routertest.New(t, offline.New(func() offline.Limits { return offline.Limits{} }))
 	romeo := h.Online("romeo@example.com/desk")
 	slow, phone := h.Online("juliet@example.com/slow"), h.Online("juliet@example.com/phone")
 	slow.Peer().Session.Close()
@@ -173,8 +173,8 @@ func TestSessionsThatTakeNothing(t *testing.T) {
 }
 
 func TestTooMuchWaits(t *testing.T) {
-	for _, lim := range []offline.Limits{{Messages: 2}, {Bytes: 700}} {
-		h := routertest.New(t, offline.New(func() offline.Limits { return lim }, time.Now))
+	for _, lim := range []offline.Limits{{Messages: 2}, {Bytes: 500}} {
+		h := routertest.New(t, offline.New(func() offline.Limits { return lim }))
 		romeo := h.Online("romeo@example.com/desk")
 		h.Exists(jid(t, "juliet@example.com"))
 		for range 2 {
@@ -307,7 +307,7 @@ func TestIdleAccountsAreForgotten(t *testing.T) {
 func TestChurn(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	t.Run("churn", func(t *testing.T) {
-		h := routertest.New(t, roster.New(), offline.New(func() offline.Limits { return offline.Limits{} }, time.Now), ping.New())
+		h := routertest.New(t, roster.New(), offline.New(func() offline.Limits { return offline.Limits{} }), ping.New())
 		for i := range 4 {
 			h.Exists(jid(t, fmt.Sprintf("u%d@example.com", i)))
 		}

@@ -271,7 +271,9 @@ func (p *Passage) hand(rd *Round) (again bool) {
 	case ignore:
 	case refuse:
 		p.takeBack()
-		p.bounce(rd, xmpp.Refuse("service-unavailable", ""))
+		if p.Recipient != nil || p.told() {
+			p.bounce(rd, xmpp.Refuse("service-unavailable", ""))
+		}
 		return false
 	case store:
 		if !p.Kept() && !p.dropped {

@@ -36,7 +36,7 @@ func fullHouse(t testing.TB) *routertest.House {
 	acc := &accounts{}
 	h := routertest.New(t,
 		roster.New(), blocking.New(),
-		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }, time.Now),
+		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(acc), private.New(),
 		vcard.New(func() []string { return nil }), lastactivity.New(time.Now),
 		caps.New(time.Now))

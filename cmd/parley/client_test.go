@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net"
 	"regexp"
@@ -39,9 +41,22 @@ func dial(t *testing.T, address, host string) *client {
 // dialTLS connects with direct TLS.
 func dialTLS(t *testing.T, address, host string) *client {
 	t.Helper()
-	c := dial(t, address, host)
-	c.secure()
+	c, err := reach(t, address, host)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return c
+}
+
+// reach is dialTLS to a server that may have died.
+func reach(t *testing.T, address, host string) (*client, error) {
+	raw, err := net.DialTimeout("tcp", address, 5*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { raw.Close() })
+	c := &client{t: t, raw: raw, host: host}
+	return c, c.secured(t.Context())
 }
 
 // dialSTARTTLS connects in clear and switches to TLS (RFC 6120 §5.4.2).
@@ -60,11 +75,15 @@ func dialSTARTTLS(t *testing.T, address, host string) *client {
 
 func (c *client) secure() {
 	c.t.Helper()
-	tc := tls.Client(c.raw, &tls.Config{ServerName: c.host, InsecureSkipVerify: true, NextProtos: []string{"xmpp-client"}})
-	if err := tc.Handshake(); err != nil {
+	if err := c.secured(c.t.Context()); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+func (c *client) secured(ctx context.Context) error {
+	tc := tls.Client(c.raw, &tls.Config{ServerName: c.host, InsecureSkipVerify: true, NextProtos: []string{"xmpp-client"}})
 	c.conn, c.got = tc, ""
+	return tc.HandshakeContext(ctx)
 }
 
 func (c *client) tls() tls.ConnectionState { return c.conn.(*tls.Conn).ConnectionState() }
@@ -122,37 +141,49 @@ func (c *client) toEnd() string {
 // auth tries a login with SCRAM-SHA-256 and returns the last element of the server's.
 func (c *client) auth(user, password string) string {
 	c.t.Helper()
-	c.open()
-	c.expect("</stream:features>")
-	machine := sasl.NewClient(sasl.ScramSha256, sasl.Credentials(func() ([]byte, []byte, []byte) {
-		return []byte(user), []byte(password), nil
-	}))
-	_, first, err := machine.Step(nil)
+	last, err := c.authenticate(user, password)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>" + base64.StdEncoding.EncodeToString(first) + "</auth>")
-	for {
-		c.expect("<")
-		element := c.expect("/")
-		element += c.expect(">")
-		m := regexp.MustCompile(`^(challenge|success|failure)[^>]*>([^<]*)`).FindStringSubmatch(element)
-		if m == nil {
-			c.t.Fatalf("not an answer of SASL: %q", element)
-		}
-		if m[1] == "failure" {
-			return element + c.expect("</failure>")
-		}
-		in, _ := base64.StdEncoding.DecodeString(m[2])
-		_, out, err := machine.Step(in)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		if m[1] == "success" {
-			return element
-		}
-		c.send("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>" + base64.StdEncoding.EncodeToString(out) + "</response>")
+	return last
+}
+
+// authenticate is auth for somebody who lives with the server's death.
+func (c *client) authenticate(user, password string) (last string, err error) {
+	if _, err := io.WriteString(c.conn, strings.ReplaceAll(streamHead, "%s", c.host)); err != nil {
+		return "", err
 	}
+	if _, err := c.until("</stream:features>"); err != nil {
+		return "", err
+	}
+	machine := sasl.NewClient(sasl.ScramSha256, sasl.Credentials(func() ([]byte, []byte, []byte) {
+		return []byte(user), []byte(password), nil
+	}))
+	_, out, err := machine.Step(nil)
+	say := "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>%s</auth>"
+	for err == nil {
+		if _, err := fmt.Fprintf(c.conn, say, base64.StdEncoding.EncodeToString(out)); err != nil {
+			return "", err
+		}
+		element, err := c.until(">")
+		if err != nil {
+			return "", err
+		}
+		m := regexp.MustCompile(`<(challenge|success|failure)`).FindStringSubmatch(element)
+		if m == nil {
+			return "", fmt.Errorf("not an answer of SASL: %q", element)
+		}
+		content, err := c.until("</" + m[1] + ">")
+		if m[1] == "failure" || err != nil {
+			return m[1] + content, err
+		}
+		in, _ := base64.StdEncoding.DecodeString(strings.TrimSuffix(content, "</"+m[1]+">"))
+		if _, out, err = machine.Step(in); err != nil || m[1] == "success" {
+			return m[1], err
+		}
+		say = "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>%s</response>"
+	}
+	return "", err
 }
 
 // login logs in, binds a resource and becomes available.

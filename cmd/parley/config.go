@@ -74,10 +74,12 @@ type PresenceConfig struct {
 
 // LimitsConfig is about accounts.
 type LimitsConfig struct {
-	Resources       int `toml:"resources" reload:"true" doc:"How many clients of one account may be connected."`
-	OfflineMessages int `toml:"offline_messages" reload:"true" doc:"How many messages wait for a user who is away; the senders of more get an error."`
-	OfflineBytes    int `toml:"offline_bytes" reload:"true" doc:"How many bytes those may have."`
-	Memory          int `toml:"memory" doc:"A soft limit for the server's memory in MiB: near it the garbage collector works harder. 0: none."`
+	Resources       int      `toml:"resources" reload:"true" doc:"How many clients of one account may be connected."`
+	OfflineMessages int      `toml:"offline_messages" reload:"true" doc:"How many messages wait for a user who is away; the senders of more get an error."`
+	OfflineBytes    int      `toml:"offline_bytes" reload:"true" doc:"How many bytes those may have."`
+	OfflineExpiry   Duration `toml:"offline_expiry" reload:"true" doc:"How long a message waits for a user who does not come; then it is deleted. 0s: for ever."`
+	UnknownErrors   int      `toml:"unknown_address_errors" reload:"true" doc:"How many errors for messages to addresses that do not exist one account gets in a minute. More are dropped without a word, so that nobody finds out who exists by trying names. 0: any number."`
+	Memory          int      `toml:"memory" doc:"A soft limit for the server's memory in MiB: near it the garbage collector works harder. 0: none."`
 }
 
 // StorageConfig is about the database.
@@ -137,7 +139,7 @@ func defaults() Config {
 		},
 		Auth:         AuthConfig{Binding: true, Iterations: 10000},
 		Registration: RegistrationConfig{PerDay: 3},
-		Limits:       LimitsConfig{Resources: 10, OfflineMessages: 5000, OfflineBytes: 2 << 20},
+		Limits:       LimitsConfig{Resources: 10, OfflineMessages: 5000, OfflineBytes: 2 << 20, OfflineExpiry: d(365 * 24 * time.Hour), UnknownErrors: 20},
 		Storage:      StorageConfig{Readers: 3, Queue: 64 << 20},
 		Metrics:      MetricsConfig{Listen: "127.0.0.1:5280"},
 		Log:          LogConfig{Level: "info", Format: "text"},

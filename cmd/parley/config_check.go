@@ -119,6 +119,7 @@ func checkNumbers(cfg *Config) *badKey {
 		{"limits.resources", cfg.Limits.Resources, 1, 1000},
 		{"limits.offline_messages", cfg.Limits.OfflineMessages, 1, 1 << 30},
 		{"limits.offline_bytes", cfg.Limits.OfflineBytes, 1, 512 << 20},
+		{"limits.unknown_address_errors", cfg.Limits.UnknownErrors, 0, 1 << 30},
 		{"limits.memory", cfg.Limits.Memory, 0, 1 << 30},
 		{"storage.readers", cfg.Storage.Readers, 1, 64},
 		{"storage.queue", cfg.Storage.Queue, 1 << 20, 1 << 34},
@@ -146,6 +147,9 @@ func checkDurations(cfg *Config) *badKey {
 		if d.Duration.Duration < time.Second {
 			return bad(d.key, "%s is less than a second", d.Duration.Duration)
 		}
+	}
+	if e := cfg.Limits.OfflineExpiry.Duration; e != 0 && e < time.Hour {
+		return bad("limits.offline_expiry", "%s is less than an hour; 0s keeps messages for ever", e)
 	}
 	return nil
 }

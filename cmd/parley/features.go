@@ -35,7 +35,7 @@ func features(l *live, accounts register.Accounts) []router.Feature {
 		c2s.SessionFeature(),
 		roster.New(),
 		blocking.New(),
-		offline.New(func() offline.Limits { return *l.offline.Load() }, time.Now),
+		offline.New(func() offline.Limits { return *l.offline.Load() }),
 		ping.New(),
 		xepversion.New(version),
 		entitytime.New(time.Now),

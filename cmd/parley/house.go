@@ -57,7 +57,7 @@ func openHouse(ctx context.Context, cfg Config, log *slog.Logger) (*house, error
 	h.accounts = h.auth.Accounts()
 	h.router = router.New(router.Config{
 		Hosts: cfg.Domains, Store: h.store, Accounts: h, Features: h.features,
-		MaxResources: cfg.Limits.Resources, Log: log,
+		MaxResources: cfg.Limits.Resources, UnknownErrors: cfg.Limits.UnknownErrors, Log: log,
 	})
 	h.router.SetLastActivity(cfg.Presence.LastActivity)
 	return h, nil
@@ -67,11 +67,12 @@ func openHouse(ctx context.Context, cfg Config, log *slog.Logger) (*house, error
 func (h *house) settle(cfg Config) {
 	addresses := contact.Addresses(cfg.Contact)
 	h.live.contact.Store(&addresses)
-	h.live.offline.Store(&offline.Limits{Messages: int64(cfg.Limits.OfflineMessages), Bytes: int64(cfg.Limits.OfflineBytes)})
+	h.live.offline.Store(&offline.Limits{Messages: int64(cfg.Limits.OfflineMessages), Bytes: int64(cfg.Limits.OfflineBytes), Expiry: cfg.Limits.OfflineExpiry.Duration})
 	if h.router != nil {
 		h.router.SetHosts(cfg.Domains)
 		h.router.SetMaxResources(cfg.Limits.Resources)
 		h.router.SetLastActivity(cfg.Presence.LastActivity)
+		h.router.SetUnknownErrors(cfg.Limits.UnknownErrors)
 	}
 }
 

@@ -162,7 +162,7 @@ func foreign(t *testing.T, stdin string, env []string, name string, args ...stri
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	late := time.AfterFunc(60*time.Second, func() { cmd.Process.Kill() })
+	late := time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() })
 	err := cmd.Wait()
 	late.Stop()
 	if err != nil {
@@ -223,6 +223,21 @@ func capabilities(t *testing.T, data string) (n int64) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// Gajim in a window: what it shows stands in tmp/screenshots afterwards.
+func TestInteropGajim(t *testing.T) {
+	p := startProcess(t, "")
+	shots := filepath.Join("..", "..", "tmp", "screenshots")
+	out := foreign(t, "", nil, "dbus-run-session", "--", "/usr/bin/python3", script(t, "gajim_chat.py"), p.port, p.cert(), shots)
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+	for _, name := range []string{"roster", "chat"} {
+		if st, err := os.Stat(filepath.Join(shots, "gajim-"+name+".png")); err != nil || st.Size() < 5000 || time.Since(st.ModTime()) > time.Minute {
+			t.Errorf("the picture of the %s: %v", name, err)
+		}
+	}
 }
 
 func TestInteropXMPPJS(t *testing.T) {

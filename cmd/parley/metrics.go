@@ -64,6 +64,7 @@ var (
 	descErrors      = desc("c2s_stream_errors_total", "Streams ended with an error by the server.", "condition")
 	descStanzas     = desc("stanzas_total", "Stanzas received from clients.", "kind")
 	descBounced     = desc("iq_errors_total", "IQ requests answered with an error by the server.")
+	descUnknown     = desc("unknown_address_dropped_total", "Messages to addresses that do not exist which were dropped without an error, for limits.unknown_address_errors.")
 	descPanics      = desc("panics_total", "Panics that were caught. Each is a bug.")
 	descQueueJobs   = desc("storage_queue_jobs", "Writes in the line.")
 	descQueueBytes  = desc("storage_queue_bytes", "Bytes in the line.")
@@ -105,6 +106,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		count(descStanzas, float64(hall.Stanzas[k].Load()), k.String())
 	}
 	count(descBounced, float64(hall.Refused.Load()))
+	count(descUnknown, float64(hall.Unknown.Load()))
 	count(descPanics, float64(hall.Panics.Load()))
 	st := c.s.store.Stats()
 	gauge(descQueueJobs, float64(st.QueueJobs))

@@ -76,6 +76,7 @@ func serve(ctx context.Context, o *options, cfg Config, out io.Writer) error {
 	background, end := context.WithCancel(ctx)
 	defer end()
 	go s.quieten(background)
+	go s.tidy(background)
 	s.hello(out)
 	notify("READY=1")
 	for {

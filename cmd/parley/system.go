@@ -59,3 +59,18 @@ func (s *server) quieten(ctx context.Context) {
 		seen = n
 	}
 }
+
+// tidyEvery is how often what is too old is looked for.
+const tidyEvery = time.Hour
+
+// tidy has the features delete what is too old, first when the start is over.
+func (s *server) tidy(ctx context.Context) {
+	for next := time.Minute; ; next = tidyEvery {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(next):
+			s.router.Tidy(ctx)
+		}
+	}
+}

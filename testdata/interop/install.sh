@@ -15,6 +15,11 @@ look() {
 	need 'command -v go-sendxmpp' go-sendxmpp
 	need '/usr/bin/python3 -c "import slixmpp"' python3-slixmpp
 	need 'test -e /usr/include/expat.h' libexpat1-dev
+	need 'command -v gajim' gajim
+	need 'command -v Xvfb' xvfb
+	need 'command -v dbus-run-session' dbus-daemon
+	need 'command -v xdotool' xdotool
+	need 'command -v import' imagemagick
 	need 'command -v node' nodejs
 	need 'command -v npm' npm
 }

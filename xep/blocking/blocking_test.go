@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"parley/roster"
 	"parley/router"
@@ -36,7 +35,7 @@ func set(verb string, jids ...string) string {
 func message(to string) string { return `<message id='m' to='` + to + `'><body>x</body></message>` }
 
 func features() []router.Feature {
-	return []router.Feature{blocking.New(), offline.New(func() offline.Limits { return offline.Limits{} }, time.Now)}
+	return []router.Feature{blocking.New(), offline.New(func() offline.Limits { return offline.Limits{} })}
 }
 
 // TestSurvivesARestart blocks, restarts, and writes to somebody who is away: the list is

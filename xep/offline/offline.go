@@ -21,8 +21,9 @@ const (
 
 // Limits say how much is kept for one account.
 type Limits struct {
-	Messages int64 // 0 means 5,000
-	Bytes    int64 // 0 means 2 MiB
+	Messages int64         // 0 means 5,000
+	Bytes    int64         // 0 means 2 MiB
+	Expiry   time.Duration // how long a message waits; 0 means for ever
 }
 
 // readAgain is how often what waits is read again, where others' writes have failed the
@@ -32,9 +33,12 @@ const readAgain = 4
 // pageSize is how many messages are read from the store at a time.
 const pageSize = 200
 
+// atOnce is how many messages are deleted in one turn of the store's writer, which has
+// others to serve.
+const atOnce = 500
+
 type feature struct {
 	limits func() Limits
-	now    func() time.Time
 	router *router.Router
 	store  *storage.Store
 	log    *slog.Logger
@@ -42,18 +46,23 @@ type feature struct {
 
 // New returns the feature. limits is asked for each message, so that it may change while
 // the server runs.
-func New(limits func() Limits, now func() time.Time) router.Feature {
-	f := &feature{limits: limits, now: now}
+func New(limits func() Limits) router.Feature {
+	f := &feature{limits: limits}
 	return router.Feature{
 		Name: "offline messages",
 		XEPs: []router.XEP{
 			{Number: 160, Version: "1.0.1"}, {Number: 203, Version: "2.0"},
 			{Number: 334, Version: "1.0.0", Note: "store and no-store, for messages that wait"},
 		},
-		Disco:   []string{"msgoffline"}, // XEP-0160 §5
+		Disco: []string{"msgoffline"}, // XEP-0160 §5
+		IQ: []router.IQ{
+			router.Get(router.ToAccount, nsFlexible, "offline", f.view),
+			router.Set(router.ToAccount, nsFlexible, "offline", f.remove),
+		},
 		Sent:    router.Hooks{Mark: f.honest},
 		Arrived: router.Hooks{Keep: f.keep},
 		Due:     f.due,
+		Tidy:    f.tidy,
 		Start: func(h router.Hall) {
 			f.store, f.log, f.router = h.Store, h.Log, h.Router
 		},
@@ -75,24 +84,28 @@ func (f *feature) keep(p *router.Passage) *xmpp.Error {
 	if !p.WillWait() {
 		return nil
 	}
-	st := p.Stanza
-	if !worth(st) {
+	if !worth(p.Stanza) {
 		p.Drop()
 		return nil
 	}
 	owner := p.Recipient.ID
-	row := st.With(xmpp.Delay(p.Recipient.JID.Host(), f.now())).AppendNS(nil, xmpp.NSClient)
+	row := p.Stanza.AppendNS(nil, xmpp.NSClient)
 	lim := f.limits()
 	p.Keep(func(tx *storage.Tx, id storage.ID) error {
-		messages, bytes, err := total(tx, owner)
+		m, err := marked(tx, owner)
 		if err != nil {
 			return err
 		}
-		if messages >= orDefault(lim.Messages, 5000) || bytes+int64(len(row)) > orDefault(lim.Bytes, 2<<20) {
+		if m.messages >= orDefault(lim.Messages, 5000) || m.bytes+int64(len(row)) > orDefault(lim.Bytes, 2<<20) {
 			return xmpp.Refuse("service-unavailable", "too many messages wait for this user") // XEP-0160 §2
 		}
 		return add(tx, owner, id, row)
-	}, func(tx *storage.Tx, id storage.ID) error { return takeBack(tx, owner, id) })
+	}, func(tx *storage.Tx, id storage.ID) error {
+		if err := drop(tx, owner, id); err != errNotDue {
+			return err
+		}
+		return nil // somebody has taken it in the meantime
+	})
 	return nil
 }
 
@@ -133,6 +146,10 @@ func worth(st *xmpp.Stanza) bool {
 // just be handing over what it will then have taken back; the first wait is for that.)
 func (f *feature) due(t *router.Turn, a *router.Account, res router.Resource, then func(*router.Round)) {
 	t.InOrder(nil, func(*router.Round, error) {})
+	if f.collected(a) {
+		t.InOrder(nil, func(rd *router.Round, _ error) { then(rd) })
+		return
+	}
 	last, complete := f.lastPage(t, a, res, 0, pageSize, then)
 	for !complete {
 		last = f.pages(t, a, res, last)
@@ -204,16 +221,21 @@ func (f *feature) unread(a *router.Account, err error) {
 func (f *feature) give(rd *router.Round, a *router.Account, res router.Resource, list []waiting, last storage.ID) storage.ID {
 	for _, w := range list {
 		last = w.id
-		st, err := xmpp.ParseStanzaBytes(w.stanza)
+		st, err := w.parse()
 		if err != nil {
 			f.log.Error("a message that waits cannot be read", "id", int64(w.id), "error", err)
 			continue
 		}
 		if f.router.MayGet(a, st) == nil {
-			rd.Push(res.Session, st)
+			rd.Push(res.Session, st.With(delay(a, w.id)))
 		}
 	}
 	return last
+}
+
+// delay says since when a message has waited (XEP-0203 §2).
+func delay(a *router.Account, id storage.ID) xmpp.Payload {
+	return xmpp.Delay(a.JID.Host(), id.Time())
 }
 
 // confirm asks the client whether it is there, behind what it was given. Its answer says
@@ -221,11 +243,23 @@ func (f *feature) give(rd *router.Round, a *router.Account, res router.Resource,
 func (f *feature) confirm(rd *router.Round, a *router.Account, res router.Resource, upto storage.ID) {
 	var b xmpp.Builder
 	id := "due-" + strings.ToLower(rand.Text())
-	res.Sender().Ask(rd, "get", id, b.Open("urn:xmpp:ping", "ping").Payload(), func(*xmpp.Stanza) {
-		f.store.Keep(64, func(tx *storage.Tx) error { return taken(tx, a.ID, upto) }, func(err error) {
-			if err != nil {
-				f.log.Warn("messages that were given out stay due", "account", a.JID.String(), "error", err)
-			}
-		})
+	res.Sender().Ask(rd, "get", id, b.Open("urn:xmpp:ping", "ping").Payload(), func(*xmpp.Stanza) { f.taken(a, upto) })
+}
+
+// taken writes that the account has taken its messages up to an id, and deletes these.
+func (f *feature) taken(a *router.Account, upto storage.ID) {
+	more := false
+	f.store.Keep(64, func(tx *storage.Tx) (err error) {
+		if err = take(tx, a.ID, upto); err == nil {
+			more, err = sweep(tx, a.ID, atOnce)
+		}
+		return err
+	}, func(err error) {
+		switch {
+		case err != nil:
+			f.log.Warn("messages that were given out stay due", "account", a.JID.String(), "error", err)
+		case more:
+			f.taken(a, upto)
+		}
 	})
 }

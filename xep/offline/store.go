@@ -1,11 +1,16 @@
 package offline
 
 import (
+	"errors"
+
 	"parley/storage"
+	"parley/xmpp"
 )
 
-// schema is what is kept for absent users: bodies once, in the order of their ids, and
-// beside them who is still to get which. The archive will use the same bodies.
+// schema is what is kept of messages: bodies once, in the order of their ids, beside them
+// whose they are, and one row an account that says up to which id some device of it has
+// taken them, and how much is behind that. What is kept for nothing but that is deleted
+// when it was taken.
 var schema = storage.Schema{Name: "offline", Steps: []string{`
 create table body (
 	id integer primary key,
@@ -21,27 +26,50 @@ create table due_total (
 	messages integer not null,
 	bytes integer not null
 );
+`, `
+create table kept (
+	owner integer not null,
+	id integer not null,
+	primary key (owner, id)
+) without rowid;
+create table taken (
+	owner integer primary key,
+	upto integer not null,
+	messages integer not null,
+	bytes integer not null
+);
+insert into kept select owner, id from due;
+insert into taken select owner, 0, messages, bytes from due_total;
+drop table due;
+drop table due_total;
 `}}
 
-// total returns how many messages wait for an account and how many bytes they have.
-func total(tx *storage.Tx, owner int64) (messages, bytes int64, err error) {
-	err = tx.Each(`select messages, bytes from due_total where owner = $1`, []any{owner}, func(r *storage.Row) error {
-		messages, bytes = r.Int(0), r.Int(1)
+// A mark says what of an account's messages was taken and what is due.
+type mark struct {
+	upto     storage.ID // all up to it were taken
+	messages int64      // those behind it
+	bytes    int64      // that they have
+}
+
+// marked reads the mark of an account.
+func marked(tx *storage.Tx, owner int64) (m mark, err error) {
+	err = tx.Each(`select upto, messages, bytes from taken where owner = $1`, []any{owner}, func(r *storage.Row) error {
+		m = mark{r.ID(0), r.Int(1), r.Int(2)}
 		return nil
 	})
-	return messages, bytes, err
+	return m, err
 }
 
 // add keeps one message.
 func add(tx *storage.Tx, owner int64, id storage.ID, stanza []byte) error {
-	if err := tx.Exec(`insert into body (id, stanza) values ($1, $2)`, int64(id), stanza); err != nil {
+	if err := tx.Exec(`insert into body (id, stanza) values ($1, $2)`, id, stanza); err != nil {
 		return err
 	}
-	if err := tx.Exec(`insert into due (owner, id) values ($1, $2)`, owner, int64(id)); err != nil {
+	if err := tx.Exec(`insert into kept (owner, id) values ($1, $2)`, owner, id); err != nil {
 		return err
 	}
-	return tx.Exec(`insert into due_total (owner, messages, bytes) values ($1, 1, $2)
-		on conflict (owner) do update set messages = messages + 1, bytes = bytes + excluded.bytes`, owner, int64(len(stanza)))
+	return tx.Exec(`insert into taken (owner, upto, messages, bytes) values ($1, 0, 1, $2)
+		on conflict (owner) do update set messages = messages + 1, bytes = bytes + excluded.bytes`, owner, len(stanza))
 }
 
 // waiting is one message that waits.
@@ -50,49 +78,154 @@ type waiting struct {
 	stanza []byte
 }
 
-// page reads up to n messages that wait for an account, behind an id.
+// parse reads the stanza.
+func (w waiting) parse() (*xmpp.Stanza, error) { return xmpp.ParseStanzaBytes(w.stanza) }
+
+// page reads up to n messages that are due, behind an id.
 func page(tx *storage.Tx, owner int64, after storage.ID, n int) (list []waiting, err error) {
-	err = tx.Each(`select due.id, stanza from due join body on body.id = due.id
-		where owner = $1 and due.id > $2 order by due.id limit $3`, []any{owner, int64(after), int64(n)}, func(r *storage.Row) error {
-		list = append(list, waiting{storage.ID(r.Int(0)), r.Bytes(1)})
+	m, err := marked(tx, owner)
+	if err != nil || m.messages == 0 {
+		return nil, err
+	}
+	err = tx.Each(`select kept.id, stanza from kept join body on body.id = kept.id
+		where owner = $1 and kept.id > $2 order by kept.id limit $3`, []any{owner, max(after, m.upto), n}, func(r *storage.Row) error {
+		list = append(list, waiting{r.ID(0), r.Bytes(1)})
 		return nil
 	})
 	return list, err
 }
 
-// taken forgets what an account was given, up to an id.
-func taken(tx *storage.Tx, owner int64, upto storage.ID) error {
-	if err := tx.Exec(`delete from body where id in (select id from due where owner = $1 and id <= $2)`, owner, int64(upto)); err != nil {
-		return err
+// one reads one message that is due; found is false where it is not.
+func one(tx *storage.Tx, owner int64, id storage.ID) (w waiting, found bool, err error) {
+	list, err := page(tx, owner, id-1, 1)
+	if err != nil || len(list) == 0 || list[0].id != id {
+		return w, false, err
 	}
-	if err := tx.Exec(`delete from due where owner = $1 and id <= $2`, owner, int64(upto)); err != nil {
-		return err
-	}
-	return recount(tx, owner)
+	return list[0], true, nil
 }
 
-// takeBack forgets one message.
-func takeBack(tx *storage.Tx, owner int64, id storage.ID) error {
-	if err := tx.Exec(`delete from body where id in (select id from due where owner = $1 and id = $2)`, owner, int64(id)); err != nil {
-		return err
-	}
-	if err := tx.Exec(`delete from due where owner = $1 and id = $2`, owner, int64(id)); err != nil {
-		return err
-	}
-	return recount(tx, owner)
+// take notes that an account has taken its messages up to an id.
+func take(tx *storage.Tx, owner int64, upto storage.ID) error {
+	return tx.Exec(`update taken set (upto, messages, bytes) = (
+			select $2, count(*), coalesce(sum(length(stanza)), 0) from kept join body on body.id = kept.id
+			where kept.owner = $1 and kept.id > $2)
+		where owner = $1 and upto < $2`, owner, upto)
 }
 
-// recount sets the totals of an account by what is there.
-func recount(tx *storage.Tx, owner int64) error {
-	return tx.Exec(`insert into due_total (owner, messages, bytes)
-		select $1, count(*), coalesce(sum(length(stanza)), 0) from due join body on body.id = due.id where owner = $1
-		on conflict (owner) do update set messages = excluded.messages, bytes = excluded.bytes`, owner)
+// sweep deletes up to n messages that their owner has taken, and reports whether there
+// may be more.
+func sweep(tx *storage.Tx, owner int64, n int) (more bool, err error) {
+	m, err := marked(tx, owner)
+	if err != nil {
+		return false, err
+	}
+	return prune(tx, owner, m.upto, n)
+}
+
+// prune deletes up to n messages of an account, up to an id.
+func prune(tx *storage.Tx, owner int64, upto storage.ID, n int) (more bool, err error) {
+	err = tx.Exec(`delete from body where id in (
+		select id from kept where owner = $1 and id <= $2 order by id limit $3)`, owner, upto, n)
+	if err != nil {
+		return false, err
+	}
+	gone := tx.Changes()
+	err = tx.Exec(`delete from kept where owner = $1 and id in (
+		select id from kept where owner = $1 and id <= $2 order by id limit $3)`, owner, upto, n)
+	return gone == int64(n), err
+}
+
+// errNotDue says that a message is none that waits.
+var errNotDue = errors.New("no such message waits")
+
+// drop takes single messages out of those that are due; all of them, or none and
+// errNotDue.
+func drop(tx *storage.Tx, owner int64, ids ...storage.ID) error {
+	for _, id := range ids {
+		w, found, err := one(tx, owner, id)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return errNotDue
+		}
+		if err := tx.Exec(`delete from body where id = $1`, id); err != nil {
+			return err
+		}
+		if err := tx.Exec(`delete from kept where owner = $1 and id = $2`, owner, id); err != nil {
+			return err
+		}
+		err = tx.Exec(`update taken set messages = messages - 1, bytes = bytes - $2 where owner = $1`, owner, len(w.stanza))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expire takes up to n of the due messages that are older than an id out, of whomsoever,
+// behind that owner, and returns how many, and the owner to go on behind: 0 at the end.
+func expire(tx *storage.Tx, before storage.ID, behind int64, n int) (gone int, next int64, err error) {
+	var list []int64
+	err = tx.Each(`select owner from taken where owner > $1 order by owner limit $2`, []any{behind, n}, func(r *storage.Row) error {
+		list = append(list, r.Int(0))
+		return nil
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, owner := range list {
+		g, err := expireOf(tx, owner, before, n-gone)
+		if err != nil {
+			return 0, 0, err
+		}
+		if gone += g; gone >= n {
+			return gone, owner - 1, nil // there may be more of this one
+		}
+		next = owner
+	}
+	if len(list) < n {
+		next = 0
+	}
+	return gone, next, nil
+}
+
+// expireOf does it for one owner. What a crash left of messages that were taken goes too.
+func expireOf(tx *storage.Tx, owner int64, before storage.ID, n int) (gone int, err error) {
+	if _, err := sweep(tx, owner, n); err != nil {
+		return 0, err
+	}
+	m, err := marked(tx, owner)
+	if err != nil || m.messages == 0 {
+		return 0, err
+	}
+	last := storage.ID(0)
+	err = tx.Each(`select id from kept where owner = $1 and id > $2 and id < $3 order by id limit $4`,
+		[]any{owner, m.upto, before, n}, func(r *storage.Row) error {
+			gone++
+			last = r.ID(0)
+			return nil
+		})
+	if err != nil || gone == 0 {
+		return 0, err
+	}
+	if err := take(tx, owner, last); err != nil {
+		return 0, err
+	}
+	_, err = sweep(tx, owner, n)
+	return gone, err
 }
 
 // forget removes everything that waits for an account.
 func forget(tx *storage.Tx, owner int64) error {
-	if err := taken(tx, owner, 1<<62); err != nil {
-		return err
+	for _, q := range []string{
+		`delete from body where id in (select id from kept where owner = $1)`,
+		`delete from kept where owner = $1`,
+		`delete from taken where owner = $1`,
+	} {
+		if err := tx.Exec(q, owner); err != nil {
+			return err
+		}
 	}
-	return tx.Exec(`delete from due_total where owner = $1`, owner)
+	return nil
 }

@@ -1,0 +1,232 @@
+package offline
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"parley/router"
+	"parley/storage"
+	"parley/xmpp"
+)
+
+// nsFlexible is XEP-0013: a client sees what waits, and fetches and removes it piece by
+// piece, instead of being given all of it.
+const nsFlexible = "http://jabber.org/protocol/offline"
+
+// A collector is a session that fetches its messages itself. While one is connected
+// nobody of its account is given what waits (XEP-0013 §2.2).
+type collectors []router.Session
+
+// collected reports whether somebody fetches the messages of an account. Only in a turn.
+func (f *feature) collected(a *router.Account) bool {
+	list, _ := a.Data(f).(collectors)
+	for _, res := range a.Resources() {
+		if slices.Contains(list, res.Session) {
+			return true
+		}
+	}
+	return false
+}
+
+// collects notes that the asking session fetches the account's messages itself.
+func (f *feature) collects(q *router.Request) error {
+	return q.Turn(func(*router.Turn) error {
+		a := q.Account
+		list, _ := a.Data(f).(collectors)
+		var there collectors // those of before that are connected yet
+		for _, res := range a.Resources() {
+			if slices.Contains(list, res.Session) || res.Session == q.Sender.Session() {
+				there = append(there, res.Session)
+			}
+		}
+		a.SetData(f, there)
+		return nil
+	})
+}
+
+// node names a message that waits: the time at which it was stored, which orders them
+// (XEP-0013 §2.3), to the microsecond, which nothing else has.
+func node(id storage.ID) string { return id.Time().Format(nodeForm) }
+
+const nodeForm = "2006-01-02T15:04:05.000000Z"
+
+// idOf is the reverse of node.
+func idOf(node string) (storage.ID, bool) {
+	t, err := time.Parse(nodeForm, node)
+	if err != nil || t.Format(nodeForm) != node {
+		return 0, false
+	}
+	return storage.IDAt(t), true
+}
+
+// number answers disco#info to the node of the messages that wait (XEP-0013 §2.2).
+func (f *feature) number(ctx context.Context, q *router.Request) (n int64, err error) {
+	if err := f.collects(q); err != nil {
+		return 0, err
+	}
+	err = f.store.Read(ctx, func(tx *storage.Tx) error {
+		m, err := marked(tx, q.Account.ID)
+		n = m.messages
+		return err
+	})
+	return n, err
+}
+
+// A header says of a message that waits from whom it is.
+type header struct {
+	node string
+	from xmpp.JID
+}
+
+// headers answers disco#items to that node (XEP-0013 §2.3).
+func (f *feature) headers(ctx context.Context, q *router.Request) (list []header, err error) {
+	if err := f.collects(q); err != nil {
+		return nil, err
+	}
+	err = f.each(ctx, q.Account, func(id storage.ID, st *xmpp.Stanza) {
+		list = append(list, header{node(id), st.From})
+	})
+	return list, err
+}
+
+// each reads all that is due, a page at a time.
+func (f *feature) each(ctx context.Context, a *router.Account, fn func(storage.ID, *xmpp.Stanza)) error {
+	for last := storage.ID(0); ; {
+		var list []waiting
+		err := f.store.Read(ctx, func(tx *storage.Tx) (err error) {
+			list, err = page(tx, a.ID, last, pageSize)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, w := range list {
+			last = w.id
+			if st, err := w.parse(); err == nil && f.router.MayGet(a, st) == nil {
+				fn(w.id, st)
+			}
+		}
+		if len(list) < pageSize {
+			return nil
+		}
+	}
+}
+
+// view answers an <offline/> of type get: single messages (XEP-0013 §2.4), or all of them
+// (§2.6).
+func (f *feature) view(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
+	if !q.Own() {
+		return nil, xmpp.Refuse("forbidden", "")
+	}
+	ids, all, err := wanted(q.Payload, "view", "fetch")
+	if err != nil {
+		return nil, err
+	}
+	if all {
+		if err := f.collects(q); err != nil {
+			return nil, err
+		}
+		return nil, f.each(ctx, q.Account, func(id storage.ID, st *xmpp.Stanza) { f.show(q, id, st) })
+	}
+	list := make([]waiting, len(ids))
+	err = f.store.Read(ctx, func(tx *storage.Tx) error {
+		for i, id := range ids {
+			w, found, err := one(tx, q.Account.ID, id)
+			if err != nil {
+				return err
+			}
+			if !found {
+				return errNotDue
+			}
+			list[i] = w
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, told(err)
+	}
+	for _, w := range list {
+		st, err := w.parse()
+		if err != nil {
+			return nil, err
+		}
+		f.show(q, w.id, st)
+	}
+	return nil, nil
+}
+
+// show sends the asker one message, with the name it has here (XEP-0013 §2.4).
+func (f *feature) show(q *router.Request, id storage.ID, st *xmpp.Stanza) {
+	var b xmpp.Builder
+	b.Open(nsFlexible, "offline").Open("", "item", "node", node(id)).Close().Close()
+	q.Round.Push(q.Sender.Session(), st.With(delay(q.Account, id)).With(b.Payload()))
+}
+
+// remove answers an <offline/> of type set: single messages are removed (XEP-0013 §2.5),
+// or all (§2.7).
+func (f *feature) remove(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
+	if !q.Own() {
+		return nil, xmpp.Refuse("forbidden", "")
+	}
+	ids, all, err := wanted(q.Payload, "remove", "purge")
+	if err != nil {
+		return nil, err
+	}
+	owner := q.Account.ID
+	for more := true; more; {
+		err = q.Write(ctx, func(tx *storage.Tx) (err error) {
+			if more = false; !all {
+				return drop(tx, owner, ids...)
+			}
+			if err = take(tx, owner, tx.NextID()); err == nil {
+				more, err = sweep(tx, owner, atOnce)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, told(err)
+		}
+	}
+	return nil, nil
+}
+
+// told is the error for the client.
+func told(err error) error {
+	if errors.Is(err, errNotDue) {
+		return xmpp.Refuse("item-not-found", "")
+	}
+	return err
+}
+
+// maxItems is how many messages one request may name.
+const maxItems = 1000
+
+// wanted reads which messages a request names: items with that action, or all.
+func wanted(offline xmpp.Element, action, all string) (ids []storage.ID, every bool, err error) {
+	for e := range offline.Children {
+		switch {
+		case e.Is(nsFlexible, all):
+			every = true
+		case !e.Is(nsFlexible, "item"):
+		case e.Attr("action") != action:
+			return nil, false, xmpp.Refuse("bad-request", "an item of this request has the action "+action)
+		default:
+			id, ok := idOf(e.Attr("node"))
+			if !ok {
+				return nil, false, xmpp.Refuse("item-not-found", "")
+			}
+			if !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	switch {
+	case every == (len(ids) > 0):
+		return nil, false, xmpp.Refuse("bad-request", "either items or <"+all+"/>")
+	case len(ids) > maxItems:
+		return nil, false, xmpp.Refuse("policy-violation", "too many items")
+	}
+	return ids, every, nil
+}
