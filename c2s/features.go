@@ -14,7 +14,6 @@ const (
 	nsBind2    = "urn:xmpp:bind:0"
 	nsBindings = "urn:xmpp:sasl-cb:0"
 	nsLimits   = "urn:xmpp:stream-limits:0"
-	nsCaps     = "http://jabber.org/protocol/caps"
 	nsRegister = "jabber:iq:register"
 )
 
@@ -93,8 +92,7 @@ func (c *conn) sessionFeatures(b *xmpp.Builder) {
 	}
 	b.Open("urn:xmpp:features:rosterver", "ver").Close()    // RFC 6121 §2.6.1
 	b.Open("urn:xmpp:features:pre-approval", "sub").Close() // RFC 6121 §3.4
-	node, ver := c.srv.cfg.Router.Caps(c.login.host)
-	b.Open(nsCaps, "c", "hash", "sha-1", "node", node, "ver", ver).Close() // XEP-0115 §6.3
+	b.Raw(c.srv.cfg.Router.Caps(c.login.host).Features())
 }
 
 // limitFeature announces what one stanza may weigh and how long a client may be silent

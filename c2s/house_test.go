@@ -23,6 +23,7 @@ import (
 	"parley/xep/admin"
 	"parley/xep/announce"
 	"parley/xep/blocking"
+	"parley/xep/caps"
 	"parley/xep/command"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
@@ -84,6 +85,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		private.New(), vcard.New(func() []string { return nil }),
 		lastactivity.New(time.Now), command.New(time.Now), admin.New(office{h}),
 		announce.New(&announce.Announcer{}, office{h}, admin.May(office{h}.Admin)),
+		caps.New(time.Now),
 	}
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range features {

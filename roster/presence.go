@@ -91,7 +91,7 @@ func own(t *router.Turn, a *router.Account, c router.PresenceChange) {
 	}
 	for _, res := range a.Resources() { // RFC 6121 §4.3.2: the answer to the probe that this implies
 		if res.Available() && res.Session != c.After.Session {
-			t.Push(c.After.Session, res.Presence.Readdressed(a.JID, res.JID()))
+			t.Push(c.After.Session, last(res, a.JID))
 		}
 	}
 }
@@ -106,21 +106,42 @@ func (f *feature) ask(t *router.Turn, a *router.Account, contact xmpp.JID, sessi
 		f.router.Deliver(&t.Round, presenceOf("probe", "", user, contact))
 		return
 	}
-	f.router.WithAccountInMemory(contact, func(c *router.Account) {
-		if !available(c) {
-			return
+	look := func(c *router.Account) error {
+		if c == nil || !available(c) && !f.router.LastActivity() {
+			return nil
 		}
-		err := c.Post(func(t *router.Turn) {
-			if !f.trusted(context.Background(), c, user) { // the two rosters are out of step
-				f.router.Deny(&t.Round, presenceOf("probe", "", user, contact))
-				return
-			}
-			f.reveal(t, c, user, session)
-		})
-		if err != nil {
-			f.log.Warn("a contact's presence was not asked for", "contact", contact.String(), "error", err)
-		}
-	})
+		return c.Post(func(t *router.Turn) { f.answer(t, c, user, session) })
+	}
+	var err error
+	if f.router.LastActivity() { // also of who is not in memory
+		t.Flush() // who waits, flushes
+		err = f.router.WithAccount(context.Background(), contact, look)
+	} else {
+		f.router.WithAccountInMemory(contact, func(c *router.Account) { err = look(c) })
+	}
+	if err != nil {
+		f.log.Warn("a contact's presence was not asked for", "contact", contact.String(), "error", err)
+	}
+}
+
+// answer is the turn of an account whose presence a user of this house is to have: at one
+// session, or at all.
+func (f *feature) answer(t *router.Turn, a *router.Account, user xmpp.JID, session router.Session) {
+	if !f.trusted(context.Background(), a, user) { // the two rosters are out of step
+		f.router.Deny(&t.Round, presenceOf("probe", "", user, a.JID))
+		return
+	}
+	if f.reveal(t, a, user, session) || !f.router.LastActivity() {
+		return
+	}
+	st := f.absent(t, a, "", user)
+	switch {
+	case f.router.MaySend(a, st) != nil:
+	case session != nil:
+		t.Push(session, st)
+	default:
+		f.router.Deliver(&t.Round, st)
+	}
 }
 
 // reveal sends the presence of every available resource of an account to somebody: to one
@@ -131,7 +152,7 @@ func (f *feature) reveal(t *router.Turn, a *router.Account, who xmpp.JID, sessio
 			continue
 		}
 		any = true
-		st := res.Presence.Readdressed(who, res.JID())
+		st := last(res, who)
 		if f.router.MaySend(a, st) != nil {
 			continue
 		}
@@ -165,7 +186,7 @@ func (f *feature) probed(t *router.Turn, a *router.Account, st *xmpp.Stanza) {
 	case !trusted:
 		f.router.Deny(&t.Round, st)
 	case !f.reveal(t, a, st.From, nil):
-		f.router.Deliver(&t.Round, presenceOf("unavailable", st.ID, a.JID, st.From))
+		f.router.Deliver(&t.Round, f.absent(t, a, st.ID, st.From))
 	}
 }
 

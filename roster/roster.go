@@ -49,6 +49,7 @@ func New() router.Feature {
 			router.Get(router.ToAccount, ns, "query", notYours),
 			router.Set(router.ToAccount, ns, "query", notYours),
 		},
+		Shown:    f.honest,
 		Presence: f.presence,
 		Outgoing: f.outgoing,
 		Incoming: f.incoming,

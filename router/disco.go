@@ -2,22 +2,15 @@ package router
 
 import (
 	"context"
-	"crypto/sha1"
-	"encoding/base64"
 	"slices"
-	"strings"
 	"sync"
 
 	"parley/xmpp"
 )
 
 const (
-	nsInfo  = "http://jabber.org/protocol/disco#info"
+	nsInfo  = xmpp.NSInfo
 	nsItems = "http://jabber.org/protocol/disco#items"
-	nsCaps  = "http://jabber.org/protocol/caps"
-
-	// capsNode names this software in entity capabilities (XEP-0115 §4).
-	capsNode = "urn:x-parley:server"
 )
 
 // disco holds the answers of service discovery (XEP-0030), made once from the features.
@@ -27,8 +20,8 @@ type disco struct {
 	who     []Identity // identities of the server
 	forms   []func(host string) []xmpp.Form
 
-	mu  sync.Mutex        // a leaf
-	ver map[string]string // verification strings by host
+	mu   sync.Mutex      // a leaf
+	caps map[string]Caps // by host
 }
 
 func (d *disco) compile(features []Feature) {
@@ -60,8 +53,9 @@ func (r *Router) discoFeature() Feature {
 			{Number: 30, Version: "2.5.0"},
 			{Number: 115, Version: "1.6.0", Note: "the server's own capabilities"},
 			{Number: 128, Version: "1.0.1"},
+			{Number: 390, Version: "0.3.2", Note: "the server's own capabilities"},
 		},
-		Disco:        []string{nsInfo, nsItems, nsCaps},
+		Disco:        []string{nsInfo, nsItems, nsCaps, nsCaps2},
 		AccountDisco: []string{nsInfo, nsItems},
 		IQ: []IQ{
 			Get(ToServer, nsInfo, "query", r.serverInfo),
@@ -72,11 +66,11 @@ func (r *Router) discoFeature() Feature {
 	}
 }
 
-// serverInfo answers disco#info to the server, also under the node of its capabilities
-// (XEP-0115 §6.2), and under the nodes of features.
+// serverInfo answers disco#info to the server, also under the nodes of its capabilities
+// (XEP-0115 §6.2, XEP-0390 §5.5), and under those of features.
 func (r *Router) serverInfo(ctx context.Context, q *Request) (xmpp.Payload, error) {
 	node := q.Payload.Attr("node")
-	if _, ver := r.Caps(q.Host); node != "" && node != capsNode+"#"+ver {
+	if node != "" && !r.Caps(q.Host).names(node) {
 		n, err := r.node(ctx, q, node)
 		if err != nil {
 			return nil, err
@@ -163,59 +157,4 @@ func info(node string, who []Identity, features []string, forms []xmpp.Form) xmp
 		b.Raw(f.Payload())
 	}
 	return b.Payload()
-}
-
-// Caps returns the node and the verification string of the server's capabilities for the
-// stream feature of XEP-0115 §6.3.
-func (r *Router) Caps(host string) (node, ver string) {
-	forms := r.forms(host)
-	d := &r.disco
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if ver = d.ver[host]; ver == "" {
-		ver = verification(d.who, d.server, forms)
-		d.ver[host] = ver
-	}
-	return capsNode, ver
-}
-
-// forgetCaps has the verification strings computed again, after a reload.
-func (d *disco) forgetCaps() {
-	d.mu.Lock()
-	d.ver = map[string]string{}
-	d.mu.Unlock()
-}
-
-// verification computes the string of XEP-0115 §5.1 with SHA-1.
-func verification(who []Identity, features []string, forms []xmpp.Form) string {
-	var ids []string
-	for _, id := range who {
-		ids = append(ids, id.Category+"/"+id.Type+"//"+id.Name)
-	}
-	slices.Sort(ids)
-	features = slices.Sorted(slices.Values(features))
-	var s strings.Builder
-	write := func(v string) { s.WriteString(v); s.WriteByte('<') }
-	for _, v := range append(ids, features...) {
-		write(v)
-	}
-	slices.SortFunc(forms, func(a, b xmpp.Form) int {
-		return strings.Compare(a.Value("FORM_TYPE"), b.Value("FORM_TYPE"))
-	})
-	for _, f := range forms {
-		write(f.Value("FORM_TYPE"))
-		fields := slices.Clone(f.Fields)
-		slices.SortFunc(fields, func(a, b xmpp.Field) int { return strings.Compare(a.Var, b.Var) })
-		for _, fd := range fields {
-			if fd.Var == "FORM_TYPE" {
-				continue
-			}
-			write(fd.Var)
-			for _, v := range slices.Sorted(slices.Values(fd.Values)) {
-				write(v)
-			}
-		}
-	}
-	sum := sha1.Sum([]byte(s.String()))
-	return base64.StdEncoding.EncodeToString(sum[:])
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"parley/xmpp"
 )
@@ -63,10 +64,12 @@ func priority(st *xmpp.Stanza) (int8, bool) {
 
 // broadcast is the turn of presence without 'to' (RFC 6121 §4.2.2, §4.4.2, §4.5.2).
 func (s *Sender) broadcast(t *Turn, st *xmpp.Stanza, prio int8) {
+	said, now := st, time.Now()
+	st = s.r.shown(s.account, said)
 	before, after, ok := s.account.change(s.session, func(res *Resource) {
-		res.Presence, res.Priority = st, prio
+		res.Presence, res.said, res.Sent, res.Priority = st, said, now, prio
 		if st.Type == "unavailable" {
-			res.Presence = nil
+			res.Presence, res.said = nil, nil
 		}
 		res.Ready = res.Ready && res.Available() && prio >= 0
 	})
@@ -128,7 +131,7 @@ func (s *Sender) direct(rd *Round, st *xmpp.Stanza) {
 		s.refuse(rd, st, xmpp.Refuse("remote-server-not-found", ""))
 		return
 	}
-	s.r.directed(context.Background(), rd, st)
+	s.r.directed(context.Background(), rd, s.r.shown(s.account, st))
 }
 
 // undirect tells all who were sent directed presence that the resource goes away

@@ -44,6 +44,7 @@ type Router struct {
 	sent     steps
 	arrived  steps
 	loads    []func(*storage.Tx, *Account) error
+	shows    []func(*Account, *xmpp.Stanza) *xmpp.Stanza
 	handlers map[handlerKey]Handler
 	disco    disco
 	postman  Round // of the postman's goroutine alone
@@ -53,6 +54,7 @@ type Router struct {
 
 	hosts        atomic.Pointer[map[string]bool]
 	maxResources atomic.Int64
+	lastActivity atomic.Bool
 	sessions     atomic.Int64
 	forgets      atomic.Uint64 // accounts that were forgotten
 }
@@ -83,6 +85,9 @@ func New(cfg Config) *Router {
 		r.arrived.add(f.Arrived)
 		if f.Load != nil {
 			r.loads = append(r.loads, f.Load)
+		}
+		if f.Shown != nil {
+			r.shows = append(r.shows, f.Shown)
 		}
 		for _, h := range f.IQ {
 			r.handlers[handlerKey{h.At, h.Type, h.Space, h.Name}] = h.Handle
@@ -125,6 +130,13 @@ func (r *Router) SetMaxResources(n int) {
 	}
 	r.maxResources.Store(int64(n))
 }
+
+// SetLastActivity says whether users who come online hear of each contact who is absent,
+// and when the contact left (XEP-0256 §1). In the beginning they do not.
+func (r *Router) SetLastActivity(on bool) { r.lastActivity.Store(on) }
+
+// LastActivity reports what SetLastActivity has said.
+func (r *Router) LastActivity() bool { return r.lastActivity.Load() }
 
 // SetUnknownErrors sets how many errors for messages to addresses that do not exist one
 // sender gets in a minute; 0 means any number.

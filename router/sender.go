@@ -264,8 +264,8 @@ const maxAsks = 32
 
 // Ask sends an IQ request of the server to the session, of the form <iq id=... from=the
 // account's domain>, and calls then with the answer on the session's reader. It is
-// dropped when the session ends.
-func (s *Sender) Ask(rd *Round, typ, id string, p xmpp.Payload, then func(*xmpp.Stanza)) {
+// dropped when the session ends. It reports whether the session was asked at all.
+func (s *Sender) Ask(rd *Round, typ, id string, p xmpp.Payload, then func(*xmpp.Stanza)) bool {
 	st := xmpp.NewStanza(xmpp.IQ, p)
 	st.Type, st.ID, st.To, st.From = typ, id, s.jid, s.account.JID.Host()
 	s.mu.Lock()
@@ -277,9 +277,7 @@ func (s *Sender) Ask(rd *Round, typ, id string, p xmpp.Payload, then func(*xmpp.
 		s.asks[id] = then
 	}
 	s.mu.Unlock()
-	if !full {
-		rd.Push(s.session, st)
-	}
+	return !full && rd.Push(s.session, st) == nil
 }
 
 // answers takes the answer to a request of the server.

@@ -25,11 +25,13 @@ type Session interface {
 // replaced whenever one changes.
 type Resource struct {
 	Session
-	Presence *xmpp.Stanza // the last broadcast presence; nil unless available
+	Presence *xmpp.Stanza // the last broadcast presence, as it was shown; nil unless available
+	Sent     time.Time    // when the client sent it
 	Priority int8         // RFC 6121 §4.7.2.3
 	Ready    bool         // what waited for it has been queued: messages may follow
 	Interest bool         // asked for the roster (RFC 6121 §2.1.6)
 	sender   *Sender
+	said     *xmpp.Stanza // Presence as the client sent it
 	since    time.Time
 }
 

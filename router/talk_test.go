@@ -14,6 +14,7 @@ import (
 	"parley/xep/admin"
 	"parley/xep/announce"
 	"parley/xep/blocking"
+	"parley/xep/caps"
 	"parley/xep/command"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
@@ -41,7 +42,7 @@ func fullHouse(t testing.TB) *routertest.House {
 		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(o), private.New(),
 		vcard.New(func() []string { return nil }), lastactivity.New(time.Now), command.New(time.Now), admin.New(o),
-		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)))
+		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)), caps.New(time.Now))
 	o.house = h
 	return h
 }
@@ -83,7 +84,9 @@ func TestTalk(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".talk"), func(t *testing.T) {
 			t.Parallel()
-			routertest.Play(t, file, fullHouse(t))
+			h := fullHouse(t)
+			h.Router.SetLastActivity(strings.HasPrefix(filepath.Base(file), "0256-"))
+			routertest.Play(t, file, h)
 		})
 	}
 }

@@ -18,6 +18,7 @@ type Config struct {
 	TLS          TLSConfig           `toml:"tls" doc:"Certificates."`
 	Auth         AuthConfig          `toml:"auth" doc:"Who may log in, and how."`
 	Registration RegistrationConfig  `toml:"registration" doc:"Accounts that people make for themselves."`
+	Presence     PresenceConfig      `toml:"presence" doc:"What contacts see of each other."`
 	Limits       LimitsConfig        `toml:"limits" doc:"What one account may use."`
 	Storage      StorageConfig       `toml:"storage" doc:"The database."`
 	Contact      map[string][]string `toml:"contact" reload:"true" doc:"Whom to write to about this server (XEP-0157), shown to everybody who asks: lists of mailto:, xmpp: or https: addresses under the names abuse, admin, feedback, sales, security, status, support."`
@@ -65,6 +66,11 @@ type AuthConfig struct {
 type RegistrationConfig struct {
 	Open   bool `toml:"open" reload:"true" doc:"Anybody may make an account with their client (XEP-0077). An open server is found by spammers within days."`
 	PerDay int  `toml:"per_address_per_day" reload:"true" doc:"How many accounts one address may make in a day. 0: any number."`
+}
+
+// PresenceConfig is about presence.
+type PresenceConfig struct {
+	LastActivity bool `toml:"last_activity" reload:"true" doc:"Tell users who come online of each contact who is absent: since when, and with what last words (XEP-0256). Off, a client hears that only if it asks (XEP-0012). Contacts alone hear of it, either way. On, each login reads a little from the database for every absent contact."`
 }
 
 // LimitsConfig is about accounts.

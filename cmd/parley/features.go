@@ -11,6 +11,7 @@ import (
 	"parley/xep/admin"
 	"parley/xep/announce"
 	"parley/xep/blocking"
+	"parley/xep/caps"
 	"parley/xep/command"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
@@ -56,5 +57,6 @@ func features(h *house) []router.Feature {
 		command.New(time.Now),
 		admin.New(office),
 		announce.New(&h.announcer, office, admin.May(l.admin)),
+		caps.New(time.Now),
 	}
 }

@@ -63,6 +63,7 @@ func openHouse(ctx context.Context, cfg Config, log *slog.Logger) (*house, error
 		Hosts: cfg.Domains, Store: h.store, Accounts: h, Features: h.features,
 		MaxResources: cfg.Limits.Resources, UnknownErrors: cfg.Limits.UnknownErrors, Log: log,
 	})
+	h.router.SetLastActivity(cfg.Presence.LastActivity)
 	return h, nil
 }
 
@@ -76,6 +77,7 @@ func (h *house) settle(cfg Config) {
 	if h.router != nil {
 		h.router.SetHosts(cfg.Domains)
 		h.router.SetMaxResources(cfg.Limits.Resources)
+		h.router.SetLastActivity(cfg.Presence.LastActivity)
 		h.router.SetUnknownErrors(cfg.Limits.UnknownErrors)
 	}
 }

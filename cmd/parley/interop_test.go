@@ -5,8 +5,10 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"parley/storage"
 )
 
 // A process is a really started server, on ports of its own.
@@ -25,6 +29,7 @@ type process struct {
 	port, direct string
 	config       string // what it was started with
 	log          *bytes.Buffer
+	stopped      bool
 }
 
 // startProcess starts bin/parley in an empty directory and makes two accounts.
@@ -86,6 +91,10 @@ func (p *process) readHello(out io.Reader) {
 
 // stop ends the server as a service manager would.
 func (p *process) stop() {
+	if p.stopped {
+		return
+	}
+	p.stopped = true
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	done := make(chan error, 1)
 	go func() { done <- p.cmd.Wait() }()
@@ -192,6 +201,29 @@ func TestInteropSlixmppContacts(t *testing.T) {
 	if !strings.Contains(out, "ok") {
 		t.Error(out)
 	}
+	p.stop()
+	if n := capabilities(t, filepath.Join(p.dir, "data")); n < 1 {
+		t.Errorf("%d capabilities of slixmpp were verified", n)
+	}
+}
+
+// capabilities returns how many hashes of clients a server has verified, which is stopped.
+func capabilities(t *testing.T, data string) (n int64) {
+	cfg := defaults()
+	cfg.Data = data
+	h, err := openHouse(context.Background(), cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.close(context.Background())
+	err = h.store.Read(context.Background(), func(tx *storage.Tx) error {
+		_, err := tx.One("select count(*) from capabilities", nil, &n)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func TestInteropSlixmppAdHoc(t *testing.T) {

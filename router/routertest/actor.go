@@ -1,6 +1,7 @@
 package routertest
 
 import (
+	"strings"
 	"testing"
 
 	"parley/xmpp"
@@ -34,9 +35,10 @@ type Person interface {
 type Actor struct {
 	Person
 
-	t    testing.TB
-	jid  xmpp.JID
-	echo bool // its own presence is on its way back to it
+	t     testing.TB
+	jid   xmpp.JID
+	echo  bool         // its own presence is on its way back to it
+	asked *xmpp.Stanza // the last request that it has heard
 }
 
 // JID returns the actor's full JID.
@@ -80,6 +82,21 @@ func (a *Actor) Gets(pattern string) *xmpp.Stanza {
 	return st
 }
 
+// Answers answers the last request that the actor heard with a result of this content, or
+// with content that is an <error/>.
+func (a *Actor) Answers(content string) {
+	a.t.Helper()
+	if a.asked == nil {
+		a.t.Fatalf("%s has heard no request", a.jid)
+	}
+	st := xmpp.Result(a.asked, xmpp.Payload(content))
+	if strings.HasPrefix(content, "<error") {
+		st.Type = "error"
+	}
+	a.asked = nil
+	a.Says(st.String())
+}
+
 // GetsNothing wants nothing more to have come.
 func (a *Actor) GetsNothing() {
 	a.t.Helper()
@@ -114,6 +131,9 @@ func (a *Actor) next() *xmpp.Stanza {
 			a.echo = false
 		case st.Kind == xmpp.IQ && st.Type == "get" && st.Has("urn:xmpp:ping", "ping") && st.From == a.jid.Host():
 			a.Says(xmpp.Result(st, nil).String())
+		case st.Kind == xmpp.IQ && (st.Type == "get" || st.Type == "set"):
+			a.asked = st
+			return st
 		default:
 			return st
 		}

@@ -22,6 +22,7 @@ import (
 //	romeo: <stanza/>           sends a stanza, which may go on over further lines
 //	romeo hears <pattern/>     its next stanza is like this (see Match)
 //	romeo hears nothing        nothing more has come for it
+//	romeo answers <content/>   answers the last request that it heard, with this result
 //	romeo forgets              whatever has come for it is of no interest
 //	romeo ends: condition      its stream was ended with this stream error
 //
@@ -83,7 +84,7 @@ type talkLine struct {
 	who, verb, arg string
 }
 
-var talkStart = regexp.MustCompile(`^([a-z0-9.@-]+(?:/[A-Za-z0-9]+)?)(:| online\b| connected$| away$| hears\b| forgets$| ends:)(.*)$`)
+var talkStart = regexp.MustCompile(`^([a-z0-9.@-]+(?:/[A-Za-z0-9]+)?)(:| online\b| connected$| away$| hears\b| answers\b| forgets$| ends:)(.*)$`)
 
 func readTalk(text string) (lines []talkLine, err error) {
 	for i, s := range strings.Split(text, "\n") {
@@ -126,6 +127,8 @@ func (p *player) play(l talkLine) {
 	switch {
 	case l.verb == ":":
 		a.Sends(l.arg)
+	case l.verb == "answers":
+		a.Answers(l.arg)
 	case l.verb == "forgets":
 		a.Forgets()
 	case l.verb == "ends:":

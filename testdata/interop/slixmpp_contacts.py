@@ -1,9 +1,10 @@
 """Two slixmpp clients become contacts, see each other come and go, and use what a server
-keeps for them: vCards, private data, last activity.
+keeps for them: vCards with photos, private data, last activity.
 
 Arguments: port, certificate file.
 """
 import asyncio
+import hashlib
 import sys
 
 import slixmpp
@@ -15,9 +16,12 @@ class Client(slixmpp.ClientXMPP):
     def __init__(self, jid, password):
         super().__init__(jid, password)
         self.ca_certs = cert
-        for plugin in ("xep_0012", "xep_0030", "xep_0049", "xep_0054", "xep_0199"):
+        for plugin in ("xep_0012", "xep_0030", "xep_0049", "xep_0054", "xep_0115", "xep_0153", "xep_0199"):
             self.register_plugin(plugin)
         self.events = asyncio.Queue()
+        self.photos = asyncio.Queue()
+        self.add_event_handler(
+            "vcard_avatar_update", lambda p: self.photos.put_nowait((p["from"].bare, p["vcard_temp_update"]["photo"])))
         self.ready = asyncio.get_event_loop().create_future()
         self.add_event_handler("session_start", self.started)
         for name in ("presence_subscribe", "presence_subscribed", "presence_unsubscribed", "got_online", "got_offline"):
@@ -25,6 +29,7 @@ class Client(slixmpp.ClientXMPP):
 
     async def started(self, _):
         await self.get_roster()
+        await self["xep_0115"].update_caps()
         self.send_presence(pstatus="here")
         if not self.ready.done():
             self.ready.set_result(True)
@@ -38,6 +43,17 @@ class Client(slixmpp.ClientXMPP):
             await asyncio.wait_for(wait(), 10)
         except asyncio.TimeoutError:
             sys.exit("%s did not see %s of %s" % (self.boundjid, name, bare))
+
+
+    async def shown(self, bare, photo):
+        async def wait():
+            while await self.photos.get() != (bare, photo):
+                pass
+
+        try:
+            await asyncio.wait_for(wait(), 10)
+        except asyncio.TimeoutError:
+            sys.exit("%s was not shown the photo %s of %s" % (self.boundjid, photo, bare))
 
 
 async def login(user):
@@ -70,6 +86,11 @@ async def main():
     got = await juliet["xep_0054"].get_vcard("romeo@localhost")
     assert got["vcard_temp"]["FN"] == "Romeo Montague", got
 
+    image = b"\x89PNG\r\n\x1a\n and more"
+    card["PHOTO"]["TYPE"], card["PHOTO"]["BINVAL"] = "image/png", image
+    await romeo["xep_0054"].publish_vcard(card)  # the client itself says nothing of it in presence
+    await juliet.shown("romeo@localhost", hashlib.sha1(image).hexdigest())
+
     romeo.disconnect()
     await juliet.sees("got_offline", "romeo@localhost")
     last = await juliet["xep_0012"].get_last_activity("romeo@localhost")
@@ -77,6 +98,7 @@ async def main():
 
     romeo = await login("romeo")  # and again, without asking
     await juliet.sees("got_online", "romeo@localhost")
+    await juliet.shown("romeo@localhost", hashlib.sha1(image).hexdigest())
     await romeo.sees("got_online", "juliet@localhost")
     juliet.send_presence(pto="romeo@localhost", ptype="unsubscribed")
     await romeo.sees("got_offline", "juliet@localhost")

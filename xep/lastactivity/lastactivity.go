@@ -21,6 +21,7 @@ const ns = "jabber:iq:last"
 const maxStatus = 1023
 
 type feature struct {
+	seen    router.Memo[leave] // of accounts that were left since they came into memory
 	now     func() time.Time
 	started time.Time
 	router  *router.Router
@@ -32,8 +33,11 @@ type feature struct {
 func New(now func() time.Time) router.Feature {
 	f := &feature{now: now}
 	return router.Feature{
-		Name:         "last activity",
-		XEPs:         []router.XEP{{Number: 12, Version: "2.0"}},
+		Name: "last activity",
+		XEPs: []router.XEP{
+			{Number: 12, Version: "2.0"},
+			{Number: 256, Version: "1.1", Note: "of absent contacts, where the operator wants it"},
+		},
 		Disco:        []string{ns},
 		AccountDisco: []string{ns},
 		IQ: []router.IQ{
@@ -41,6 +45,7 @@ func New(now func() time.Time) router.Feature {
 			router.Get(router.ToAccount, ns, "query", f.account),
 		},
 		Presence: f.presence,
+		Absent:   f.absent,
 		Start:    func(h router.Hall) { f.router, f.store, f.log, f.started = h.Router, h.Store, h.Log, now() },
 		Forget:   func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
 		Schema:   schema,
@@ -62,20 +67,56 @@ func (f *feature) account(ctx context.Context, q *router.Request) (xmpp.Payload,
 	if len(q.Account.Resources()) > 0 {
 		return query(0, ""), nil // XEP-0012 §3
 	}
-	var left time.Time
-	var status string
-	found := false
-	err := f.store.Read(ctx, func(tx *storage.Tx) (err error) {
-		left, status, found, err = last(tx, q.Account.ID)
-		return err
-	})
+	l, err := f.left(ctx, q.Account)
 	switch {
 	case err != nil:
 		return nil, err
-	case !found:
+	case l == nil:
 		return nil, xmpp.Refuse("item-not-found", "")
 	}
-	return query(f.now().Sub(left), status), nil
+	return query(f.now().Sub(l.at), l.status), nil
+}
+
+// A leave is when the last resource of an account went away, and with what words.
+type leave struct {
+	at     time.Time
+	status string
+}
+
+// left returns how an account was left, nil where it was never there.
+func (f *feature) left(ctx context.Context, a *router.Account) (*leave, error) {
+	if l := f.seen.Of(a); l != nil { // it may not have been written yet
+		return l, nil
+	}
+	var l leave
+	found := false
+	err := f.store.Read(ctx, func(tx *storage.Tx) (err error) {
+		l.at, l.status, found, err = last(tx, a.ID)
+		return err
+	})
+	if err != nil || !found {
+		return nil, err
+	}
+	return &l, nil
+}
+
+// absent tells in presence when a user left: with a stamp in any case (RFC 6121 §4.3.2),
+// and in full (XEP-0256 §1, XEP-0012 §2) where the operator wants it. Whoever gets this may
+// ask for it too (XEP-0012 §8).
+func (f *feature) absent(t *router.Turn, a *router.Account) xmpp.Payload {
+	t.Flush() // who waits, flushes
+	l, err := f.left(context.Background(), a)
+	if err != nil {
+		f.log.Warn("when a user left cannot be read", "account", a.JID.String(), "error", err)
+	}
+	if l == nil {
+		return nil
+	}
+	p := xmpp.Delay(a.JID.Host(), l.at)
+	if f.router.LastActivity() {
+		p = append(p, query(f.now().Sub(l.at), l.status)...)
+	}
+	return p
 }
 
 // query is the answer of XEP-0012 §2. A clock that was set back makes no time negative.
@@ -98,6 +139,7 @@ func (f *feature) presence(_ *router.Turn, a *router.Account, c router.PresenceC
 		}
 	}
 	now, status := f.now(), shorten(c.Stanza.Child("", "status").Text())
+	f.seen.Set(a, &leave{now, status})
 	f.store.Keep(len(status), func(tx *storage.Tx) error {
 		if a.Removed() {
 			return nil

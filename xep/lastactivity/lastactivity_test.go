@@ -145,3 +145,42 @@ func TestNothingIsNotedOfARemovedAccount(t *testing.T) {
 		t.Errorf("%d rows are left, %v", rows, err)
 	}
 }
+
+// TestAbsent looks what is told in presence of who is not there, also after a restart.
+func TestAbsent(t *testing.T) {
+	const stamp = `<delay xmlns='urn:xmpp:delay' from='example.com' stamp='2001-09-09T01:46:40.000Z'/>`
+	dir, c := t.TempDir(), &clock{}
+	house := func(t *testing.T) *routertest.House {
+		return routertest.NewWith(t, routertest.Config{Features: []router.Feature{lastactivity.New(c.now)}, Storage: storage.Config{Dir: dir}})
+	}
+	tells := func(t *testing.T, h *routertest.House, want string) {
+		t.Helper()
+		err := h.Router.WithAccount(context.Background(), xmpp.MustJID("romeo@example.com"), func(a *router.Account) error {
+			return a.Do(func(turn *router.Turn) {
+				if got := string(h.Router.Absent(turn, a)); got != want {
+					t.Errorf("%s instead of %s", got, want)
+				}
+			})
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	t.Run("before", func(t *testing.T) {
+		h := house(t)
+		h.Exists(xmpp.MustJID("romeo@example.com"))
+		tells(t, h, "") // never there yet
+		h.Online(romeo).Sends(`<presence type='unavailable'><status>Home</status></presence>`)
+		tells(t, h, stamp)
+	})
+	c.seconds.Store(60)
+	t.Run("after", func(t *testing.T) {
+		h := house(t)
+		h.Exists(xmpp.MustJID("romeo@example.com"))
+		tells(t, h, stamp)
+		h.Router.SetLastActivity(true)
+		tells(t, h, stamp+`<query xmlns='jabber:iq:last' seconds='60'>Home</query>`)
+		h.Router.SetLastActivity(false)
+		tells(t, h, stamp)
+	})
+}

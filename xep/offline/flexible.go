@@ -172,7 +172,7 @@ func (f *feature) view(ctx context.Context, q *router.Request) (xmpp.Payload, er
 func (f *feature) show(q *router.Request, id storage.ID, st *xmpp.Stanza) {
 	var b xmpp.Builder
 	b.Open(nsFlexible, "offline").Open("", "item", "node", nameOf(id)).Close().Close()
-	q.Round.Push(q.Sender.Session(), st.With(delay(q.Account, id)).With(b.Payload()))
+	q.Round.Push(q.Sender.Session(), st.With(xmpp.Delay(q.Account.JID.Host(), id.Time())).With(b.Payload()))
 }
 
 // remove answers an <offline/> of type set: single messages are removed (XEP-0013 §2.5),

@@ -75,15 +75,8 @@ func New(limits func() Limits) router.Feature {
 // honest takes off delay stamps that claim to be this house's: only the server may say
 // that the server held a message up (XEP-0203 §5).
 func (f *feature) honest(p *router.Passage) {
-	if !p.Stanza.Has(xmpp.NSDelay, "delay") {
-		return
-	}
-	p.Stanza = p.Stanza.Without(func(e xmpp.Element) bool {
-		if !e.Is(xmpp.NSDelay, "delay") {
-			return false
-		}
-		from, err := xmpp.ParseJID(e.Attr("from"))
-		return err == nil && f.router.Serves(from.Domain()) && from.Bare() != p.Sender.JID
+	p.Stanza = p.Stanza.WithoutDelay(func(from xmpp.JID) bool {
+		return f.router.Serves(from.Domain()) && from.Bare() != p.Sender.JID
 	})
 }
 
@@ -235,16 +228,10 @@ func (f *feature) give(rd *router.Round, a *router.Account, res router.Resource,
 			continue
 		}
 		if f.router.MayGet(a, st) == nil {
-			rd.Push(res.Session, st.With(delay(a, w.id)))
+			rd.Push(res.Session, st.With(xmpp.Delay(a.JID.Host(), w.id.Time()))) // XEP-0203 §2
 		}
 	}
 	return last
-}
-
-// delay says since when a message has waited (XEP-0203 §2).
-func delay(a *router.Account, id storage.ID) xmpp.Payload {
-	var b xmpp.Builder
-	return b.Open(xmpp.NSDelay, "delay", "from", a.JID.Domain(), "stamp", id.Time().Format("2006-01-02T15:04:05.000Z")).Payload()
 }
 
 // confirm asks the client whether it is there, behind what it was given. Its answer says

@@ -1,9 +1,10 @@
-// Package vcard keeps what users say of themselves, for everybody to read (XEP-0054), and
-// says who the server is.
+// Package vcard keeps what users say of themselves, for everybody to read (XEP-0054), has
+// their presence say which photo they have (XEP-0153), and says who the server is.
 package vcard
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 
 	"parley/router"
@@ -17,7 +18,10 @@ const ns = "vcard-temp"
 const maxBytes = 192 << 10
 
 type feature struct {
+	avatars  router.Memo[avatar]
+	router   *router.Router
 	store    *storage.Store
+	log      *slog.Logger
 	contacts func() []string
 }
 
@@ -26,8 +30,11 @@ type feature struct {
 func New(contacts func() []string) router.Feature {
 	f := &feature{contacts: contacts}
 	return router.Feature{
-		Name:         "vCards",
-		XEPs:         []router.XEP{{Number: 54, Version: "1.3.0"}},
+		Name: "vCards",
+		XEPs: []router.XEP{
+			{Number: 54, Version: "1.3.0"},
+			{Number: 153, Version: "1.1.1", Note: "the server puts the photo's hash into presence"},
+		},
 		Disco:        []string{ns},
 		AccountDisco: []string{ns},
 		IQ: []router.IQ{
@@ -38,7 +45,9 @@ func New(contacts func() []string) router.Feature {
 			router.Get(router.ToServer, ns, "vCard", f.server),
 			router.Set(router.ToServer, ns, "vCard", notYours),
 		},
-		Start:  func(h router.Hall) { f.store = h.Store },
+		Shown:  f.shown,
+		Load:   f.load,
+		Start:  func(h router.Hall) { f.router, f.store, f.log = h.Router, h.Store, h.Log },
 		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return remove(tx, account) },
 		Schema: schema,
 	}
@@ -73,7 +82,7 @@ func (f *feature) get(ctx context.Context, q *router.Request, none string) (xmpp
 		card, err = load(tx, owner)
 		return err
 	})
-	if err == nil && card == nil {
+	if err == nil && len(card) == 0 {
 		err = xmpp.Refuse(none, "")
 	}
 	return card, err
@@ -89,12 +98,21 @@ func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, err
 	if len(card) > maxBytes {
 		return nil, xmpp.Refuse("policy-violation", "the vCard is too large")
 	}
-	empty := q.Payload.First().IsZero()
-	return nil, q.Write(ctx, func(tx *storage.Tx) error {
-		if empty {
-			return remove(tx, q.Account.ID)
+	if q.Payload.First().IsZero() {
+		card = xmpp.Payload{}
+	}
+	now := avatar{photoHash(q.Payload)}
+	return nil, q.Turn(func(t *router.Turn) error {
+		err := t.Write(ctx, func(tx *storage.Tx) error { return put(tx, q.Account.ID, card, now.hash) })
+		if err != nil {
+			return err
 		}
-		return put(tx, q.Account.ID, card)
+		was := f.avatars.Of(q.Account).photo()
+		f.avatars.Set(q.Account, &now)
+		if was != now.hash {
+			q.After(func(*router.Round) { f.announce(q.Account) })
+		}
+		return nil
 	})
 }
 
