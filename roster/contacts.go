@@ -16,7 +16,7 @@ type contact struct {
 	state
 }
 
-// contacts are all those of one account, ordered by address: at most maxItems, without
+// contacts are all those of one account, ordered by address: without
 // names and groups. They are in memory while a resource of the account is available, and
 // are replaced, never changed: anyone may read them.
 type contacts []contact
@@ -88,6 +88,9 @@ func (f *feature) note(a *router.Account, jid xmpp.JID, s state) {
 
 // trusted reports whether jid is subscribed to the account's presence.
 func (f *feature) trusted(ctx context.Context, a *router.Account, jid xmpp.JID) bool {
+	if c, _ := f.shared.list(a.JID).find(jid); c.seen {
+		return true
+	}
 	if l, ok := f.held(a); ok {
 		i, found := l.find(jid)
 		return found && l[i].seenByContact()

@@ -10,27 +10,61 @@ import (
 // presence shows what became of one resource to those who may see it, and what they are to
 // one that came.
 func (f *feature) presence(t *router.Turn, a *router.Account, c router.PresenceChange) {
+	knew := f.shared.told(a)
+	shared := f.upToDate(t, a, c.Before.Available() || othersAvailable(a, c.After.Session))
 	list, asking := f.load(t, a, c.Came()) // before anything is said: who waits, flushes
 	own(t, a, c)
 	for _, st := range asking { // RFC 6121 §3.1.3: until they are answered
-		t.Push(c.After.Session, st)
+		if k, _ := shared.find(st.From); !k.seen {
+			t.Push(c.After.Session, st)
+		}
 	}
 	full := c.Before.JID()
+	if c.Went() { // who has just ceased to see the account has seen this resource until now
+		for _, s := range others(shared.since(knew), a.JID) {
+			if i, found := list.find(s.jid); s.was.seen && !s.now.seen && !(found && list[i].seenByContact()) {
+				f.show(&t.Round, a, c.Stanza.Readdressed(s.jid, full))
+			}
+		}
+	}
+	f.shared.present(shared, a.JID, func(jid xmpp.JID, k sharedContact) {
+		if i, found := list.find(jid); k.seen && !(found && list[i].seenByContact()) {
+			f.show(&t.Round, a, c.Stanza.Readdressed(jid, full))
+		}
+	})
 	for i := range list { // RFC 6121 §4.2.2, §4.4.2, §4.5.2
 		if list[i].seenByContact() {
 			f.show(&t.Round, a, c.Stanza.Readdressed(list[i].jid, full))
 		}
 	}
 	if c.Came() {
+		f.shared.present(shared, a.JID, func(jid xmpp.JID, k sharedContact) {
+			if i, found := list.find(jid); k.sees && !(found && list[i].seesContact()) {
+				f.inquire(t, a, jid, c.After.Session)
+			}
+		})
 		for i := range list { // RFC 6121 §4.3.1
-			if list[i].seesContact() && f.router.MaySend(a, presenceOf("probe", "", a.JID, list[i].jid)) == nil {
-				f.ask(t, a, list[i].jid, c.After.Session)
+			if list[i].seesContact() {
+				f.inquire(t, a, list[i].jid, c.After.Session)
 			}
 		}
 	}
 	if c.Went() && !available(a) {
 		a.SetData(f, nil)
 	}
+	if len(a.Resources()) == 0 {
+		f.shared.note(a, nil)
+	}
+}
+
+// othersAvailable reports whether any resource is available but that of one session.
+func othersAvailable(a *router.Account, but router.Session) bool {
+	for _, res := range a.Resources() {
+		if res.Available() && res.Session != but {
+			return true
+		}
+	}
+	return false
 }
 
 // show delivers presence of the account, unless the account bars who it is for.
@@ -47,6 +81,7 @@ func (f *feature) barred(t *router.Turn, a *router.Account, match func(xmpp.JID)
 		return
 	}
 	list, _ := f.load(t, a, false)
+	list = f.withShared(list, f.upToDate(t, a, true), a.JID)
 	for _, c := range list {
 		switch {
 		case !match(c.jid):
@@ -63,6 +98,22 @@ func (f *feature) barred(t *router.Turn, a *router.Account, match func(xmpp.JID)
 			}
 		}
 	}
+}
+
+// withShared are the contacts together with those of the shared groups who are there.
+func (f *feature) withShared(list contacts, l *sharedList, user xmpp.JID) contacts {
+	if l.len() == 0 {
+		return list
+	}
+	f.shared.present(l, user, func(jid xmpp.JID, c sharedContact) {
+		i, found := list.find(jid)
+		sees, seen := c.sees, c.seen
+		if found {
+			sees, seen = sees || list[i].seesContact(), seen || list[i].seenByContact()
+		}
+		list = list.with(jid, stateOf(subscription(sees, seen), "", false))
+	})
+	return list
 }
 
 // available reports whether any resource of the account is.

@@ -33,6 +33,7 @@ type Feature struct {
 	Trusted  func(ctx context.Context, a *Account, from xmpp.JID) bool      // the bare JID from may see a's presence; anyone asks
 	Barred   func(t *Turn, a *Account, match func(xmpp.JID) bool, now bool) // a begins (now) or ceases to bar others; see Router.Barred
 	Leaving  func(t *Turn, a *Account) error                                // a is about to be removed
+	Joined   func(bare xmpp.JID)                                            // an account has been made
 
 	Load   func(tx *storage.Tx, a *Account) error                  // an account comes into use: fill the Memo
 	Start  func(Hall)                                              // before the first stanza
