@@ -48,12 +48,18 @@ type Item struct {
 func New() router.Feature { return NewWith(Config{}) }
 
 // NewWith returns the feature.
-func NewWith(cfg Config) router.Feature {
+func NewWith(cfg Config) router.Feature { return newFeature(cfg).literal() }
+
+func newFeature(cfg Config) *feature {
 	f := &feature{log: slog.New(slog.DiscardHandler), limits: cfg.Limits}
 	if f.limits == nil {
 		f.limits = DefaultLimits
 	}
 	f.shared.dir = cfg.Directory
+	return f
+}
+
+func (f *feature) literal() router.Feature {
 	return router.Feature{
 		Name:         "roster",
 		RFCs:         []router.RFC{{Number: 6121, Note: "rosters with versioning, subscriptions with pre-approval, presence"}},
@@ -244,9 +250,10 @@ func (l Limits) check(groups []string) error {
 func (f *feature) push(t *router.Turn, a *router.Account, version int64, it Item) {
 	l := f.shared.told(a)
 	it = l.shown(it)
+	ver := verOf(version, l, a.JID)
 	for _, res := range a.Resources() {
 		if res.Interest {
-			t.Push(res.Session, pushOf(res.JID(), verOf(version, l), it))
+			t.Push(res.Session, pushOf(res.JID(), ver, it))
 		}
 	}
 }

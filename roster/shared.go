@@ -30,7 +30,7 @@ func (f *feature) upToDate(t *router.Turn, a *router.Account, there bool) *share
 			f.log.Error("an account was not told of changes in shared groups", "account", a.JID.String(), "error", err)
 			return was
 		}
-		f.pushShifts(t, interested(a), version, own, was, now, shifts)
+		f.pushShifts(t, a, interested(a), version, own, was, now, shifts)
 		f.shared.note(a, now)
 		if there {
 			f.exchange(t, a, own, shifts)
@@ -61,7 +61,7 @@ func (f *feature) repeat(t *router.Turn, a *router.Account, jid xmpp.JID) error 
 	it.JID = jid
 	if it, listed = l.merged(it, listed); listed {
 		for _, s := range interested(a) {
-			t.Push(s, pushOf(s.JID(), verOf(version, l), it))
+			t.Push(s, pushOf(s.JID(), verOf(version, l, a.JID), it))
 		}
 	}
 	return nil
@@ -123,11 +123,11 @@ const pushesARound = 128
 
 // pushShifts tells clients of one account what is different. Only the last push has the new version:
 // who misses it asks with the old one, and is given the whole roster.
-func (f *feature) pushShifts(t *router.Turn, to []router.Session, version int64, own map[xmpp.JID]Item, was, now *sharedList, shifts []shift) {
-	ver := verOf(version, was)
+func (f *feature) pushShifts(t *router.Turn, a *router.Account, to []router.Session, version int64, own map[xmpp.JID]Item, was, now *sharedList, shifts []shift) {
+	ver := verOf(version, was, a.JID)
 	for i, s := range shifts {
 		if i == len(shifts)-1 {
-			ver = verOf(version, now)
+			ver = verOf(version, now, a.JID)
 		}
 		it, listed := own[s.jid]
 		it.JID = s.jid
@@ -175,9 +175,9 @@ func (f *feature) inquire(t *router.Turn, a *router.Account, contact xmpp.JID, s
 
 // verOf writes the version of a roster: that of what the user has, and that of the shared
 // part, if there is any.
-func verOf(version int64, l *sharedList) string {
+func verOf(version int64, l *sharedList, user xmpp.JID) string {
 	v := strconv.FormatInt(version, 10)
-	if shared := l.ver(); shared != "" {
+	if shared := l.version(user); shared != "" {
 		v += "-" + shared
 	}
 	return v
@@ -185,9 +185,9 @@ func verOf(version int64, l *sharedList) string {
 
 // versionFrom reads a version that a client has; -1 where it is none of ours, or of
 // another shared part: what has changed in that is not remembered.
-func versionFrom(ver string, l *sharedList) int64 {
+func versionFrom(ver string, l *sharedList, user xmpp.JID) int64 {
 	own, shared, _ := strings.Cut(ver, "-")
-	if shared != l.ver() {
+	if shared != l.version(user) {
 		return -1
 	}
 	return versionOf(own)
@@ -196,11 +196,11 @@ func versionFrom(ver string, l *sharedList) int64 {
 // whole writes a roster: what the user has and what the groups say, by address.
 func (f *feature) whole(user xmpp.JID, version int64, own []Item, l *sharedList) xmpp.Payload {
 	if l.len() == 0 {
-		return query(verOf(version, nil), own)
+		return query(verOf(version, nil, user), own)
 	}
 	text := f.shared.now.Load().written(l)
 	var b xmpp.Builder
-	b.Open(ns, "query").Attr("ver", verOf(version, l))
+	b.Open(ns, "query").Attr("ver", verOf(version, l, user))
 	next := 0 // of the list, to be written
 	upTo := func(i int) {
 		if i > next {

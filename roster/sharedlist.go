@@ -2,8 +2,8 @@ package roster
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
-	"io"
+	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -18,7 +18,7 @@ type sharedList struct {
 	people   []Person // all of the snapshot, which contacts point into
 	contacts []sharedContact
 	groups   [][]string // the sets of group names that contacts have
-	version  string     // the same for the same content, also after a restart
+	sum      digest
 
 	text  atomic.Pointer[sharedText]
 	moved atomic.Pointer[movement]
@@ -54,12 +54,9 @@ func (l *sharedList) len() int {
 	return len(l.contacts)
 }
 
-// ver is the version of a list; that of an empty one is "".
-func (l *sharedList) ver() string {
-	if l == nil {
-		return ""
-	}
-	return l.version
+// like reports whether two lists say the same.
+func (l *sharedList) like(other *sharedList) bool {
+	return l == other || l.len() == other.len() && (l.len() == 0 || l.sum == other.sum)
 }
 
 func (l *sharedList) jid(i int) xmpp.JID { return l.people[l.contacts[i].who].JID }
@@ -129,23 +126,47 @@ func (l *sharedList) own(it Item) Item {
 	return it
 }
 
-// seal computes the version.
-func (l *sharedList) seal() *sharedList {
-	h := sha256.New()
-	for _, c := range l.contacts {
-		p := l.people[c.who]
-		for _, s := range []string{p.JID.String(), p.Name, c.subscription()} {
-			io.WriteString(h, s)
-			h.Write([]byte{0})
-		}
-		for _, g := range l.groups[c.groups] {
-			io.WriteString(h, g)
-			h.Write([]byte{0})
-		}
-		h.Write([]byte{1})
+// A digest is the sum of a hash of each contact: who is taken out is subtracted.
+type digest [2]uint64
+
+// digest is that of one contact.
+func (l *sharedList) digest(c sharedContact) digest {
+	p := l.people[c.who]
+	text := make([]byte, 0, 256)
+	for _, s := range []string{p.JID.String(), p.Name, c.subscription()} {
+		text = append(append(text, s...), 0)
 	}
-	l.version = hex.EncodeToString(h.Sum(nil)[:12])
+	for _, g := range l.groups[c.groups] {
+		text = append(append(text, g...), 0)
+	}
+	sum := sha256.Sum256(text)
+	return digest{binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:16])}
+}
+
+// seal computes the digest of the list.
+func (l *sharedList) seal() *sharedList {
+	for _, c := range l.contacts {
+		d := l.digest(c)
+		l.sum[0] += d[0]
+		l.sum[1] += d[1]
+	}
 	return l
+}
+
+// version names the content of a list for one user, who does not see themselves: the same
+// for the same content, also after a restart, and "" where there is nobody else.
+func (l *sharedList) version(user xmpp.JID) string {
+	c, self := l.find(user)
+	if l.len() == 0 || self && l.len() == 1 {
+		return ""
+	}
+	sum := l.sum
+	if self {
+		d := l.digest(c)
+		sum[0] -= d[0]
+		sum[1] -= d[1]
+	}
+	return fmt.Sprintf("%016x%016x", sum[0], sum[1])
 }
 
 // A sharedText is a list as it is sent, and where each contact ends in it.
@@ -197,7 +218,7 @@ type movement struct {
 // since returns what is not as in an older list, ordered by address. Many accounts have the
 // same two lists, so the last answer is kept.
 func (l *sharedList) since(old *sharedList) []shift {
-	if l.ver() == old.ver() {
+	if l.like(old) {
 		return nil
 	}
 	if l != nil {

@@ -119,7 +119,7 @@ func (s *sharing) replace(next func(now *snapshot, changes uint64) *snapshot) bo
 	s.changes++
 	s.now.Store(now)
 	s.mu.Unlock()
-	if now == was {
+	if now == was || len(now.groups)+len(was.groups) == 0 {
 		return true
 	}
 	if now.lost > 0 {

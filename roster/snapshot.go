@@ -187,9 +187,6 @@ func (s *snapshot) build(parts []byte) *sharedList {
 		c.groups = n
 		l.contacts = append(l.contacts, c)
 	}
-	if len(l.contacts) == 0 {
-		return l
-	}
 	return l.seal()
 }
 

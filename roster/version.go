@@ -21,7 +21,7 @@ func (f *feature) get(ctx context.Context, q *router.Request) (p xmpp.Payload, e
 		shared := f.upToDate(t, q.Account, available(q.Account))
 		have := int64(-1)
 		if versioned {
-			have = versionFrom(ver, shared)
+			have = versionFrom(ver, shared, q.Account.JID)
 		}
 		var list []Item
 		var version int64
@@ -94,7 +94,7 @@ func (f *feature) catchUp(ctx context.Context, q *router.Request, have int64, wa
 		}
 		for _, r := range list {
 			version = r.version
-			t.Push(q.Sender.Session(), pushOf(q.From(), verOf(version, was), now.shown(r.item)))
+			t.Push(q.Sender.Session(), pushOf(q.From(), verOf(version, was, q.Account.JID), now.shown(r.item)))
 		}
 		shifts := others(now.since(was), q.Account.JID)
 		_, own, err := f.ownOf(t, q.Account, shifts)
@@ -102,7 +102,7 @@ func (f *feature) catchUp(ctx context.Context, q *router.Request, have int64, wa
 			return err
 		}
 		q.Account.SetInterest(q.Sender)
-		f.pushShifts(t, []router.Session{q.Sender.Session()}, version, own, was, now, shifts)
+		f.pushShifts(t, q.Account, []router.Session{q.Sender.Session()}, version, own, was, now, shifts)
 		return nil
 	})
 	if err != nil { // the client keeps its version, and asks again when it comes next

@@ -13,16 +13,17 @@ type Config struct {
 	Domains []string `toml:"domains" doc:"The domains of this server: what stands behind the @ in its users' addresses. The first is the default one."`
 	Data    string   `toml:"data" doc:"The directory for everything that is kept: the database, certificates made by the server, the control socket. Relative to the working directory."`
 
-	C2S          C2SConfig           `toml:"c2s" doc:"Clients."`
-	TLS          TLSConfig           `toml:"tls" doc:"Certificates."`
-	Auth         AuthConfig          `toml:"auth" doc:"Who may log in, and how."`
-	Registration RegistrationConfig  `toml:"registration" doc:"Accounts that people make for themselves."`
-	Limits       LimitsConfig        `toml:"limits" doc:"What one account may use."`
-	Storage      StorageConfig       `toml:"storage" doc:"The database."`
-	Contact      map[string][]string `toml:"contact" reload:"true" doc:"Whom to write to about this server (XEP-0157), shown to everybody who asks: lists of mailto:, xmpp: or https: addresses under the names abuse, admin, feedback, sales, security, status, support."`
-	Metrics      MetricsConfig       `toml:"metrics" doc:"Figures for Prometheus (/metrics) and health checks (/healthz, /readyz)."`
-	Log          LogConfig           `toml:"log" doc:"What the server says. Stanzas, passwords and tokens are never logged."`
-	Certificates map[string]CertFile `toml:"certificates" reload:"true" doc:"Certificate files by domain; the files are read again as well. A domain that is not named here gets a self-signed certificate, made in the data directory."`
+	C2S          C2SConfig                    `toml:"c2s" doc:"Clients."`
+	TLS          TLSConfig                    `toml:"tls" doc:"Certificates."`
+	Auth         AuthConfig                   `toml:"auth" doc:"Who may log in, and how."`
+	Registration RegistrationConfig           `toml:"registration" doc:"Accounts that people make for themselves."`
+	Limits       LimitsConfig                 `toml:"limits" doc:"What one account may use."`
+	Storage      StorageConfig                `toml:"storage" doc:"The database."`
+	Contact      map[string][]string          `toml:"contact" reload:"true" doc:"Whom to write to about this server (XEP-0157), shown to everybody who asks: lists of mailto:, xmpp: or https: addresses under the names abuse, admin, feedback, sales, security, status, support."`
+	Metrics      MetricsConfig                `toml:"metrics" doc:"Figures for Prometheus (/metrics) and health checks (/healthz, /readyz)."`
+	Log          LogConfig                    `toml:"log" doc:"What the server says. Stanzas, passwords and tokens are never logged."`
+	SharedGroups map[string]SharedGroupConfig `toml:"shared_groups" reload:"true" doc:"Groups that are in the contact lists of many, by the name that clients show: people who see each other without having asked."`
+	Certificates map[string]CertFile          `toml:"certificates" reload:"true" doc:"Certificate files by domain; the files are read again as well. A domain that is not named here gets a self-signed certificate, made in the data directory."`
 }
 
 // C2SConfig is about clients.
@@ -53,6 +54,12 @@ type CertFile struct {
 	Key  string `toml:"key" doc:"PEM file with the private key."`
 }
 
+// SharedGroupConfig is about a group that many have among their contacts.
+type SharedGroupConfig struct {
+	Members []string `toml:"members" doc:"Who is in it: addresses, and domains as @example.org, which stand for everybody there."`
+	ShownTo []string `toml:"shown_to" doc:"Who is shown it, written in the same way. Not given: its members."`
+}
+
 // AuthConfig is about logins.
 type AuthConfig struct {
 	Plain      bool `toml:"plain" doc:"Offer PLAIN under TLS, for clients that cannot do SCRAM. It hands the password to the server and invites downgrade attacks (XEP-0388 §3)."`
@@ -71,6 +78,9 @@ type LimitsConfig struct {
 	Resources       int `toml:"resources" reload:"true" doc:"How many clients of one account may be connected."`
 	OfflineMessages int `toml:"offline_messages" reload:"true" doc:"How many messages wait for a user who is away; the senders of more get an error."`
 	OfflineBytes    int `toml:"offline_bytes" reload:"true" doc:"How many bytes those may have."`
+	RosterItems     int `toml:"roster_items" reload:"true" doc:"How many contacts a user may have, without those of shared groups."`
+	RosterGroups    int `toml:"roster_groups" reload:"true" doc:"In how many groups of the user's own a contact may be."`
+	RosterName      int `toml:"roster_name" reload:"true" doc:"How many characters the name of a contact or of such a group may have."`
 	Memory          int `toml:"memory" doc:"A soft limit for the server's memory in MiB: near it the garbage collector works harder. 0: none."`
 }
 
@@ -131,7 +141,7 @@ func defaults() Config {
 		},
 		Auth:         AuthConfig{Binding: true, Iterations: 10000},
 		Registration: RegistrationConfig{PerDay: 3},
-		Limits:       LimitsConfig{Resources: 10, OfflineMessages: 5000, OfflineBytes: 2 << 20},
+		Limits:       LimitsConfig{Resources: 10, OfflineMessages: 5000, OfflineBytes: 2 << 20, RosterItems: 10000, RosterGroups: 100, RosterName: 1023},
 		Storage:      StorageConfig{Readers: 3, Queue: 64 << 20},
 		Metrics:      MetricsConfig{Listen: "127.0.0.1:5280"},
 		Log:          LogConfig{Level: "info", Format: "text"},

@@ -23,6 +23,8 @@ import (
 type live struct {
 	contact atomic.Pointer[contact.Addresses]
 	offline atomic.Pointer[offline.Limits]
+	roster  atomic.Pointer[roster.Limits]
+	groups  *roster.Groups
 }
 
 // administrators returns the addresses of those who run the server.
@@ -32,7 +34,7 @@ func (l *live) administrators() []string { return (*l.contact.Load())["admin"] }
 func features(l *live, accounts register.Accounts) []router.Feature {
 	return []router.Feature{
 		c2s.SessionFeature(),
-		roster.New(),
+		roster.NewWith(roster.Config{Directory: l.groups, Limits: func() roster.Limits { return *l.roster.Load() }}),
 		blocking.New(),
 		offline.New(func() offline.Limits { return *l.offline.Load() }, time.Now),
 		ping.New(),

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"parley/auth"
+	"parley/roster"
 	"parley/router"
 	"parley/storage"
 	"parley/xep/contact"
@@ -34,6 +35,7 @@ type house struct {
 // openHouse opens the store in the data directory.
 func openHouse(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
 	h := &house{cfg: cfg, log: log}
+	h.live.groups = roster.NewGroups(h)
 	h.settle(cfg)
 	h.features = features(&h.live, h)
 	schemas := []storage.Schema{auth.Schema()}
@@ -67,6 +69,9 @@ func (h *house) settle(cfg Config) {
 	addresses := contact.Addresses(cfg.Contact)
 	h.live.contact.Store(&addresses)
 	h.live.offline.Store(&offline.Limits{Messages: int64(cfg.Limits.OfflineMessages), Bytes: int64(cfg.Limits.OfflineBytes)})
+	limits := roster.Limits{Items: cfg.Limits.RosterItems, Groups: cfg.Limits.RosterGroups, Name: cfg.Limits.RosterName}
+	h.live.roster.Store(&limits)
+	h.live.groups.Set(sharedGroups(cfg))
 	if h.router != nil {
 		h.router.SetHosts(cfg.Domains)
 		h.router.SetMaxResources(cfg.Limits.Resources)
@@ -79,6 +84,11 @@ func (h *house) close(ctx context.Context) error { return h.store.Close(ctx) }
 func (h *house) Lookup(ctx context.Context, bare xmpp.JID) (int64, bool, error) {
 	acc, found, err := h.accounts.Get(ctx, bare)
 	return acc.ID, found, err
+}
+
+// EachAccount implements roster.Accounts.
+func (h *house) EachAccount(ctx context.Context, domain string, each func(xmpp.JID)) error {
+	return h.accounts.EachAccount(ctx, domain, each)
 }
 
 // ChangePassword implements register.Accounts.

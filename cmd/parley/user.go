@@ -37,6 +37,7 @@ func userAdd(ctx context.Context, h *house, args arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.router.Joined(jid)
 	h.log.Info("account added", "account", jid.String())
 	return h.info(acc), nil
 }
