@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"parley/xep/blocking"
+	"parley/xep/private"
+	"parley/xep/vcard"
 )
 
 // A Config is everything an operator may set. Every field has a default, a key in the
@@ -17,6 +21,7 @@ type Config struct {
 	TLS          TLSConfig                    `toml:"tls" doc:"Certificates."`
 	Auth         AuthConfig                   `toml:"auth" doc:"Who may log in, and how."`
 	Registration RegistrationConfig           `toml:"registration" doc:"Accounts that people make for themselves."`
+	Search       SearchConfig                 `toml:"search" doc:"Searching for people by their vCards (XEP-0055)."`
 	Limits       LimitsConfig                 `toml:"limits" doc:"What one account may use."`
 	Storage      StorageConfig                `toml:"storage" doc:"The database."`
 	Contact      map[string][]string          `toml:"contact" reload:"true" doc:"Whom to write to about this server (XEP-0157), shown to everybody who asks: lists of mailto:, xmpp: or https: addresses under the names abuse, admin, feedback, sales, security, status, support."`
@@ -73,6 +78,12 @@ type RegistrationConfig struct {
 	PerDay int  `toml:"per_address_per_day" reload:"true" doc:"How many accounts one address may make in a day. 0: any number."`
 }
 
+// SearchConfig is about the directory of users.
+type SearchConfig struct {
+	Enabled bool `toml:"enabled" doc:"Users may search the vCards of their own domain: names, nicknames and e-mail addresses, which are then no longer found only by who knows the user's address."`
+	Results int  `toml:"results" reload:"true" doc:"How many people one answer has at most."`
+}
+
 // LimitsConfig is about accounts.
 type LimitsConfig struct {
 	Resources       int `toml:"resources" reload:"true" doc:"How many clients of one account may be connected."`
@@ -81,6 +92,9 @@ type LimitsConfig struct {
 	RosterItems     int `toml:"roster_items" reload:"true" doc:"How many contacts a user may have, without those of shared groups."`
 	RosterGroups    int `toml:"roster_groups" reload:"true" doc:"In how many groups of the user's own a contact may be."`
 	RosterName      int `toml:"roster_name" reload:"true" doc:"How many characters the name of a contact or of such a group may have."`
+	VCardBytes      int `toml:"vcard_bytes" reload:"true" doc:"How many bytes a vCard may have, its picture included. Smaller than c2s.max_stanza, or that is the limit."`
+	PrivateBytes    int `toml:"private_bytes" reload:"true" doc:"How many bytes of private XML (XEP-0049) clients may keep for a user."`
+	Blocked         int `toml:"blocked" reload:"true" doc:"How many addresses and domains a user may block."`
 	Memory          int `toml:"memory" doc:"A soft limit for the server's memory in MiB: near it the garbage collector works harder. 0: none."`
 }
 
@@ -141,9 +155,11 @@ func defaults() Config {
 		},
 		Auth:         AuthConfig{Binding: true, Iterations: 10000},
 		Registration: RegistrationConfig{PerDay: 3},
-		Limits:       LimitsConfig{Resources: 10, OfflineMessages: 5000, OfflineBytes: 2 << 20, RosterItems: 10000, RosterGroups: 100, RosterName: 1023},
-		Storage:      StorageConfig{Readers: 3, Queue: 64 << 20},
-		Metrics:      MetricsConfig{Listen: "127.0.0.1:5280"},
-		Log:          LogConfig{Level: "info", Format: "text"},
+		Search:       SearchConfig{Results: vcard.DefaultResults},
+		Limits: LimitsConfig{Resources: 10, OfflineMessages: 5000, OfflineBytes: 2 << 20, RosterItems: 10000, RosterGroups: 100, RosterName: 1023,
+			VCardBytes: vcard.DefaultBytes, PrivateBytes: private.DefaultBytes, Blocked: blocking.DefaultItems},
+		Storage: StorageConfig{Readers: 3, Queue: 64 << 20},
+		Metrics: MetricsConfig{Listen: "127.0.0.1:5280"},
+		Log:     LogConfig{Level: "info", Format: "text"},
 	}
 }

@@ -23,27 +23,39 @@ import (
 type live struct {
 	contact atomic.Pointer[contact.Addresses]
 	offline atomic.Pointer[offline.Limits]
-	roster  atomic.Pointer[roster.Limits]
+	limits  atomic.Pointer[LimitsConfig]
+	results atomic.Int64 // of one search
 	groups  *roster.Groups
 }
 
 // administrators returns the addresses of those who run the server.
 func (l *live) administrators() []string { return (*l.contact.Load())["admin"] }
 
-// features is everything that this server can do, one line each.
-func features(l *live, accounts register.Accounts) []router.Feature {
-	return []router.Feature{
+// roster returns the limits of contacts.
+func (l *live) roster() roster.Limits {
+	c := l.limits.Load()
+	return roster.Limits{Items: c.RosterItems, Groups: c.RosterGroups, Name: c.RosterName}
+}
+
+// features is everything that this server can do, one line each. Searching is only done if
+// the operator wants it.
+func features(l *live, accounts register.Accounts, search bool) []router.Feature {
+	list := []router.Feature{
 		c2s.SessionFeature(),
-		roster.NewWith(roster.Config{Directory: l.groups, Limits: func() roster.Limits { return *l.roster.Load() }}),
-		blocking.New(),
+		roster.NewWith(roster.Config{Directory: l.groups, Limits: l.roster}),
+		blocking.NewWith(func() int { return l.limits.Load().Blocked }),
 		offline.New(func() offline.Limits { return *l.offline.Load() }, time.Now),
 		ping.New(),
 		xepversion.New(version),
 		entitytime.New(time.Now),
 		contact.New(&l.contact),
 		register.New(accounts),
-		private.New(),
-		vcard.New(l.administrators),
+		private.NewWith(func() int { return l.limits.Load().PrivateBytes }),
+		vcard.NewWith(l.administrators, func() int { return l.limits.Load().VCardBytes }),
 		lastactivity.New(time.Now),
 	}
+	if search {
+		list = append(list, vcard.Search(func() int { return int(l.results.Load()) }))
+	}
+	return list
 }

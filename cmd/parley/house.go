@@ -37,7 +37,7 @@ func openHouse(ctx context.Context, cfg Config, log *slog.Logger) (*house, error
 	h := &house{cfg: cfg, log: log}
 	h.live.groups = roster.NewGroups(h)
 	h.settle(cfg)
-	h.features = features(&h.live, h)
+	h.features = features(&h.live, h, cfg.Search.Enabled)
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range h.features {
 		if f.Schema.Name != "" {
@@ -69,8 +69,8 @@ func (h *house) settle(cfg Config) {
 	addresses := contact.Addresses(cfg.Contact)
 	h.live.contact.Store(&addresses)
 	h.live.offline.Store(&offline.Limits{Messages: int64(cfg.Limits.OfflineMessages), Bytes: int64(cfg.Limits.OfflineBytes)})
-	limits := roster.Limits{Items: cfg.Limits.RosterItems, Groups: cfg.Limits.RosterGroups, Name: cfg.Limits.RosterName}
-	h.live.roster.Store(&limits)
+	h.live.limits.Store(&cfg.Limits)
+	h.live.results.Store(int64(cfg.Search.Results))
 	h.live.groups.Set(sharedGroups(cfg))
 	if h.router != nil {
 		h.router.SetHosts(cfg.Domains)

@@ -7,7 +7,7 @@ create table vcard (
 	owner integer primary key,
 	xml blob not null
 );
-`}}
+`, searchTable}}
 
 // load reads a vCard; nil where there is none.
 func load(tx *storage.Tx, owner int64) (card []byte, err error) {

@@ -13,18 +13,24 @@ import (
 
 const ns = "vcard-temp"
 
-// maxBytes is how large a vCard may be; the larger part of it is usually a picture.
-const maxBytes = 192 << 10
+// DefaultBytes is how large a vCard may be; the larger part of it is usually a picture.
+const DefaultBytes = 192 << 10
 
 type feature struct {
 	store    *storage.Store
 	contacts func() []string
+	limit    func() int
 }
 
 // New returns the feature. contacts is asked for the URIs of the server's own vCard: those
 // that begin with mailto: become e-mail addresses, the others links.
 func New(contacts func() []string) router.Feature {
-	f := &feature{contacts: contacts}
+	return NewWith(contacts, func() int { return DefaultBytes })
+}
+
+// NewWith is New with a limit for the bytes of a vCard, which is asked each time.
+func NewWith(contacts func() []string, limit func() int) router.Feature {
+	f := &feature{contacts: contacts, limit: limit}
 	return router.Feature{
 		Name:         "vCards",
 		XEPs:         []router.XEP{{Number: 54, Version: "1.3.0"}},
@@ -39,7 +45,7 @@ func New(contacts func() []string) router.Feature {
 			router.Set(router.ToServer, ns, "vCard", notYours),
 		},
 		Start:  func(h router.Hall) { f.store = h.Store },
-		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return remove(tx, account) },
+		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return removeAll(tx, account) },
 		Schema: schema,
 	}
 }
@@ -86,13 +92,16 @@ const noAccount = -1
 // none: others shall not see whether there ever was one.
 func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
 	card := q.Payload.Payload()
-	if len(card) > maxBytes {
+	if len(card) > f.limit() {
 		return nil, xmpp.Refuse("policy-violation", "the vCard is too large")
 	}
 	empty := q.Payload.First().IsZero()
 	return nil, q.Write(ctx, func(tx *storage.Tx) error {
 		if empty {
-			return remove(tx, q.Account.ID)
+			return removeAll(tx, q.Account.ID)
+		}
+		if err := index(tx, q.Account.ID, q.Account.JID, q.Payload); err != nil {
+			return err
 		}
 		return put(tx, q.Account.ID, card)
 	})
