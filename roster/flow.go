@@ -245,8 +245,9 @@ func (f *feature) sever(t *router.Turn, a *router.Account, it Item) {
 // leaving ends all subscriptions of an account that is removed, and refuses what it was
 // asked for (XEP-0077 §3.2).
 func (f *feature) leaving(t *router.Turn, a *router.Account) error {
-	f.shared.left(a.JID)
+	announce := f.shared.left(a.JID)
 	f.upToDate(t, a, available(a))
+	announce()
 	var list []Item
 	var asking []*xmpp.Stanza
 	err := t.Write(context.Background(), func(tx *storage.Tx) (err error) {

@@ -101,14 +101,37 @@ func (s *sharing) readOne(who xmpp.JID) error {
 	return nil
 }
 
-// left is an account that is about to be removed.
-func (s *sharing) left(who xmpp.JID) {
-	s.replace(func(now *snapshot, _ uint64) *snapshot { return now.without(who) })
+// left is an account that is about to be removed. The caller shows that it goes, and calls
+// announce then.
+func (s *sharing) left(who xmpp.JID) (announce func()) {
+	was := s.now.Load()
+	s.swap(func(now *snapshot, _ uint64) *snapshot { return now.without(who) })
+	if s.now.Load() == was {
+		return func() {}
+	}
+	return s.announce
 }
 
 // replace puts another snapshot in place of the one that there is, unless next returns nil,
 // and has everybody told whose list may have changed.
 func (s *sharing) replace(next func(now *snapshot, changes uint64) *snapshot) bool {
+	was := s.now.Load()
+	ok := s.swap(next)
+	if now := s.now.Load(); now != was && len(now.groups)+len(was.groups) > 0 {
+		s.announce()
+	}
+	return ok
+}
+
+// announce has everybody who is connected take a turn that tells them.
+func (s *sharing) announce() {
+	s.router.Everybody(func(a *router.Account) bool {
+		return len(a.Resources()) > 0 || a.Data(s) != nil
+	}, s.tell)
+}
+
+// swap is replace, and tells nobody.
+func (s *sharing) swap(next func(now *snapshot, changes uint64) *snapshot) bool {
 	s.mu.Lock()
 	was := s.now.Load()
 	now := next(was, s.changes)
@@ -119,15 +142,9 @@ func (s *sharing) replace(next func(now *snapshot, changes uint64) *snapshot) bo
 	s.changes++
 	s.now.Store(now)
 	s.mu.Unlock()
-	if now == was || len(now.groups)+len(was.groups) == 0 {
-		return true
-	}
-	if now.lost > 0 {
+	if now != was && now.lost > 0 {
 		s.log.Warn("there are too many people in shared groups; some are left out", "limit", maxPeople, "left_out", now.lost)
 	}
-	s.router.Everybody(func(a *router.Account) bool {
-		return len(a.Resources()) > 0 || a.Data(s) != nil
-	}, s.tell)
 	return true
 }
 

@@ -37,10 +37,10 @@ func (l *live) roster() roster.Limits {
 	return roster.Limits{Items: c.RosterItems, Groups: c.RosterGroups, Name: c.RosterName}
 }
 
-// features is everything that this server can do, one line each. Searching is only done if
-// the operator wants it.
+// features is everything that this server can do, one line each. search says
+// that users may search for each other.
 func features(l *live, accounts register.Accounts, search bool) []router.Feature {
-	list := []router.Feature{
+	return []router.Feature{
 		c2s.SessionFeature(),
 		roster.NewWith(roster.Config{Directory: l.groups, Limits: l.roster}),
 		blocking.NewWith(func() int { return l.limits.Load().Blocked }),
@@ -53,9 +53,6 @@ func features(l *live, accounts register.Accounts, search bool) []router.Feature
 		private.NewWith(func() int { return l.limits.Load().PrivateBytes }),
 		vcard.NewWith(l.administrators, func() int { return l.limits.Load().VCardBytes }),
 		lastactivity.New(time.Now),
+		vcard.Search(search, func() int { return int(l.results.Load()) }),
 	}
-	if search {
-		list = append(list, vcard.Search(func() int { return int(l.results.Load()) }))
-	}
-	return list
 }

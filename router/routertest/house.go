@@ -99,6 +99,7 @@ func (h *House) Exists(bare xmpp.JID) {
 	if _, there, _ := h.Dir.Lookup(context.Background(), bare); !there {
 		h.Dir.Add(bare)
 		h.Router.Joined(bare)
+		h.Settle()
 	}
 }
 

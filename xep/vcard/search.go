@@ -27,13 +27,13 @@ type directory struct {
 }
 
 // Search returns the feature that lets users find each other by their vCards (XEP-0055),
-// those of their own domain only. results is asked how many people an answer may have;
-// nil: DefaultResults.
-func Search(results func() int) router.Feature {
-	d := &directory{results: results}
-	if results == nil {
-		d.results = func() int { return DefaultResults }
+// those of their own domain only; where it is not enabled it does nothing, and nobody hears of
+// it. results is asked how many people an answer may have.
+func Search(enabled bool, results func() int) router.Feature {
+	if !enabled {
+		return router.Feature{Name: "search"}
 	}
+	d := &directory{results: results}
 	return router.Feature{
 		Name:       "search",
 		XEPs:       []router.XEP{{Number: 55, Version: "1.3", Note: "switched off unless the operator wants it; one's own domain only"}},
