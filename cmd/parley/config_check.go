@@ -121,7 +121,7 @@ func checkNumbers(cfg *Config) *badKey {
 		{"limits.offline_bytes", cfg.Limits.OfflineBytes, 1, 512 << 20},
 		{"limits.roster_items", cfg.Limits.RosterItems, 1, 50000},
 		{"limits.roster_groups", cfg.Limits.RosterGroups, 0, 1000},
-		{"limits.roster_name", cfg.Limits.RosterName, 1, 1023},
+		{"limits.roster_name", cfg.Limits.RosterName, 1, 4096},
 		{"limits.vcard_bytes", cfg.Limits.VCardBytes, 1024, 16 << 20},
 		{"limits.private_bytes", cfg.Limits.PrivateBytes, 1024, 64 << 20},
 		{"limits.blocked", cfg.Limits.Blocked, 1, 50000},
