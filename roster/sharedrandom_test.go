@@ -96,7 +96,19 @@ func (p *troupe) step() {
 		w.actor.Leaves()
 	case contact != user:
 		p.says(w, p.something(contact))
+		if other := p.anyOf(contact); other != nil && p.rnd.IntN(2) == 0 { // often enough the two agree
+			p.says(w, "<presence type='subscribe' to='"+contact+"'/>")
+			p.says(other, "<presence type='subscribed' to='"+user+"'/>")
+		}
 	}
+}
+
+// anyOf returns a client of somebody, if there is one.
+func (p *troupe) anyOf(user string) *watcher {
+	if w := p.there[user+"/0"]; w != nil {
+		return w
+	}
+	return p.there[user+"/1"]
 }
 
 // accounts makes or removes an account.
