@@ -1,8 +1,6 @@
 package roster
 
 import (
-	"context"
-
 	"parley/router"
 	"parley/xmpp"
 )
@@ -162,7 +160,7 @@ func (f *feature) ask(t *router.Turn, a *router.Account, contact xmpp.JID, sessi
 			return
 		}
 		err := c.Post(func(t *router.Turn) {
-			if !f.trusted(context.Background(), c, user) { // the two rosters are out of step
+			if !f.seenBy(t, c, user) { // the two rosters are out of step
 				f.router.Deny(&t.Round, presenceOf("probe", "", user, contact))
 				return
 			}
@@ -207,7 +205,8 @@ func (f *feature) hide(t *router.Turn, a *router.Account, who xmpp.JID) {
 
 // probed answers a probe (RFC 6121 §4.3.2).
 func (f *feature) probed(t *router.Turn, a *router.Account, st *xmpp.Stanza) {
-	trusted := f.router.Trusted(context.Background(), a, st.From)
+	who := st.From.Bare()
+	trusted := who == a.JID || f.seenBy(t, a, who)
 	if name := st.To.Resource(); name != "" {
 		f.probedResource(t, a, st, trusted)
 		return
