@@ -1,6 +1,8 @@
 package roster
 
 import (
+	"slices"
+
 	"parley/router"
 	"parley/xmpp"
 )
@@ -98,18 +100,21 @@ func (f *feature) barred(t *router.Turn, a *router.Account, match func(xmpp.JID)
 	}
 }
 
-// withShared are the contacts together with those of the shared groups who are there.
-func (f *feature) withShared(list contacts, l *sharedList, user xmpp.JID) contacts {
+// withShared are the contacts together with those of the shared groups who are there, in no
+// order.
+func (f *feature) withShared(own contacts, l *sharedList, user xmpp.JID) contacts {
 	if l.len() == 0 {
-		return list
+		return own
 	}
-	f.shared.present(l, user, func(jid xmpp.JID, c sharedContact) {
-		i, found := list.find(jid)
-		sees, seen := c.sees, c.seen
-		if found {
-			sees, seen = sees || list[i].seesContact(), seen || list[i].seenByContact()
+	list := slices.Clone(own)
+	for i, c := range list {
+		k, _ := l.find(c.jid)
+		list[i].state = stateOf(subscription(c.seesContact() || k.sees, c.seenByContact() || k.seen), "", false)
+	}
+	f.shared.present(l, user, func(jid xmpp.JID, k sharedContact) {
+		if _, found := own.find(jid); !found {
+			list = append(list, contact{jid, stateOf(k.subscription(), "", false)})
 		}
-		list = list.with(jid, stateOf(subscription(sees, seen), "", false))
 	})
 	return list
 }
