@@ -23,8 +23,11 @@ func (f *feature) upToDate(t *router.Turn, a *router.Account, there bool) *share
 	if now.len() > 0 || was.len() > 0 {
 		f.shared.attend(a.JID, now.len() > 0 && available(a))
 	}
-	shifts := others(now.since(was), a.JID)
-	if len(shifts) > 0 && (there || len(interested(a)) > 0) {
+	if !there && len(interested(a)) == 0 { // there is nobody to tell, nor anybody who was told
+		f.shared.note(a, now)
+		return now
+	}
+	if shifts := others(now.since(was), a.JID); len(shifts) > 0 {
 		version, own, err := f.ownOf(t, a, shifts)
 		if err != nil {
 			f.log.Error("an account was not told of changes in shared groups", "account", a.JID.String(), "error", err)

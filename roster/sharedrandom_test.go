@@ -15,7 +15,6 @@ import (
 // A watcher is a client that keeps its roster and who is there by what it is told alone.
 type watcher struct {
 	actor *routertest.Actor
-	asked bool              // for the roster
 	items map[string]string // by address
 	ver   string
 	sees  map[xmpp.JID]bool
@@ -27,6 +26,7 @@ type troupe struct {
 	rnd   *rand.Rand
 	there map[string]*watcher // by full JID
 	gone  map[string]bool     // accounts that do not exist
+	kept  map[string]*watcher // who has left and may come again with the roster that they had
 	log   []string
 }
 
@@ -43,7 +43,7 @@ var (
 // roster says.
 func TestSharedRandom(t *testing.T) {
 	for seed := range uint64(40) {
-		p := &troupe{company: newCompany(t), rnd: rand.New(rand.NewPCG(seed, 7)), there: map[string]*watcher{}, gone: map[string]bool{}}
+		p := &troupe{company: newCompany(t), rnd: rand.New(rand.NewPCG(seed, 7)), there: map[string]*watcher{}, gone: map[string]bool{}, kept: map[string]*watcher{}}
 		for range 60 {
 			p.step()
 			p.Settle()
@@ -84,6 +84,9 @@ func (p *troupe) step() {
 		p.gone[user] = false
 		p.log = append(p.log, full+" comes")
 		w = &watcher{actor: p.Connected(full), items: map[string]string{}, sees: map[xmpp.JID]bool{}}
+		if old := p.kept[full]; old != nil && p.rnd.IntN(3) > 0 {
+			w.items, w.ver = old.items, old.ver
+		}
 		p.there[full] = w
 		if p.rnd.IntN(3) == 0 {
 			p.says(w, "<presence/>")
@@ -93,6 +96,7 @@ func (p *troupe) step() {
 	case p.rnd.IntN(10) == 0:
 		p.log = append(p.log, full+" leaves")
 		delete(p.there, full)
+		p.kept[full] = w
 		w.actor.Leaves()
 	case contact != user:
 		p.says(w, p.something(contact))
@@ -125,6 +129,7 @@ func (p *troupe) accounts(user string) {
 	}
 	p.log = append(p.log, user+" is removed")
 	for _, d := range []int{0, 1} {
+		delete(p.kept, fmt.Sprintf("%s/%d", user, d))
 		if w := p.there[fmt.Sprintf("%s/%d", user, d)]; w != nil {
 			w.actor.Leaves()
 			delete(p.there, fmt.Sprintf("%s/%d", user, d))
@@ -158,10 +163,9 @@ func (p *troupe) says(w *watcher, xml string) {
 	w.actor.Sends(xml)
 }
 
-// fetch asks for the roster.
+// fetch asks for the roster, or for what has changed in it.
 func (p *troupe) fetch(w *watcher) {
-	w.asked = true
-	w.actor.Sends("<iq id='roster' type='get'><query xmlns='jabber:iq:roster'/></iq>")
+	p.says(w, "<iq id='roster' type='get'><query xmlns='jabber:iq:roster' ver='"+w.ver+"'/></iq>")
 }
 
 func (p *troupe) listen(w *watcher) {
