@@ -146,13 +146,18 @@ func (f *feature) pushShifts(t *router.Turn, a *router.Account, to []router.Sess
 	}
 }
 
-// exchange hides the account from those who may see it no longer, and asks for the presence
-// of those whom it may see now. They ask for the account's in a turn of their own.
+// exchange hides the account from those who may see it no longer and shows it to those who
+// may see it now, and asks for the presence of those whom it may see. Both sides do it: the
+// groups may change and change back between a turn of one and a turn of the other, and then
+// only one of them knows. So some presence is sent twice.
 func (f *feature) exchange(t *router.Turn, a *router.Account, own map[xmpp.JID]Item, shifts []shift) {
 	for _, s := range shifts {
 		st := stateOf(own[s.jid].Subscription, "", false)
 		if s.was.seen && !s.now.seen && !st.seenByContact() {
 			f.conceal(t, a, s.jid)
+		}
+		if s.now.seen && !s.was.seen && !st.seenByContact() && f.shared.attends(s.jid) {
+			f.reveal(t, a, s.jid, nil)
 		}
 		if s.now.sees && !s.was.sees && !st.seesContact() {
 			f.inquire(t, a, s.jid, nil)
