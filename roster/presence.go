@@ -51,6 +51,7 @@ func (f *feature) presence(t *router.Turn, a *router.Account, c router.PresenceC
 	}
 	if c.Went() && !available(a) {
 		a.SetData(f, nil)
+		f.shared.attend(a.JID, false)
 	}
 	if len(a.Resources()) == 0 {
 		f.shared.note(a, nil)

@@ -20,8 +20,8 @@ import (
 // there says that some resource was available before this turn: others have seen it.
 func (f *feature) upToDate(t *router.Turn, a *router.Account, there bool) *sharedList {
 	was, now := f.shared.told(a), f.shared.list(a.JID)
-	if now.len() > 0 || was.len() > 0 {
-		f.shared.attend(a.JID, now.len() > 0 && available(a))
+	if now.len() > 0 && available(a) { // until it goes: groups may come back before anybody has heard that they went
+		f.shared.attend(a.JID, true)
 	}
 	if !there && len(interested(a)) == 0 { // there is nobody to tell, nor anybody who was told
 		f.shared.note(a, now)
