@@ -262,6 +262,14 @@ func TestInteropGajim(t *testing.T) {
 	}
 }
 
+func TestInteropSlixmppShared(t *testing.T) {
+	p := startProcess(t, "[shared_groups.Everybody]\nmembers = [\"@localhost\"]\n[search]\nenabled = true\n")
+	out := foreign(t, "", nil, "/usr/bin/python3", script(t, "slixmpp_shared.py"), p.port, p.cert())
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+}
+
 func TestInteropXMPPJS(t *testing.T) {
 	p := startProcess(t, "")
 	if out := foreign(t, "", nil, "node", script(t, "xmppjs_chat.mjs"), p.port); !strings.Contains(out, "ok") {
