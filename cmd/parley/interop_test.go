@@ -238,6 +238,14 @@ func TestInteropSlixmppAdHoc(t *testing.T) {
 	}
 }
 
+func TestInteropSlixmppCSI(t *testing.T) {
+	p := startProcess(t, "")
+	out := foreign(t, "", nil, "/usr/bin/python3", script(t, "slixmpp_csi.py"), p.port, p.cert())
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+}
+
 // The library under Gajim.
 func TestInteropNbxmpp(t *testing.T) {
 	p := startProcess(t, "")
