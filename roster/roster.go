@@ -21,8 +21,9 @@ const ns = "jabber:iq:roster"
 // Limits of one roster.
 const (
 	maxItems  = 10000
-	maxGroups = 100  // of one item
-	maxName   = 1023 // characters of a name or of a group's
+	maxBytes  = 2 << 20 // of all addresses, names and groups together: a roster is sent whole
+	maxGroups = 100     // of one item
+	maxName   = 1023    // characters of a name or of a group's
 )
 
 // An Item is a contact in a roster (RFC 6121 §2.1.2).
@@ -118,7 +119,7 @@ func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, err
 			if pushed = want; found { // what a client says of subscriptions is not asked for (RFC 6121 §2.1.2.5)
 				pushed.Subscription, pushed.Ask, pushed.Approved = was.Subscription, was.Ask, was.Approved
 			}
-			version, err = place(tx, q.Account.ID, pushed, found)
+			version, err = place(tx, q.Account.ID, pushed, true)
 			return err
 		})
 		if err != nil {

@@ -47,7 +47,7 @@ create table roster_request (
 // What is kept beside the items.
 const (
 	maxRequests = 500  // subscription requests to one account that wait for an answer
-	maxRequest  = 2048 // bytes of the content of one request
+	maxRequest  = 2048 // bytes of one request without its addresses
 	maxGone     = 200  // removed items of one roster that are remembered for versioning
 )
 
@@ -92,18 +92,27 @@ func count(tx *storage.Tx, owner int64) (n int64, err error) {
 	return n, err
 }
 
-// place writes an item; one that is not listed yet must find room.
-func place(tx *storage.Tx, owner int64, it Item, listed bool) (version int64, err error) {
-	if !listed {
-		n, err := count(tx, owner)
-		if err != nil {
-			return 0, err
-		}
-		if n >= maxItems {
-			return 0, &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "the roster is full"}
-		}
+// total returns how many items a roster has, and how many bytes these have.
+func total(tx *storage.Tx, owner int64) (n, bytes int64, err error) {
+	err = tx.Each(`select count(*), coalesce(sum(octet_length(jid) + octet_length(name) + octet_length(groups)), 0)
+		from roster_item where owner = $1`, []any{owner}, func(r *storage.Row) error {
+		n, bytes = r.Int(0), r.Int(1)
+		return nil
+	})
+	return n, bytes, err
+}
+
+// place writes an item. It must find room, unless it is there and only its subscription
+// changes (grows is false then).
+func place(tx *storage.Tx, owner int64, it Item, grows bool) (version int64, err error) {
+	if version, err = put(tx, owner, it); err != nil || !grows {
+		return version, err
 	}
-	return put(tx, owner, it)
+	n, bytes, err := total(tx, owner)
+	if err == nil && (n > maxItems || bytes > maxBytes) { // takes back what was put
+		err = &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "the roster is full"}
+	}
+	return version, err
 }
 
 // put writes an item and returns the roster's new version.
