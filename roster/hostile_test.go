@@ -1,11 +1,14 @@
 package roster
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
 	"parley/router"
+	"parley/router/routertest"
+	"parley/storage"
 	"parley/xmpp"
 )
 
@@ -31,15 +34,12 @@ func TestBytesOfARoster(t *testing.T) {
 	}
 	romeo.Sends(set("new@example.com", ""))
 	romeo.Gets("<iq type='error' id='1'>" + full + "</iq>")
-	n := 0
-	for ; n < 200; n++ { // names grow until there is no room
-		romeo.Sends(set(fmt.Sprintf("c%d@example.com", n%heavy), strings.Repeat("n", 1+n/heavy*100)))
-		if st := romeo.Hears(); st.Type == "error" {
-			break
-		}
-	}
-	romeo.Sends("<iq type='set' id='2'><query xmlns='jabber:iq:roster'><item jid='c0@example.com'/></query></iq>")
-	romeo.Gets("<iq type='result' id='2'/>")
+	romeo.Does("<iq type='set' id='2'><query xmlns='jabber:iq:roster'><item jid='c0@example.com'/></query></iq>")
+	romeo.Does(set("new@example.com", ""))
+	romeo.Sends(set("c0@example.com", "grows again"))
+	romeo.Gets("<iq type='error' id='1'>" + full + "</iq>")
+	romeo.Does("<iq type='set' id='4'><query xmlns='jabber:iq:roster'><item jid='c2@example.com' subscription='remove'/></query></iq>")
+	romeo.Does(set("c0@example.com", "grows again"))
 	romeo.Sends("<presence type='subscribe' to='c1@example.com'/>")
 	romeo.GetsNothing()
 	if got, _ := s.state("romeo@example.com", "c1@example.com"); got != nonePendingOut {
@@ -49,6 +49,63 @@ func TestBytesOfARoster(t *testing.T) {
 	if st := romeo.Hears(); st.Type != "result" || st.Len() > 4<<20 {
 		t.Errorf("the roster has %d bytes", st.Len())
 	}
+	s.counted("romeo@example.com", int64(heavy))
+}
+
+// counted wants a roster to have n items, and what is counted of it to be what is there.
+func (s *stage) counted(user string, n int64) {
+	s.t.Helper()
+	owner := s.Dir.Add(xmpp.MustJID(user))
+	err := s.Store.Read(s.t.Context(), func(tx *storage.Tx) error {
+		list, err := items(tx, owner)
+		if err != nil {
+			return err
+		}
+		sum := int64(0)
+		for _, it := range list {
+			groups, err := json.Marshal(it.Groups)
+			if err != nil {
+				return err
+			}
+			sum += int64(len(it.JID.String()) + len(it.Name) + len(groups))
+		}
+		items, bytes, err := total(tx, owner)
+		if items != n || int64(len(list)) != n || bytes != sum {
+			s.t.Errorf("%d items of %d bytes are counted where there are %d of %d", items, bytes, len(list), sum)
+		}
+		return err
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// TestRosterFromBeforeCounting: the rosters of an earlier version are counted once.
+func TestRosterFromBeforeCounting(t *testing.T) {
+	dir := t.TempDir()
+	old := schema
+	old.Steps = schema.Steps[:2]
+	h := routertest.NewWith(t, routertest.Config{Features: []router.Feature{{Name: "before", Schema: old}}, Storage: storage.Config{Dir: dir}})
+	err := h.Store.Write(t.Context(), func(tx *storage.Tx) error {
+		for _, q := range []string{
+			`insert into roster_item (owner, jid, name, subscription, ask, approved, groups) values (1, 'a@example.com', 'é', 'none', '', 0, '["x"]')`,
+			`insert into roster_item (owner, jid, name, subscription, ask, approved, groups) values (1, 'b@example.com', '', 'none', '', 0, '[]')`,
+			`insert into roster_version (owner, version) values (1, 2)`,
+			`insert into roster_version (owner, version) values (2, 1)`,
+		} {
+			if err := tx.Exec(q); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Store.Close(t.Context())
+	s := &stage{routertest.NewWith(t, routertest.Config{Features: []router.Feature{New()}, Storage: storage.Config{Dir: dir}}), t}
+	s.counted("romeo@example.com", 2)
+	s.counted("juliet@example.com", 0)
 }
 
 // TestItemsTooLarge: what one item may be.

@@ -72,7 +72,7 @@ func known(tx *storage.Tx, owner, have int64) (version int64, changes bool, err 
 	if err != nil {
 		return version, false, err
 	}
-	n, err := count(tx, owner)
+	n, _, err := total(tx, owner)
 	return version, int64(len(list)) < n, err
 }
 
