@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"parley/router"
 	"parley/router/routertest"
 	"parley/xmpp"
 	"parley/xmpp/xmpptest"
@@ -55,13 +57,14 @@ func (p *people) Connect(full xmpp.JID) routertest.Person {
 	p.t.Helper()
 	c := xmpptest.Dial(p.t, xmpptest.Options{Addr: p.starttls, Host: full.Domain(), TLS: p.trust(full.Domain())})
 	c.Login(xmpptest.Login{User: full.Local(), Password: password, Resource: full.Resource()})
-	return &person{people: p, c: c}
+	return &person{people: p, c: c, since: time.Now()}
 }
 
 // person is a client that remembers what it has heard.
 type person struct {
 	people *people
 	c      *xmpptest.Client
+	since  time.Time // it was bound before
 	heard  []*xmpp.Stanza
 	ended  string
 	over   bool
@@ -132,7 +135,20 @@ func (p *person) Hears() *xmpp.Stanza {
 // Ended implements routertest.Person.
 func (p *person) Ended() string {
 	p.sync()
+	if p.over {
+		eventually(p.people.t, "the session is gone", func() bool { return !p.there() })
+		p.people.settle()
+	}
 	return p.ended
+}
+
+// there reports whether the house still has the session, and not a newer one of its name.
+func (p *person) there() (there bool) {
+	p.people.router.WithAccountInMemory(p.c.JID.Bare(), func(a *router.Account) {
+		res, ok := a.Resource(p.c.JID.Resource())
+		there = ok && res.Since().Before(p.since)
+	})
+	return there
 }
 
 // Leaves implements routertest.Person.

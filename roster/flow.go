@@ -54,7 +54,7 @@ func (f *feature) commit(t *router.Turn, a *router.Account, e entry, c change) (
 	err = t.Write(context.Background(), func(tx *storage.Tx) (err error) {
 		version = 0
 		if lists {
-			if version, err = f.place(tx, a.ID, it, e.listed); err != nil {
+			if version, err = f.place(tx, a.ID, it, !e.listed); err != nil {
 				return err
 			}
 		}
@@ -75,7 +75,7 @@ func (f *feature) commit(t *router.Turn, a *router.Account, e entry, c change) (
 // outgoing is the turn of a stanza that the user sends (RFC 6121 §A.2).
 func (f *feature) outgoing(t *router.Turn, a *router.Account, st *xmpp.Stanza) error {
 	v, _ := verbOf(st.Type)
-	if v == subscribe && len(st.Body()) > maxRequest {
+	if v == subscribe && weight(st) > maxRequest {
 		return xmpp.Refuse("policy-violation", "the request is too large")
 	}
 	e, err := f.entry(t, a, st.To)
@@ -214,10 +214,16 @@ func (f *feature) follow(t *router.Turn, a *router.Account, st *xmpp.Stanza, was
 // keepable is a request as it is kept: whole (RFC 6121 §3.1.3), unless it is larger than
 // anybody's words need.
 func keepable(st *xmpp.Stanza) *xmpp.Stanza {
-	if len(st.Body()) <= maxRequest {
+	if weight(st) <= maxRequest {
 		return st
 	}
-	return presenceOf("subscribe", st.ID, st.From, st.To)
+	return presenceOf("subscribe", "", st.From, st.To)
+}
+
+// weight is how many bytes a request has, but for its addresses: an id or an unknown
+// attribute may be as long as any text.
+func weight(st *xmpp.Stanza) int {
+	return st.Len() + len(st.Lang) - len(st.To.String()) - len(st.From.String())
 }
 
 // presenceOf makes a presence stanza without content.

@@ -23,10 +23,11 @@ func (f *feature) absent(t *router.Turn, a *router.Account, id string, to xmpp.J
 	return st
 }
 
-// honest takes off stamps in presence that claim to be this house's, or do not say whose
-// they are: only the server says that the server held presence up (XEP-0203 §5).
+// honest takes off stamps in presence that claim to be this house's: only the server says
+// that the server held presence up (XEP-0203 §5). What does not say whose it is claims
+// nothing; what a client says in its own name stays.
 func (f *feature) honest(a *router.Account, st *xmpp.Stanza) *xmpp.Stanza {
 	return st.WithoutDelay(func(from xmpp.JID) bool {
-		return from.IsZero() || f.router.Serves(from.Domain()) && from.Bare() != a.JID
+		return f.router.Serves(from.Domain()) && from.Bare() != a.JID
 	})
 }

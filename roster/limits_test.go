@@ -10,7 +10,7 @@ import (
 
 // TestLimits: those of the configuration hold, and are asked each time.
 func TestLimits(t *testing.T) {
-	limits := Limits{Items: 2, Groups: 1, Name: 5}
+	limits := Limits{Items: 2, Bytes: 1000, Groups: 1, Name: 5}
 	h := routertest.NewWith(t, routertest.Config{Features: []router.Feature{NewWith(Config{Limits: func() Limits { return limits }})}})
 	r := h.Connected(romeo + "/a")
 	refused := func(item, condition string) {

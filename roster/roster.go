@@ -21,12 +21,13 @@ const ns = "jabber:iq:roster"
 // Limits of one roster. What is not set is as in DefaultLimits.
 type Limits struct {
 	Items  int // a user has
+	Bytes  int // of all addresses, names and groups together: a roster is sent whole
 	Groups int // of one item
 	Name   int // characters of a name or of a group's
 }
 
 // DefaultLimits are those of a server whose operator has no other opinion.
-func DefaultLimits() Limits { return Limits{Items: 10000, Groups: 100, Name: 1023} }
+func DefaultLimits() Limits { return Limits{Items: 10000, Bytes: 2 << 20, Groups: 100, Name: 1023} }
 
 // A Config is what the feature is made of.
 type Config struct {
@@ -150,7 +151,7 @@ func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, err
 			if pushed = want; found { // what a client says of subscriptions is not asked for (RFC 6121 §2.1.2.5)
 				pushed.Subscription, pushed.Ask, pushed.Approved = was.Subscription, was.Ask, was.Approved
 			}
-			version, err = f.place(tx, q.Account.ID, pushed, found)
+			version, err = f.place(tx, q.Account.ID, pushed, true)
 			return err
 		})
 		if err != nil {

@@ -42,12 +42,18 @@ create table roster_request (
 	stanza text not null,
 	primary key (owner, jid)
 ) without rowid;
+`, `
+alter table roster_version add column items integer not null default 0;
+alter table roster_version add column bytes integer not null default 0;
+update roster_version set (items, bytes) = (
+	select count(*), coalesce(sum(octet_length(jid) + octet_length(name) + octet_length(groups)), 0)
+	from roster_item where roster_item.owner = roster_version.owner);
 `}}
 
 // What is kept beside the items.
 const (
 	maxRequests = 500  // subscription requests to one account that wait for an answer
-	maxRequest  = 2048 // bytes of the content of one request
+	maxRequest  = 2048 // bytes of one request without its addresses
 	maxGone     = 200  // removed items of one roster that are remembered for versioning
 )
 
@@ -83,27 +89,41 @@ func read(r *storage.Row) (it Item, err error) {
 	return it, json.Unmarshal([]byte(r.Text(5)), &it.Groups)
 }
 
-// count returns how many items a roster has.
-func count(tx *storage.Tx, owner int64) (n int64, err error) {
-	err = tx.Each(`select count(*) from roster_item where owner = $1`, []any{owner}, func(r *storage.Row) error {
-		n = r.Int(0)
+// total returns how many items a roster has, and how many bytes these have.
+func total(tx *storage.Tx, owner int64) (n, bytes int64, err error) {
+	err = tx.Each(`select items, bytes from roster_version where owner = $1`, []any{owner}, func(r *storage.Row) error {
+		n, bytes = r.Int(0), r.Int(1)
 		return nil
 	})
-	return n, err
+	return n, bytes, err
 }
 
-// place writes an item; one that is not listed yet must find room.
-func (f *feature) place(tx *storage.Tx, owner int64, it Item, listed bool) (version int64, err error) {
-	if !listed {
-		n, err := count(tx, owner)
-		if err != nil {
-			return 0, err
-		}
-		if n >= int64(f.limits().Items) {
-			return 0, &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "the roster is full"}
-		}
+// weigh returns how many bytes an item has; listed is false where there is none.
+func weigh(tx *storage.Tx, owner int64, jid xmpp.JID) (bytes int64, listed bool, err error) {
+	err = tx.Each(`select octet_length(jid) + octet_length(name) + octet_length(groups) from roster_item
+		where owner = $1 and jid = $2`, []any{owner, jid.String()}, func(r *storage.Row) error {
+		bytes, listed = r.Int(0), true
+		return nil
+	})
+	return bytes, listed, err
+}
+
+// place writes an item. It must find room, unless it is there and only its subscription
+// changes (grows is false then). Who has more than the limits have come to allow keeps it.
+func (f *feature) place(tx *storage.Tx, owner int64, it Item, grows bool) (version int64, err error) {
+	had, weighed, err := total(tx, owner)
+	if err != nil {
+		return 0, err
 	}
-	return put(tx, owner, it)
+	if version, err = put(tx, owner, it); err != nil || !grows {
+		return version, err
+	}
+	n, bytes, err := total(tx, owner)
+	l := f.limits()
+	if err == nil && (n > had && n > int64(l.Items) || bytes > weighed && bytes > int64(l.Bytes)) { // takes back what was put
+		err = &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "the roster is full"}
+	}
+	return version, err
 }
 
 // put writes an item and returns the roster's new version.
@@ -116,7 +136,16 @@ func put(tx *storage.Tx, owner int64, it Item) (version int64, err error) {
 	if it.Approved {
 		approved = 1
 	}
-	if version, err = advance(tx, owner); err != nil {
+	bytes, listed, err := weigh(tx, owner, it.JID)
+	if err != nil {
+		return 0, err
+	}
+	more := int64(1)
+	if listed {
+		more = 0
+	}
+	bytes = int64(len(it.JID.String())+len(it.Name)+len(groups)) - bytes
+	if version, err = advance(tx, owner, more, bytes); err != nil {
 		return 0, err
 	}
 	if err = tx.Exec(`delete from roster_gone where owner = $1 and jid = $2`, owner, it.JID.String()); err != nil {
@@ -132,10 +161,14 @@ func put(tx *storage.Tx, owner int64, it Item) (version int64, err error) {
 // remove deletes an item and returns the roster's new version. Of the removed ones the
 // last maxGone are remembered; who knows an older version is given the whole roster.
 func remove(tx *storage.Tx, owner int64, jid xmpp.JID) (version int64, err error) {
+	bytes, _, err := weigh(tx, owner, jid)
+	if err != nil {
+		return 0, err
+	}
 	if err := tx.Exec(`delete from roster_item where owner = $1 and jid = $2`, owner, jid.String()); err != nil {
 		return 0, err
 	}
-	if version, err = advance(tx, owner); err != nil {
+	if version, err = advance(tx, owner, -tx.Changes(), -bytes); err != nil {
 		return 0, err
 	}
 	err = tx.Exec(`insert into roster_gone (owner, version, jid) values ($1, $2, $3)`, owner, version, jid.String())
@@ -157,10 +190,11 @@ func remove(tx *storage.Tx, owner int64, jid xmpp.JID) (version int64, err error
 	return version, tx.Exec(`update roster_version set floor = $2 where owner = $1`, owner, floor)
 }
 
-// advance makes a new version.
-func advance(tx *storage.Tx, owner int64) (version int64, err error) {
-	err = tx.Each(`insert into roster_version (owner, version) values ($1, 1)
-		on conflict (owner) do update set version = version + 1 returning version`, []any{owner}, func(r *storage.Row) error {
+// advance makes a new version, which has so many more items and bytes.
+func advance(tx *storage.Tx, owner, items, bytes int64) (version int64, err error) {
+	err = tx.Each(`insert into roster_version (owner, version, items, bytes) values ($1, 1, $2, $3)
+		on conflict (owner) do update set version = roster_version.version + 1, items = roster_version.items + excluded.items,
+			bytes = roster_version.bytes + excluded.bytes returning version`, []any{owner, items, bytes}, func(r *storage.Row) error {
 		version = r.Int(0)
 		return nil
 	})

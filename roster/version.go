@@ -74,7 +74,7 @@ func known(tx *storage.Tx, owner, have, shared int64) (version int64, changes bo
 	if err != nil {
 		return version, false, err
 	}
-	n, err := count(tx, owner)
+	n, _, err := total(tx, owner)
 	return version, int64(len(list)) < n+shared, err
 }
 

@@ -30,7 +30,7 @@ type Feature struct {
 	Sent    Hooks // steps of the sender's account
 	Arrived Hooks // steps of the recipient's account
 
-	Shown    func(a *Account, st *xmpp.Stanza) *xmpp.Stanza                 // may replace presence, "" or unavailable, that a client of a's sends; never waits
+	Shown    func(a *Account, st *xmpp.Stanza) *xmpp.Stanza                 // may replace presence of any type that a client of a's sends; never waits
 	Presence func(t *Turn, a *Account, c PresenceChange)                    // an own resource came, changed or went
 	Absent   func(t *Turn, a *Account) xmpp.Payload                         // what is told of a, of whom no resource is available, to who may know
 	Due      func(t *Turn, a *Account, res Resource, then func(*Round))     // res begins to take messages; call then on the postman

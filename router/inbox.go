@@ -3,7 +3,6 @@ package router
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -11,11 +10,17 @@ import (
 	"parley/xmpp"
 )
 
-// maxTurns is how many turns may wait in one inbox; more are refused with
-// resource-constraint.
-const maxTurns = 1024
+// How many turns may wait in one inbox; more are refused with resource-constraint. Each of
+// these gets in later than the one before is refused, so that strangers cannot keep an
+// account from its own.
+const (
+	maxAsked = 512          // of others who ask, and may ask again
+	maxTurns = 1024         // of features
+	maxTold  = 4 * maxTurns // of others who say something once
+	maxOwn   = 8 * maxTurns // of those who wait for their turn: sessions, one each
+)
 
-var errInboxFull = fmt.Errorf("%d turns wait in an inbox", maxTurns)
+var errInboxFull = errors.New("too many turns wait in an inbox")
 
 // insistEvery is how often one tries again who cannot be refused a turn.
 const insistEvery = 10 * time.Millisecond
@@ -90,12 +95,12 @@ func (b *Inbox) post(turn func(*Turn), limit int) error {
 // turn. A turn that panicked is an internal-server-error: nobody may take it for done.
 func (b *Inbox) Do(turn func(*Turn)) error {
 	done := make(chan bool)
-	err := b.Post(func(t *Turn) {
+	err := b.post(func(t *Turn) {
 		whole := false
 		defer func() { done <- whole }()
 		turn(t)
 		whole = true
-	})
+	}, maxOwn)
 	if err == nil && !<-done {
 		err = xmpp.Failure(errTurnPanicked)
 	}

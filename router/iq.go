@@ -137,9 +137,14 @@ func (r *Router) handler(ctx context.Context, q *Request, to xmpp.JID) (Handler,
 	if q.Account = a; a == nil {
 		return h, err
 	}
-	if refused := r.MayGet(a, q.Stanza); refused != nil {
+	switch refused := r.MayGet(a, q.Stanza); {
+	case refused == nil:
+		return h, nil
+	case refused.Condition != "service-unavailable":
 		return nil, refused
 	}
+	a.pins.Add(-1)
+	q.Account = nil // for who asks it is not there: the answer is that for nobody
 	return h, nil
 }
 

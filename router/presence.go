@@ -9,11 +9,18 @@ import (
 	"parley/xmpp"
 )
 
-// maxDirected is how many addresses one session may have shown directed presence to.
-const maxDirected = 1024
+// Limits of presence.
+const (
+	maxDirected = 1024     // addresses that one session may have shown directed presence to
+	maxPresence = 32 << 10 // bytes of one stanza: it may go to thousands, and is remembered
+)
 
 // presence takes a presence stanza of the client. Nothing of the sender is in flight.
 func (s *Sender) presence(rd *Round, st *xmpp.Stanza) {
+	if st.Len()+len(st.Lang) > maxPresence {
+		s.refuse(rd, st, xmpp.Refuse("policy-violation", "presence is small"))
+		return
+	}
 	if !st.To.IsZero() {
 		if err := s.r.MaySend(s.account, st); err != nil {
 			s.refuse(rd, st, err)
@@ -24,12 +31,12 @@ func (s *Sender) presence(rd *Round, st *xmpp.Stanza) {
 	case "", "unavailable":
 	case "subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe":
 		if !st.To.IsZero() {
-			s.subscription(rd, st)
+			s.subscription(rd, s.r.shown(s.account, st))
 		}
 		return
 	case "error":
 		if !st.To.IsZero() {
-			s.r.directed(context.Background(), rd, st)
+			s.r.directed(context.Background(), rd, s.r.shown(s.account, st))
 		}
 		return
 	default: // RFC 6121 §4.7.1

@@ -267,9 +267,12 @@ func TestTooManyResources(t *testing.T) {
 	}
 }
 
+// TestInboxIsBounded: who asks from outside is refused first; the account's own wait.
 func TestInboxIsBounded(t *testing.T) {
 	h := routertest.New(t, roster.New())
-	romeo := h.Online("romeo@example.com/desk")
+	romeo, tybalt := h.Online("romeo@example.com/desk"), h.Online("tybalt@example.com/desk")
+	romeo.Forgets()
+	tybalt.Forgets()
 	hold, held := make(chan struct{}), make(chan struct{})
 	a := romeo.Peer().Sender.Account()
 	var once sync.Once
@@ -284,19 +287,27 @@ func TestInboxIsBounded(t *testing.T) {
 		t.Errorf("%d turns were taken", turns-1)
 	}
 	var rd router.Round
-	mustSend(t, romeo.Peer(), &rd, `<presence id='p'><show>away</show></presence>`)
-	mustSend(t, romeo.Peer(), &rd, `<iq type='get' id='q'><query xmlns='jabber:iq:roster'/></iq>`)
+	st, err := xmpp.ParseStanza(`<presence id='s' type='subscribe' from='tybalt@example.com' to='romeo@example.com'/>`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Router.Deliver(&rd, st)
 	rd.Flush()
-	romeo.Gets(`<presence type='error' id='p'><error type='wait'><resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>`)
-	romeo.Gets(`<iq type='error' id='q'><error type='wait'><resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>`)
-	gone := make(chan struct{})
-	go func() { // leaving and being removed cannot be refused
-		h.Router.Forget(jid(t, "romeo@example.com"), xmpp.EndStream("not-authorized", ""))
-		close(gone)
+	tybalt.Gets(`<presence type='error' id='s'><error type='wait'><resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>`)
+	done := make(chan struct{})
+	go func() {
+		var rd router.Round
+		mustSend(t, romeo.Peer(), &rd, `<presence id='p'><show>away</show></presence>`)
+		mustSend(t, romeo.Peer(), &rd, `<iq type='get' id='q'><query xmlns='jabber:iq:roster'/></iq>`)
+		rd.Flush()
+		close(done)
 	}()
 	time.Sleep(5 * time.Millisecond)
 	close(hold)
-	<-gone
+	<-done
+	romeo.Gets(`<presence id='p'><show>away</show></presence>`)
+	romeo.Gets(`<iq type='result' id='q'>…</iq>`)
+	h.Router.Forget(jid(t, "romeo@example.com"), xmpp.EndStream("not-authorized", ""))
 	romeo.IsEnded("not-authorized")
 }
 

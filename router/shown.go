@@ -7,7 +7,7 @@ import (
 )
 
 // shown is what others see of presence that a client of the account has sent: broadcast or
-// to one address, available or not. It never waits. A panic leaves it as it is.
+// to one address, of whatever type. It never waits. A panic leaves it as it is.
 func (r *Router) shown(a *Account, st *xmpp.Stanza) (out *xmpp.Stanza) {
 	out = st
 	if len(r.shows) == 0 {

@@ -84,9 +84,9 @@ func (r *Router) incoming(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 // than anything else is refused.
 func limitOf(typ string) int {
 	if typ == "subscribe" || typ == "probe" {
-		return maxTurns
+		return maxAsked
 	}
-	return 4 * maxTurns
+	return maxTold
 }
 
 // undelivered tells who asks for a subscription that the request went nowhere

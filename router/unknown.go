@@ -50,9 +50,14 @@ func (u *unknown) tell(sender string, now time.Time) bool {
 	return w.n <= most
 }
 
-// told reports whether the sender of a message to nobody gets an error. Senders of this
-// house count by account, all others by domain: a domain has as many accounts as it likes.
+// told reports whether the sender of a message to nobody gets an error: always where one
+// would come of somebody who is away too, for it says nothing then, and its absence would.
+// Senders of this house count by account, all others by domain: a domain has as many
+// accounts as it likes.
 func (p *Passage) told() bool {
+	if fateOf(p.Stanza.Type, p.Stanza.To.Resource(), true, nil) == refuse {
+		return true
+	}
 	from := p.Stanza.From
 	sender := from.Domain()
 	if p.Sender != nil || p.r.Serves(sender) {

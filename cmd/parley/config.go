@@ -98,6 +98,7 @@ type LimitsConfig struct {
 	OfflineBytes    int      `toml:"offline_bytes" reload:"true" doc:"How many bytes those may have."`
 	OfflineExpiry   Duration `toml:"offline_expiry" reload:"true" doc:"How long a message waits for a user who does not come; then it is deleted. 0s: for ever."`
 	RosterItems     int      `toml:"roster_items" reload:"true" doc:"How many contacts a user may have, without those of shared groups."`
+	RosterBytes     int      `toml:"roster_bytes" reload:"true" doc:"How many bytes the addresses, names and groups of these may have together. A client is sent all of them at once: three quarters of c2s.queue at most."`
 	RosterGroups    int      `toml:"roster_groups" reload:"true" doc:"In how many groups of the user's own a contact may be."`
 	RosterName      int      `toml:"roster_name" reload:"true" doc:"How many characters the name of a contact or of such a group may have."`
 	VCardBytes      int      `toml:"vcard_bytes" reload:"true" doc:"How many bytes a vCard may have, its picture included. Smaller than c2s.max_stanza, or that is the limit."`
@@ -166,7 +167,7 @@ func defaults() Config {
 		Registration: RegistrationConfig{PerDay: 3},
 		Search:       SearchConfig{Results: vcard.DefaultResults},
 		Limits: LimitsConfig{Resources: 10, OfflineMessages: 5000, OfflineBytes: 2 << 20, OfflineExpiry: d(365 * 24 * time.Hour),
-			RosterItems: 10000, RosterGroups: 100, RosterName: 1023,
+			RosterItems: 10000, RosterBytes: 2 << 20, RosterGroups: 100, RosterName: 1023,
 			VCardBytes: vcard.DefaultBytes, PrivateBytes: private.DefaultBytes, Blocked: blocking.DefaultItems, UnknownErrors: 20},
 		Storage: StorageConfig{Readers: 3, Queue: 64 << 20},
 		Metrics: MetricsConfig{Listen: "127.0.0.1:5280"},

@@ -148,6 +148,7 @@ func checkNumbers(cfg *Config) *badKey {
 		{"limits.offline_messages", cfg.Limits.OfflineMessages, 1, 1 << 30},
 		{"limits.offline_bytes", cfg.Limits.OfflineBytes, 1, 512 << 20},
 		{"limits.roster_items", cfg.Limits.RosterItems, 1, 50000},
+		{"limits.roster_bytes", cfg.Limits.RosterBytes, 4096, 512 << 20},
 		{"limits.roster_groups", cfg.Limits.RosterGroups, 0, 1000},
 		{"limits.roster_name", cfg.Limits.RosterName, 1, 4096},
 		{"limits.vcard_bytes", cfg.Limits.VCardBytes, 1024, 16 << 20},
@@ -166,6 +167,9 @@ func checkNumbers(cfg *Config) *badKey {
 	if least := 2 * cfg.Limits.OfflineBytes; cfg.C2S.Queue < least {
 		// All that waits for a user is queued for their client at once.
 		return bad("c2s.queue", "%d is less than twice limits.offline_bytes, which is %d", cfg.C2S.Queue, least)
+	}
+	if most := 3 * cfg.C2S.Queue / 4; cfg.Limits.RosterBytes > most { // it is sent whole, with some XML around
+		return bad("limits.roster_bytes", "%d is more than three quarters of c2s.queue, which are %d", cfg.Limits.RosterBytes, most)
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func (l *live) admin(bare xmpp.JID) bool { return slices.Contains(*l.admins.Load
 // roster returns the limits of contacts.
 func (l *live) roster() roster.Limits {
 	c := l.limits.Load()
-	return roster.Limits{Items: c.RosterItems, Groups: c.RosterGroups, Name: c.RosterName}
+	return roster.Limits{Items: c.RosterItems, Bytes: c.RosterBytes, Groups: c.RosterGroups, Name: c.RosterName}
 }
 
 // features is everything that this server can do, one line each.

@@ -86,6 +86,28 @@ func TestLimits(t *testing.T) {
 	a.Does(set("block", "z@y"))
 }
 
+// TestMalformed: what is no request changes nothing.
+func TestMalformed(t *testing.T) {
+	h := routertest.New(t, blocking.New())
+	a := h.Connected(juliet)
+	a.Does(set("block", "romeo@example.com"))
+	for _, c := range []struct{ request, condition string }{
+		{set("block"), "bad-request"},
+		{set("block", ""), "jid-malformed"},
+		{set("block", "@"), "jid-malformed"},
+		{set("block", "tybalt@example.com", "a@b@c"), "jid-malformed"},
+		{set("block", "tybalt@example.com", "juliet@EXAMPLE.com/x"), "not-allowed"},
+		{set("unblock", "a b@c"), "jid-malformed"},
+		{"<iq id='s' type='set'><unblock xmlns='urn:xmpp:blocking'><all/></unblock></iq>", "bad-request"},
+		{"<iq id='s' type='set'><block xmlns='urn:xmpp:blocking'><item xmlns='other' jid='a@b'/></block></iq>", "bad-request"},
+	} {
+		a.Sends(c.request)
+		a.Gets(`<iq id='s' type='error'><error type='*'><` + c.condition + ` xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>…</error></iq>`)
+	}
+	a.Sends(getList)
+	a.Gets(`<iq id='g' type='result'><blocklist xmlns='urn:xmpp:blocking'><item jid='romeo@example.com'/></blocklist></iq>`)
+}
+
 // TestWhatIsNotOnDiskIsNotInForce fails the commit of a block.
 func TestWhatIsNotOnDiskIsNotInForce(t *testing.T) {
 	h := routertest.New(t, blocking.New())

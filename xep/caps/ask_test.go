@@ -302,3 +302,34 @@ func BenchmarkPresence(b *testing.B) {
 		})
 	}
 }
+
+// TestForgedAnswers: the answer to the server's question is believed from who was asked and
+// from nobody else, also if another knows its id, and if it is the right one.
+func TestForgedAnswers(t *testing.T) {
+	w := newWorld(t, "", nil)
+	mallory := w.Connected("mallory@example.com/x")
+	other := w.Connected("juliet@example.com/other")
+	juliet := w.comes("juliet@example.com/x", announces("sha-1", ver))
+	asked := juliet.Gets(`<iq type='get' id='caps-*'>…</iq>`)
+	for _, forger := range []*routertest.Actor{mallory, other} {
+		for _, to := range []string{"", "to='example.com'", "to='juliet@example.com'", "to='example.net'", "to='juliet@example.com/x'"} {
+			forger.Sends(`<iq type='result' id='` + asked.ID + `' ` + to + `>` + query(exodus) + `</iq>`)
+		}
+		juliet.Gets(`<iq type='result' from='` + forger.JID().String() + `'>…</iq>`) // as from who it is
+	}
+	juliet.GetsNothing()
+	if n := w.rows(t); n != 0 || w.heard("juliet@example.com/x") != nil {
+		t.Errorf("somebody else's answer is believed")
+	}
+	juliet.Sends(`<iq type='result' id='` + asked.ID + `' to='mallory@example.com/x'>` + query(exodus) + `</iq>`) // not to the server
+	if n := w.rows(t); n != 0 {
+		t.Errorf("an answer to somebody else is believed")
+	}
+	juliet.Sends(`<iq type='result' id='` + asked.ID + `' to='example.com'>` + query(exodus) + `</iq>`)
+	if got := w.heard("juliet@example.com/x"); len(got) == 0 {
+		t.Error("the right answer is not believed")
+	}
+	if n := w.rows(t); n != 1 {
+		t.Errorf("%d rows", n)
+	}
+}

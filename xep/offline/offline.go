@@ -61,7 +61,7 @@ func New(limits func() Limits) router.Feature {
 			router.Set(router.ToAccount, nsFlexible, "offline", f.remove),
 		},
 		Sent:    router.Hooks{Mark: f.honest},
-		Arrived: router.Hooks{Keep: f.keep},
+		Arrived: router.Hooks{Mark: f.unnamed, Keep: f.keep},
 		Due:     f.due,
 		Tidy:    f.tidy,
 		Start: func(h router.Hall) {
@@ -70,14 +70,6 @@ func New(limits func() Limits) router.Feature {
 		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
 		Schema: schema,
 	}
-}
-
-// honest takes off delay stamps that claim to be this house's: only the server may say
-// that the server held a message up (XEP-0203 §5).
-func (f *feature) honest(p *router.Passage) {
-	p.Stanza = p.Stanza.WithoutDelay(func(from xmpp.JID) bool {
-		return f.router.Serves(from.Domain()) && from.Bare() != p.Sender.JID
-	})
 }
 
 // keep names what is to be written for a message that nobody is there for.
