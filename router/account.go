@@ -126,6 +126,12 @@ func (a *Account) SetInterest(s *Sender) {
 	a.change(s.session, func(r *Resource) { r.Interest = true })
 }
 
+// SetCopies says whether a resource wants copies of messages (XEP-0280 §4, §5). Only in a
+// turn.
+func (a *Account) SetCopies(s *Sender, on bool) {
+	a.change(s.session, func(r *Resource) { r.Copies = on })
+}
+
 // add puts a resource at the end of the list. Only in a turn.
 func (a *Account) add(res Resource) {
 	old := a.Resources()

@@ -100,6 +100,7 @@ func (r *Router) show(t *Turn, a *Account, c PresenceChange) {
 func (r *Router) ready(t *Turn, a *Account, res Resource) {
 	then := func(*Round) {
 		a.change(res.Session, func(res *Resource) { res.Ready = true })
+		res.sender.forgetCopied()
 	}
 	for _, f := range r.features {
 		if f.Due != nil {
