@@ -39,7 +39,7 @@ func (p *Passage) Show(rd *Round, res *Resource, st *xmpp.Stanza) {
 	case res.deaf():
 	case rd.Push(res.Session, st) != nil:
 		res.sender.deaf.Store(true)
-	case p.how == store && p.written:
+	case p.written && !res.Ready: // it may be read among what waits before it is taken back
 		res.sender.hasCopy(p.id)
 	}
 }
