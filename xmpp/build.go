@@ -1,5 +1,7 @@
 package xmpp
 
+import "slices"
+
 // A Payload is what a stanza carries: no, one or more elements, well-formed and
 // self-contained. Elements without an xmlns are in the content namespace.
 type Payload []byte
@@ -16,6 +18,12 @@ type Builder struct {
 }
 
 type opened struct{ ns, local string }
+
+// Grow makes room for n more bytes, for who knows how many come.
+func (b *Builder) Grow(n int) *Builder {
+	b.buf = slices.Grow(b.buf, n)
+	return b
+}
 
 // Open starts an element. An empty ns is that of the parent. attrs are names and values
 // in turn; an attribute whose value is empty is left out.

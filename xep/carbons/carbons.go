@@ -129,11 +129,14 @@ func (c *copies) give(res *router.Resource) {
 	c.p.Show(c.rd, res, c.st.Readdressed(res.JID(), c.account.JID))
 }
 
+// overhead is what a carbon adds to its message, in bytes.
+const overhead = 160
+
 // wrap makes a carbon of a message, still without addresses. The type stays, an error's
 // included (XEP-0280 §7, §8).
 func wrap(wrapper string, st *xmpp.Stanza) *xmpp.Stanza {
 	var b xmpp.Builder
-	b.Open(ns, wrapper).Open(nsForward, "forwarded").Stanza(st, xmpp.NSClient) // XEP-0297 §3.2
+	b.Grow(st.Len()+overhead).Open(ns, wrapper).Open(nsForward, "forwarded").Stanza(st, xmpp.NSClient) // XEP-0297 §3.2
 	c := xmpp.NewStanza(xmpp.Message, b.Payload())
 	c.Type = st.Type
 	return c
