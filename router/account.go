@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -130,6 +131,11 @@ func (a *Account) SetInterest(s *Sender) {
 // turn.
 func (a *Account) SetCopies(s *Sender, on bool) {
 	a.change(s.session, func(r *Resource) { r.Copies = on })
+}
+
+// wantsCopies reports whether any resource wants copies of messages.
+func (a *Account) wantsCopies() bool {
+	return slices.ContainsFunc(a.Resources(), func(r Resource) bool { return r.Copies })
 }
 
 // add puts a resource at the end of the list. Only in a turn.

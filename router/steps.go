@@ -186,7 +186,8 @@ func (p *Passage) settle() {
 }
 
 // follows reports whether a message of the same sender to the same account, which was
-// sent earlier, is on its way through the line once more. This one goes behind it then.
+// sent earlier, is on its way through the line once more. This one goes behind it then. Where
+// devices of the sender get copies, their order counts too: to whichever account it is.
 func (p *Passage) follows() bool {
 	s := p.speaker
 	if s == nil {
@@ -194,13 +195,16 @@ func (p *Passage) follows() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	behind, listed := false, false
+	if len(s.detour) == 0 {
+		return false
+	}
+	copied, behind, listed := s.account.wantsCopies(), false, false
 	for _, q := range s.detour {
 		if q == p {
 			listed = true
 			break
 		}
-		behind = behind || q.Recipient == p.Recipient
+		behind = behind || copied || q.Recipient == p.Recipient
 	}
 	if behind && !listed {
 		s.detour = append(s.detour, p)

@@ -8,6 +8,7 @@ import (
 
 	"parley/router"
 	"parley/router/routertest"
+	"parley/storage"
 	"parley/xep/carbons"
 	"parley/xep/offline"
 	"parley/xmpp"
@@ -81,6 +82,44 @@ func TestWhoIsGivenWhatWaitsNeedsNoCopy(t *testing.T) {
 	juliet.Sends(chat("romeo@example.com", "handed over"))
 	phone.Gets(`<message id='handed over' type='chat'><body>x</body></message>`)
 	tablet.Gets(carbon)
+}
+
+// TestCopiesKeepTheOrder has a message wait in the middle of others because the session that
+// it was for has just ended: it goes through the store's line once more, and what the other
+// device is shown stays in the order in which it was said.
+func TestCopiesKeepTheOrder(t *testing.T) {
+	h := newHouse(t)
+	desk, phone := h.Online("romeo@example.com/desk").Peer(), h.Connected("romeo@example.com/phone")
+	phone.Does(enable)
+	juliet, nurse := h.Online("juliet@example.com/x"), h.Online("nurse@example.com/x")
+	h.Exists(xmpp.MustJID("friar@example.com"))
+	hold := make(chan struct{})
+	h.Store.Keep(0, func(*storage.Tx) error { <-hold; return nil }, nil)
+	var rd router.Round
+	for i, to := range []string{"friar", "juliet", "nurse", "juliet", "friar", "nurse"} {
+		st, err := xmpp.ParseStanza(chat(to+"@example.com", fmt.Sprint(i)))
+		if err == nil {
+			err = desk.Sender.Send(t.Context(), &rd, st)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	juliet.Peer().Session.Close()
+	close(hold)
+	desk.Sender.Settle(&rd)
+	h.Settle()
+	var shown, heard string
+	for st := phone.Hears(); st != nil; st = phone.Hears() {
+		id, _ := unwrap(t, st)
+		shown += id
+	}
+	for st := nurse.Hears(); st != nil; st = nurse.Hears() {
+		heard += st.ID
+	}
+	if shown != "012345" || heard != "25" {
+		t.Errorf("the other device is shown %s, the nurse hears %s", shown, heard)
+	}
 }
 
 // TestWhatCopiesCost says how much garbage the copies of a message make: none
