@@ -137,7 +137,7 @@ const overhead = 160
 func wrap(wrapper string, st *xmpp.Stanza) *xmpp.Stanza {
 	var b xmpp.Builder
 	b.Grow(st.Len()+overhead).Open(ns, wrapper).Open(nsForward, "forwarded").Stanza(st, xmpp.NSClient) // XEP-0297 §3.2
-	c := xmpp.NewStanza(xmpp.Message, b.Payload())
+	c := xmpp.NewEnvelope(xmpp.Message, b.Payload())
 	c.Type = st.Type
 	return c
 }
