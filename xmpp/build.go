@@ -1,7 +1,5 @@
 package xmpp
 
-import "slices"
-
 // A Payload is what a stanza carries: no, one or more elements, well-formed and
 // self-contained. Elements without an xmlns are in the content namespace.
 type Payload []byte
@@ -21,7 +19,9 @@ type opened struct{ ns, local string }
 
 // Grow makes room for n more bytes, for who knows how many come.
 func (b *Builder) Grow(n int) *Builder {
-	b.buf = slices.Grow(b.buf, n)
+	if cap(b.buf)-len(b.buf) < n {
+		b.buf = append(make([]byte, 0, len(b.buf)+n), b.buf...)
+	}
 	return b
 }
 
