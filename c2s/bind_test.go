@@ -89,6 +89,39 @@ func TestBind2(t *testing.T) {
 	}
 }
 
+// What a client asks for within <bind/> is announced, and there when it is bound (XEP-0386
+// §3.1, §3.2); what nobody knows is left alone.
+func TestBind2Inline(t *testing.T) {
+	h := open(t, nil)
+	h.account("juliet")
+	const carbons = "<enable xmlns='urn:xmpp:carbons:2'/>"
+	login := func(inline string) *xmpptest.Client {
+		c := h.dial()
+		c.Login(xmpptest.Login{User: "juliet", Password: password, SASL2: true, Inline: inline})
+		return c
+	}
+	c := h.dial()
+	offered := c.Features.Child(nsSASL2, "authentication").Child("", "inline").Child("urn:xmpp:bind:0", "bind").Child("", "inline")
+	if f := offered.Child("", "feature"); f.Attr("var") != "urn:xmpp:carbons:2" {
+		t.Errorf("announced: %s", c.Features)
+	}
+	c.Close()
+	nothing := func(st *xmpp.Stanza) { t.Errorf("heard %s", st) }
+	with, without := login("<tag>x</tag>"+carbons+carbons+"<enable xmlns='urn:xmpp:sm:3'/>"), login("<enable xmlns='x'/>")
+	romeo := h.login("romeo", "x")
+	desk := h.login("juliet", "desk")
+	romeo.Say("<message type='chat' to='juliet@%s/desk'><body>x</body></message>", host)
+	desk.Expect("<body>x")
+	with.Expect("<received xmlns='urn:xmpp:carbons:2'", "to='"+with.JID.String()+"'", "from='juliet@"+host+"'")
+	without.Ping(nothing)
+	with.Say("<iq type='set' id='d'><disable xmlns='urn:xmpp:carbons:2'/></iq>")
+	with.Expect("type='result'", "id='d'")
+	desk.Say("<message type='chat' to='romeo@%s/x'><body>y</body></message>", host)
+	romeo.Expect("<body>y")
+	with.Ping(nothing)
+	without.Ping(nothing)
+}
+
 // SASL2 without Bind 2: the bare address, and binding by IQ afterwards.
 func TestSASL2WithoutBind(t *testing.T) {
 	h := open(t, nil)

@@ -69,7 +69,15 @@ func (c *conn) loginFeatures(b *xmpp.Builder, overTLS bool) {
 		for _, m := range l.offered {
 			b.Leaf("", "mechanism", m)
 		}
-		b.Open("", "inline").Open(nsBind2, "bind").Close().Close().Close()
+		b.Open("", "inline").Open(nsBind2, "bind")
+		if inline := c.srv.cfg.Router.Inline(); len(inline) > 0 {
+			b.Open("", "inline")
+			for _, f := range inline {
+				b.Open("", "feature", "var", f).Close()
+			}
+			b.Close()
+		}
+		b.Close().Close().Close()
 	}
 	if bindings := c.srv.cfg.Auth.Bindings(l.channel); len(bindings) > 0 {
 		b.Open(nsBindings, "sasl-channel-binding")
@@ -130,8 +138,9 @@ func SessionFeature() router.Feature {
 		XEPs: []router.XEP{
 			{Number: 178, Version: "1.2", Note: "clients"},
 			{Number: 205, Version: "1.0.2", Note: "limits on connections, stanzas and queues"},
-			{Number: 352, Version: "1.0.0"}, {Number: 368, Version: "1.1.0", Note: "clients; the DNS records are the operator's"},
-			{Number: 386, Version: "1.1.0", Note: "nothing to enable inline yet"},
+			{Number: 352, Version: "1.0.0"},
+			{Number: 368, Version: "1.1.0", Note: "clients; the DNS records are the operator's"},
+			{Number: 386, Version: "1.1.0", Note: "inline: carbons"},
 			{Number: 388, Version: "1.0.4", Note: "without tasks and without user agents"},
 			{Number: 440, Version: "1.0.0"},
 			{Number: 474, Version: "0.5.0"},

@@ -24,6 +24,7 @@ import (
 	"parley/xep/announce"
 	"parley/xep/blocking"
 	"parley/xep/caps"
+	"parley/xep/carbons"
 	"parley/xep/command"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
@@ -91,7 +92,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		private.New(), vcard.New(func() []string { return nil }),
 		lastactivity.New(time.Now), command.New(time.Now), admin.New(office{h}),
 		announce.New(&announce.Announcer{}, office{h}, admin.May(office{h}.Admin)),
-		caps.New(time.Now), vcard.Search(true, func() int { return 3 }),
+		caps.New(time.Now), carbons.New(), vcard.Search(true, func() int { return 3 }),
 	}
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range features {

@@ -230,7 +230,7 @@ func (c *conn) bindIQ(st *xmpp.Stanza) error {
 		}
 		return xmpp.EndStream("not-authorized", "bind a resource first")
 	}
-	if err := c.bind(p.ChildText(xmpp.NSBind, "resource")); err != nil {
+	if _, err := c.bind(p.ChildText(xmpp.NSBind, "resource"), xmpp.Element{}); err != nil {
 		var refused *xmpp.Error
 		if !errors.As(err, &refused) {
 			return err
@@ -244,20 +244,21 @@ func (c *conn) bindIQ(st *xmpp.Stanza) error {
 	return c.enter(answer.Append(nil))
 }
 
-// bind makes the connection a session. Nothing reaches the client before enter.
-func (c *conn) bind(resource string) error {
+// bind makes the connection a session, with what inline asks for, and returns what that
+// answers. Nothing reaches the client before enter.
+func (c *conn) bind(resource string, inline xmpp.Element) (xmpp.Payload, error) {
 	l := c.login
-	s, err := c.srv.cfg.Router.Bind(l.account.JID, l.account.ID, l.since, resource, func(full xmpp.JID) routerSession {
+	s, bound, err := c.srv.cfg.Router.BindWith(l.account.JID, l.account.ID, l.since, resource, inline, func(full xmpp.JID) routerSession {
 		c.jid = full
 		c.out.hold()
 		return c
 	})
 	if err != nil {
 		c.jid = xmpp.JID{}
-		return err
+		return nil, err
 	}
 	c.sender = s
-	return nil
+	return bound, nil
 }
 
 // enter closes the negotiation with its last answer, behind which everything comes that

@@ -57,7 +57,7 @@ func (c *conn) sasl2(st *xmpp.Stanza) error {
 }
 
 // bind2 binds a resource inline. Its name is the client's tag and a random part
-// (XEP-0386 §3.2.1).
+// (XEP-0386 §3.2.1). What else it asks for is enabled at once.
 func (c *conn) bind2(req xmpp.Element) (xmpp.Payload, error) {
 	tag := req.ChildText(nsBind2, "tag")
 	id := strings.ToLower(rand.Text())
@@ -65,10 +65,10 @@ func (c *conn) bind2(req xmpp.Element) (xmpp.Payload, error) {
 	if tag != "" {
 		resource = tag + "/" + id
 	}
-	err := c.bind(resource)
+	bound, err := c.bind(resource, req)
 	var refused *xmpp.Error
 	if errors.As(err, &refused) && refused.Condition == "bad-request" {
-		err = c.bind(id) // the tag is no valid resource; it is only a SHOULD
+		bound, err = c.bind(id, req) // the tag is no valid resource; it is only a SHOULD
 	}
 	if errors.As(err, &refused) {
 		return nil, xmpp.EndStream("resource-constraint", "%s", refused.Text)
@@ -77,5 +77,5 @@ func (c *conn) bind2(req xmpp.Element) (xmpp.Payload, error) {
 		return nil, err
 	}
 	var b xmpp.Builder
-	return b.Open(nsBind2, "bound").Payload(), nil
+	return b.Open(nsBind2, "bound").Raw(bound).Payload(), nil
 }

@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -124,6 +125,17 @@ func (a *Account) change(s Session, f func(*Resource)) (before, after Resource, 
 // SetInterest marks a resource as one that has asked for the roster. Only in a turn.
 func (a *Account) SetInterest(s *Sender) {
 	a.change(s.session, func(r *Resource) { r.Interest = true })
+}
+
+// SetCopies says whether a resource wants copies of messages (XEP-0280 §4, §5). Only in a
+// turn.
+func (a *Account) SetCopies(s *Sender, on bool) {
+	a.change(s.session, func(r *Resource) { r.Copies = on })
+}
+
+// wantsCopies reports whether any resource wants copies of messages.
+func (a *Account) wantsCopies() bool {
+	return slices.ContainsFunc(a.Resources(), func(r Resource) bool { return r.Copies })
 }
 
 // add puts a resource at the end of the list. Only in a turn.

@@ -15,23 +15,31 @@ import (
 // with conflict (RFC 6120 §7.7.2.2). make is called with the full JID. The session is
 // spoken through the Sender until Leave.
 func (r *Router) Bind(bare xmpp.JID, id int64, since uint64, resource string, make func(xmpp.JID) Session) (*Sender, error) {
+	s, _, err := r.BindWith(bare, id, since, resource, xmpp.Element{}, make)
+	return s, err
+}
+
+// BindWith is Bind with what a <bind/> of Bind 2 enables at once (XEP-0386 §3.2). It also
+// returns what is to stand in <bound/>.
+func (r *Router) BindWith(bare xmpp.JID, id int64, since uint64, resource string, req xmpp.Element, make func(xmpp.JID) Session) (*Sender, xmpp.Payload, error) {
 	if resource == "" {
 		resource = strings.ToLower(rand.Text())
 	}
 	full, err := bare.WithResource(resource)
 	if err != nil {
-		return nil, xmpp.Refuse("bad-request", "no valid resource") // RFC 6120 §7.7.2.1
+		return nil, nil, xmpp.Refuse("bad-request", "no valid resource") // RFC 6120 §7.7.2.1
 	}
 	a, err := r.proved(bare, id, since)
 	if err != nil {
-		return nil, r.failed(err)
+		return nil, nil, r.failed(err)
 	}
 	if a == nil {
-		return nil, xmpp.Refuse("not-allowed", "")
+		return nil, nil, xmpp.Refuse("not-allowed", "")
 	}
 	s := &Sender{r: r, account: a, jid: full}
 	s.moved.L = &s.mu
 	var refused error
+	var bound xmpp.Payload
 	err = a.Do(func(t *Turn) {
 		if a.gone.Load() {
 			refused = xmpp.Refuse("not-allowed", "")
@@ -45,15 +53,16 @@ func (r *Router) Bind(bare xmpp.JID, id int64, since uint64, resource string, ma
 		s.session = make(full)
 		a.add(Resource{Session: s.session, sender: s, since: time.Now()})
 		r.sessions.Add(1)
+		bound = r.inline(t, s, req)
 	})
 	if err == nil {
 		err = refused
 	}
 	if err != nil {
 		a.pins.Add(-1)
-		return nil, err
+		return nil, nil, err
 	}
-	return s, nil // the pin is the session's, until Leave
+	return s, bound, nil // the pin is the session's, until Leave
 }
 
 // proved returns the account of somebody who has just logged in, pinned. Whether it exists

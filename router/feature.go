@@ -27,6 +27,8 @@ type Feature struct {
 	Node     func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // what stands under a node of the server; nil: none of this feature's
 	OwnNode  func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // the same of the asker's own account
 
+	Inline []Inline // what Bind 2 may enable with a session (XEP-0386 §3.1)
+
 	Sent    Hooks // steps of the sender's account
 	Arrived Hooks // steps of the recipient's account
 
@@ -105,8 +107,9 @@ func Set(at At, ns, name string, h Handler) IQ { return IQ{at, "set", ns, name, 
 // Bar is what Guard is, for all that is no message, and for messages that have waited: it
 // may refuse a stanza that the account sends, or that is for it. It never waits.
 // Guard may refuse: nothing has been stored or shown yet. Mark may replace the stanza.
-// Keep names what is to be written (Passage.Keep). Copy knows who was reached and
-// Miss is told who was not; both never wait and never write.
+// Keep names what is to be written (Passage.Keep). Copy knows who was reached
+// (Passage.Devices, Passage.Got) and Miss is told who was not; both never wait and never
+// write. They run once for each message that was not refused.
 type Hooks struct {
 	Bar   func(*Account, *xmpp.Stanza) *xmpp.Error
 	Guard func(*Passage) *xmpp.Error

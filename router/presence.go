@@ -112,6 +112,7 @@ func (r *Router) ready(t *Turn, a *Account, res Resource) {
 	then := func(rd *Round) {
 		res.sender.caughtUp(rd)
 		a.change(res.Session, func(res *Resource) { res.Ready = true })
+		res.sender.forgetCopied()
 	}
 	for _, f := range r.features {
 		if f.Due != nil {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"parley/storage"
 	"parley/xmpp"
 )
 
@@ -30,12 +31,13 @@ type Sender struct {
 	over atomic.Bool // left, or replaced by a newer session
 	deaf atomic.Bool // the session has refused a stanza, and ends
 
-	mu     sync.Mutex // a leaf
-	moved  sync.Cond  // a passage was settled
-	flying int        // messages in flight
-	bytes  int        // their size
-	loose  []*Account // recipients of those that may yet have to be kept
-	detour []*Passage // see Passage.follows
+	mu     sync.Mutex   // a leaf
+	moved  sync.Cond    // a passage was settled
+	flying int          // messages in flight
+	bytes  int          // their size
+	copied []storage.ID // waiting messages that the session has copies of
+	loose  []*Account   // recipients of those that may yet have to be kept
+	detour []*Passage   // see Passage.follows
 
 	coming bool           // the session is being given what has waited; messages stand behind that
 	behind []*xmpp.Stanza // those that stand there
@@ -195,8 +197,8 @@ func (s *Sender) message(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 	*p = Passage{r: s.r, Stanza: st, Sender: s.account, speaker: s, size: size}
 	err := p.begin(ctx)
 	if !p.Kept() && !s.ahead() {
-		if err == nil && p.hand(rd) {
-			err = p.keepAgain()
+		if err == nil {
+			err = p.handNow(rd)
 		}
 		if !p.Kept() {
 			if err != nil {

@@ -30,6 +30,7 @@ type Resource struct {
 	Priority int8         // RFC 6121 §4.7.2.3
 	Ready    bool         // what waited for it has been queued: messages may follow
 	Interest bool         // asked for the roster (RFC 6121 §2.1.6)
+	Copies   bool         // asked for copies of what others of the account send and get (XEP-0280 §4)
 	sender   *Sender
 	said     *xmpp.Stanza // Presence as the client sent it
 	since    time.Time
@@ -40,13 +41,12 @@ func (r *Resource) Available() bool { return r.Presence != nil }
 
 // takes reports whether messages for the bare JID go to it (RFC 6121 §8.5.2.1.1).
 func (r *Resource) takes() bool {
-	return r.Presence != nil && r.Priority >= 0 && r.Ready && !r.deaf()
+	return r.due() && r.Ready && !r.deaf()
 }
 
-// comes reports whether it is about to: it is being given what has waited.
-func (r *Resource) comes() bool {
-	return r.Presence != nil && r.Priority >= 0 && !r.Ready && r.sender != nil && !r.deaf()
-}
+// due reports whether messages for the bare JID are for it, at once or as soon as what
+// waited before has been queued.
+func (r *Resource) due() bool { return r.Presence != nil && r.Priority >= 0 }
 
 // deaf reports whether the session has refused a stanza: it ends, and what cannot be
 // lost is not for it any more.

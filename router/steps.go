@@ -27,6 +27,9 @@ type Passage struct {
 	ours    bool // an error made by the house, whatever its 'from' says: no Guard refuses it
 	dropped bool // nobody is there and it is worth nothing later
 	reached int  // sessions that have it in their queues
+
+	how  fate       // what the table said when it was handed over
+	seen []Resource // the recipient's resources then
 }
 
 // write is what one Keep hook named.
@@ -55,17 +58,21 @@ func (p *Passage) Drop() { p.dropped = true }
 // Kept reports whether something is written for the message.
 func (p *Passage) Kept() bool { return len(p.writes) > 0 }
 
-// Reached returns how many sessions were handed the message.
-func (p *Passage) Reached() int { return p.reached }
-
 // fate looks the message up in the delivery table.
 func (p *Passage) fate() fate {
-	var list []Resource
+	f, _ := p.present()
+	return f
+}
+
+// look is fate for the time when the message is handed over.
+func (p *Passage) look() { p.how, p.seen = p.present() }
+
+func (p *Passage) present() (f fate, list []Resource) {
 	exists := p.Recipient != nil && !p.Recipient.gone.Load()
 	if exists {
 		list = p.Recipient.Resources()
 	}
-	return fateOf(p.Stanza.Type, p.Stanza.To.Resource(), exists, list)
+	return fateOf(p.Stanza.Type, p.Stanza.To.Resource(), exists, list), list
 }
 
 // begin finds the recipient and runs what comes before the commit. An error refuses the
@@ -83,8 +90,8 @@ func (p *Passage) begin(ctx context.Context) (err *xmpp.Error) {
 // deliver carries a message that no local session speaks.
 func (p *Passage) deliver(ctx context.Context, rd *Round) {
 	err := p.begin(ctx)
-	if err == nil && !p.Kept() && p.hand(rd) {
-		err = p.keepAgain()
+	if err == nil && !p.Kept() {
+		err = p.handNow(rd)
 	}
 	switch {
 	case err == nil && p.Kept() && p.reached == 0:
@@ -102,6 +109,19 @@ func (p *Passage) release() {
 		p.Recipient.pins.Add(-1)
 		p.Recipient = nil
 	}
+}
+
+// handNow hands over a message for which nothing is written. Where everybody has left since
+// the Keeps looked, these may name something now, and then it is still to be handed over.
+func (p *Passage) handNow(rd *Round) *xmpp.Error {
+	if !p.hand(rd) {
+		return nil
+	}
+	err := p.keepAgain()
+	if err == nil && !p.Kept() {
+		p.hand(rd) // it is worth nothing later; who wants copies may be there
+	}
+	return err
 }
 
 // keepAgain runs the Keeps once more, when everybody has left since they looked.
@@ -166,7 +186,8 @@ func (p *Passage) settle() {
 }
 
 // follows reports whether a message of the same sender to the same account, which was
-// sent earlier, is on its way through the line once more. This one goes behind it then.
+// sent earlier, is on its way through the line once more. This one goes behind it then. Where
+// devices of the sender get copies, their order counts too: to whichever account it is.
 func (p *Passage) follows() bool {
 	s := p.speaker
 	if s == nil {
@@ -174,13 +195,16 @@ func (p *Passage) follows() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	behind, listed := false, false
+	if len(s.detour) == 0 {
+		return false
+	}
+	copied, behind, listed := s.account.wantsCopies(), false, false
 	for _, q := range s.detour {
 		if q == p {
 			listed = true
 			break
 		}
-		behind = behind || q.Recipient == p.Recipient
+		behind = behind || copied || q.Recipient == p.Recipient
 	}
 	if behind && !listed {
 		s.detour = append(s.detour, p)
@@ -267,41 +291,39 @@ func (p *Passage) write(tx *storage.Tx) error {
 // step, after the commit. again is true when the message must wait although nothing was
 // written for it: everybody has left since the Keeps looked.
 func (p *Passage) hand(rd *Round) (again bool) {
-	switch f := p.fate(); f {
+	p.look()
+	switch p.how {
 	case ignore:
 	case refuse:
 		p.takeBack()
 		if p.Recipient != nil || p.told() {
 			p.bounce(rd, xmpp.Refuse("service-unavailable", ""))
+			return false
 		}
-		return false
 	case store:
 		if !p.Kept() && !p.dropped {
 			return true
 		}
 	case all, one:
-		if p.push(rd, f); p.reached == 0 { // they all have just ended: as if they were not there
+		if p.push(rd); p.reached == 0 { // they all have just ended: as if they were not there
 			return p.hand(rd)
 		}
 	}
 	if p.reached > 0 {
 		p.takeBack()
 	}
-	if p.Recipient != nil {
-		p.after(rd)
-	}
+	p.after(rd)
 	return false
 }
 
-func (p *Passage) push(rd *Round, f fate) {
-	full := p.Stanza.To.Resource()
-	list := p.Recipient.Resources()
-	for i := range list {
-		res := &list[i]
-		if f == all && res.comes() && !p.written { // what is written it gets with what has waited
-			res.sender.later(rd, p.Stanza)
+func (p *Passage) push(rd *Round) {
+	for i := range p.seen {
+		res := &p.seen[i]
+		if !p.names(res) || res.deaf() {
+			continue
 		}
-		if f == one && res.JID().Resource() != full || f == all && !res.takes() {
+		if p.how == all && !res.Ready {
+			p.later(rd, res)
 			continue
 		}
 		if rd.Push(res.Session, p.Stanza) == nil {
@@ -325,13 +347,17 @@ func (p *Passage) takeBack() {
 	}
 }
 
-// after runs Copy and Miss.
+// after runs Copy and Miss. What was refused has neither: only its sender knows of it. But
+// where the sender is not told (see told), it must not learn by the want of a copy either.
 func (p *Passage) after(rd *Round) {
 	defer p.r.caught("a step", nil)
 	if p.Sender != nil {
 		for _, c := range p.r.sent.copy {
 			c(p, rd)
 		}
+	}
+	if p.Recipient == nil {
+		return
 	}
 	for _, c := range p.r.arrived.copy {
 		c(p, rd)

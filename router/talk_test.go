@@ -16,6 +16,7 @@ import (
 	"parley/xep/announce"
 	"parley/xep/blocking"
 	"parley/xep/caps"
+	"parley/xep/carbons"
 	"parley/xep/command"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
@@ -47,7 +48,7 @@ func fullHouse(t testing.TB) *routertest.House {
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(o), private.New(),
 		vcard.New(func() []string { return nil }), lastactivity.New(time.Now), command.New(time.Now), admin.New(o),
 		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)), caps.New(time.Now),
-		vcard.Search(true, func() int { return 3 }),
+		vcard.Search(true, func() int { return 3 }), carbons.New(),
 	}})
 	o.house = h
 	return h

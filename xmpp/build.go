@@ -17,6 +17,14 @@ type Builder struct {
 
 type opened struct{ ns, local string }
 
+// Grow makes room for n more bytes, for who knows how many come.
+func (b *Builder) Grow(n int) *Builder {
+	if cap(b.buf)-len(b.buf) < n {
+		b.buf = append(make([]byte, 0, len(b.buf)+n), b.buf...)
+	}
+	return b
+}
+
 // Open starts an element. An empty ns is that of the parent. attrs are names and values
 // in turn; an attribute whose value is empty is left out.
 func (b *Builder) Open(ns, local string, attrs ...string) *Builder {

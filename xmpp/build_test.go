@@ -33,6 +33,18 @@ func TestBuilder(t *testing.T) {
 	}
 }
 
+// An envelope is the stanza that it would be if its body had been looked through.
+func TestEnvelope(t *testing.T) {
+	for _, body := range []string{
+		"<x xmlns='u'><y xmlns='v'/></x>", "<x/>", "<p:x xmlns:p='u' a='b'>t</p:x>", "<x xmlns=''>t</x>",
+	} {
+		a, b := NewEnvelope(Message, Payload(body)), NewStanza(Message, Payload(body))
+		if a.String() != b.String() || a.PayloadCount() != 1 || a.kidName(0) != b.kidName(0) || a.kids[0] != b.kids[0] {
+			t.Errorf("%s: %v instead of %v", body, a.kids, b.kids)
+		}
+	}
+}
+
 func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "", "a\u00e9\U0001F600\t\r\n": "a\u00e9\U0001F600\t\r\n", "a\x00b": "a\ufffdb", "\xff\xfe": "\ufffd\ufffd", "\ufffe\uffff\x1f": "\ufffd\ufffd\ufffd", "\ufffd": "\ufffd",

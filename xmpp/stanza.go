@@ -100,6 +100,12 @@ func NewStanza(k Kind, body Payload) *Stanza {
 	return st
 }
 
+// NewEnvelope is NewStanza for a body that is one element, as it is where a stanza is
+// forwarded. It costs the same however much stands in there.
+func NewEnvelope(k Kind, element Payload) *Stanza {
+	return &Stanza{Kind: k, body: element, kids: []kid{indexKid(element, 0, len(element))}}
+}
+
 // Body returns the bytes between start and end tag. They must not be changed.
 func (st *Stanza) Body() []byte { return st.body }
 

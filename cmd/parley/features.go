@@ -12,6 +12,7 @@ import (
 	"parley/xep/announce"
 	"parley/xep/blocking"
 	"parley/xep/caps"
+	"parley/xep/carbons"
 	"parley/xep/command"
 	"parley/xep/contact"
 	"parley/xep/entitytime"
@@ -68,5 +69,6 @@ func features(h *house) []router.Feature {
 		admin.New(office),
 		announce.New(&h.announcer, office, admin.May(l.admin)),
 		caps.New(time.Now),
+		carbons.New(),
 	}
 }

@@ -209,7 +209,8 @@ func (f *feature) unread(a *router.Account, err error) {
 	f.log.Error("messages that wait could not be read; they stay", "account", a.JID.String(), "error", err)
 }
 
-// give pushes messages to a resource and returns the last id. What the account has come to
+// give pushes messages to a resource and returns the last id. One that it was shown a copy
+// of is not given to it again. What the account has come to
 // block since is not given out any more (XEP-0191 §3.3).
 func (f *feature) give(rd *router.Round, a *router.Account, res router.Resource, list []waiting, last storage.ID) storage.ID {
 	for _, w := range list {
@@ -219,7 +220,7 @@ func (f *feature) give(rd *router.Round, a *router.Account, res router.Resource,
 			f.log.Error("a message that waits cannot be read", "id", int64(w.id), "error", err)
 			continue
 		}
-		if f.router.MayGet(a, st) == nil {
+		if !res.Sender().HasCopy(w.id) && f.router.MayGet(a, st) == nil {
 			rd.Push(res.Session, st.With(xmpp.Delay(a.JID.Host(), w.id.Time()))) // XEP-0203 §2
 		}
 	}

@@ -25,6 +25,7 @@ type Login struct {
 	Resource       string // to bind; with SASL2 the tag; "" leaves it to the server
 	SASL2          bool   // XEP-0388, with Bind 2 (XEP-0386) unless NoBind is set
 	NoBind         bool
+	Inline         string // elements that go into <bind/> of Bind 2
 }
 
 // Login logs in and binds a resource.
@@ -151,9 +152,9 @@ func begin(l Login, first string) string {
 	switch {
 	case l.NoBind:
 	case l.Resource != "":
-		bind = "<bind xmlns='" + nsBind2 + "'><tag>" + l.Resource + "</tag></bind>"
+		bind = "<bind xmlns='" + nsBind2 + "'><tag>" + l.Resource + "</tag>" + l.Inline + "</bind>"
 	default:
-		bind = "<bind xmlns='" + nsBind2 + "'/>"
+		bind = "<bind xmlns='" + nsBind2 + "'>" + l.Inline + "</bind>"
 	}
 	return "<authenticate xmlns='" + nsSASL2 + "' mechanism='" + l.Mechanism + "'><initial-response>" + encode(first) +
 		"</initial-response>" + bind + "</authenticate>"

@@ -1,0 +1,91 @@
+package router
+
+import (
+	"slices"
+
+	"parley/storage"
+	"parley/xmpp"
+)
+
+// maxCopied is how many waiting messages one session is remembered to have copies of. Of
+// older ones it may be given the message itself besides.
+const maxCopied = 512
+
+// Reached returns how many sessions were handed the message.
+func (p *Passage) Reached() int { return p.reached }
+
+// Devices returns the recipient's resources as they were when the message was handed over.
+// Only for Copy and Miss; the slice must not be changed.
+func (p *Passage) Devices() []Resource { return p.seen }
+
+// Got reports whether a session was handed the message itself, or is about to be given it
+// among what waits. Only for Copy and Miss.
+func (p *Passage) Got(s Session) bool {
+	for i := range p.seen {
+		if p.seen[i].Session == s {
+			return p.names(&p.seen[i])
+		}
+	}
+	return false
+}
+
+// Said reports whether a session is the one that sent the message.
+func (p *Passage) Said(s Session) bool { return p.speaker != nil && p.speaker.session == s }
+
+// Show hands a session of either account a copy of the message, of whatever form. One that
+// has a copy of a message that waits is not given the message later.
+func (p *Passage) Show(rd *Round, res *Resource, st *xmpp.Stanza) {
+	switch {
+	case res.deaf():
+	case rd.Push(res.Session, st) != nil:
+		res.sender.deaf.Store(true)
+	case p.written && !res.Ready: // it may be read among what waits before it is taken back
+		res.sender.hasCopy(p.id)
+	}
+}
+
+// names reports whether the table names a resource for the message. One that is just being
+// given what waits will find a message there that waits as well.
+func (p *Passage) names(res *Resource) bool {
+	switch p.how {
+	case one:
+		return res.JID().Resource() == p.Stanza.To.Resource()
+	case all: // also one that is just being given what has waited: behind that
+		return res.due()
+	case store:
+		return p.written && res.due()
+	}
+	return false
+}
+
+// later gives the message to a resource behind what it is just being given. One that was
+// kept may be among that, or was taken out before.
+func (p *Passage) later(rd *Round, res *Resource) {
+	if p.written {
+		res.sender.hasCopy(p.id)
+	}
+	res.sender.later(rd, p.Stanza)
+}
+
+func (s *Sender) hasCopy(id storage.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.copied) >= maxCopied {
+		s.copied = slices.Delete(s.copied, 0, 1)
+	}
+	s.copied = append(s.copied, id)
+}
+
+// HasCopy reports whether the session was shown a copy of a message that waits.
+func (s *Sender) HasCopy(id storage.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.copied, id)
+}
+
+// forgetCopied is called when the session has been given what waited.
+func (s *Sender) forgetCopied() {
+	s.mu.Lock()
+	s.copied = nil
+	s.mu.Unlock()
+}
