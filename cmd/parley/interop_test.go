@@ -207,6 +207,18 @@ func TestInteropSlixmppContacts(t *testing.T) {
 	}
 }
 
+// One script a part of what contacts are: asking and removing, and what waits.
+func TestInteropSlixmppSubscriptions(t *testing.T) { slixmppPlays(t, "slixmpp_subscriptions.py") }
+func TestInteropSlixmppWaiting(t *testing.T)       { slixmppPlays(t, "slixmpp_waiting.py") }
+
+func slixmppPlays(t *testing.T, name string) {
+	p := startProcess(t, "")
+	out := foreign(t, "", nil, "/usr/bin/python3", "-B", script(t, name), p.port, p.cert())
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+}
+
 // capabilities returns how many hashes of clients a server has verified, which is stopped.
 func capabilities(t *testing.T, data string) (n int64) {
 	cfg := defaults()
