@@ -268,7 +268,7 @@ func TestInteropNbxmpp(t *testing.T) {
 func TestInteropGajim(t *testing.T) {
 	p := startProcess(t, "")
 	shots := filepath.Join("..", "..", "tmp", "screenshots")
-	out := foreign(t, "", nil, "dbus-run-session", "--", "/usr/bin/python3", script(t, "gajim_chat.py"), p.port, p.cert(), shots)
+	out := foreign(t, "", nil, "dbus-run-session", "--", "/usr/bin/python3", "-B", script(t, "gajim_chat.py"), p.port, p.cert(), shots)
 	if !strings.Contains(out, "ok") {
 		t.Error(out)
 	}
