@@ -279,6 +279,22 @@ func TestInteropGajim(t *testing.T) {
 	}
 }
 
+// TestInteropGajimContacts has Gajim add, be asked, accept, deny, block and remove.
+func TestInteropGajimContacts(t *testing.T) {
+	p := startProcess(t, "")
+	p.parley("pw-nurse\n", "user", "add", "nurse@localhost")
+	p.parley("pw-paris\n", "user", "add", "paris@localhost")
+	shots := filepath.Join("..", "..", "tmp", "screenshots")
+	out := foreign(t, "", nil, "dbus-run-session", "--", "/usr/bin/python3", "-B", script(t, "gajim_contacts.py"), p.port, p.cert(), shots)
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+	p.stop()
+	if got := capabilities(t, filepath.Join(p.dir, "data")); !strings.Contains(got, "Gajim") {
+		t.Errorf("verified capabilities: %s", got)
+	}
+}
+
 func TestInteropXMPPJS(t *testing.T) {
 	p := startProcess(t, "")
 	if out := foreign(t, "", nil, "node", script(t, "xmppjs_chat.mjs"), p.port); !strings.Contains(out, "ok") {

@@ -19,7 +19,7 @@ class Window:
     def __init__(self, port, cert, shots):
         self.port, self.cert, self.shots = port, cert, shots
         self.home = tempfile.mkdtemp(prefix="gajim-")
-        self.env = dict(os.environ, HOME=self.home, XDG_RUNTIME_DIR=self.home, GDK_BACKEND="x11", NO_AT_BRIDGE="1",
+        self.env = dict(os.environ, HOME=self.home, XDG_RUNTIME_DIR=self.home, XDG_CONFIG_HOME=self.home + "/.config", GDK_BACKEND="x11", NO_AT_BRIDGE="1",
                         LC_ALL="C.UTF-8", GSETTINGS_BACKEND="memory")
         self.children = []
         self.log = open(os.path.join(self.home, "log"), "w")
@@ -53,7 +53,10 @@ class Window:
         self.env["DISPLAY"] = ":" + os.fdopen(r).readline().strip()
 
     def configure(self):
-        """What Gajim's assistant would write: one account, its certificate trusted."""
+        """What Gajim's assistant would write: one account, its certificate trusted. Nothing moves."""
+        os.makedirs(self.home + "/.config/gtk-3.0")
+        with open(self.home + "/.config/gtk-3.0/settings.ini", "w") as f:
+            f.write("[Settings]\ngtk-enable-animations=0\n")
         os.mkdir(self.home + "/cert_store")
         shutil.copy(self.cert, self.home + "/cert_store/localhost")
         account = {
@@ -77,7 +80,8 @@ class Window:
     def gajim(self, *more):
         # It refuses to run as root, which is what tests in a container are.
         main = "import os, sys; os.geteuid = lambda: 1000; sys.argv = ['gajim'] + sys.argv[1:]; from gajim.gajim import main; main()"
-        return self.start("/usr/bin/python3", "-c", main, "-c", self.home, *more, stdout=self.log, stderr=self.log)
+        levels = "gajim.c.m.presence=INFO,gajim.gtk.add_contact=DEBUG"
+        return self.start("/usr/bin/python3", "-c", main, "-c", self.home, "-l", levels, *more, stdout=self.log, stderr=self.log)
 
     def call(self, path, interface, method, args=None):
         bus = Gio.bus_get_sync(Gio.BusType.SESSION)
@@ -109,6 +113,25 @@ class Window:
 
     def xdotool(self, *args):
         return subprocess.run(["xdotool", *args], env=self.env, check=False, capture_output=True, text=True).stdout
+
+    def keys(self, title, *keys):
+        """Types into the window with that title, if it is there."""
+        for found in self.xdotool("search", "--onlyvisible", "--name", "^%s$" % title).split():
+            self.xdotool("windowfocus", "--sync", found, "key", *keys)
+
+    def click(self, title, x, y):
+        """Clicks into the window with that title, so far from its corner."""
+        for found in self.xdotool("search", "--onlyvisible", "--name", "^%s$" % title).split():
+            self.xdotool("windowfocus", "--sync", found, "mousemove", "--window", found, str(x), str(y), "click", "1")
+
+    def has(self, title):
+        return self.xdotool("search", "--onlyvisible", "--name", "^%s$" % title) != ""
+
+    def logged(self, text):
+        """Whether Gajim has logged something."""
+        self.log.flush()
+        with open(self.log.name) as f:
+            return text in f.read()
 
     def own_page(self):
         """The page of the own account, with the contact list."""
