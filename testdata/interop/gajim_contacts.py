@@ -4,7 +4,11 @@ there, blocks and removes. The others are slixmpp. Run inside dbus-run-session.
 Arguments: port, certificate file, directory for the screenshots.
 """
 import asyncio
+import hashlib
+import os
+import struct
 import sys
+import zlib
 
 from gajim_window import ACCOUNT, Window
 from slixmpp_person import Person
@@ -12,26 +16,6 @@ from slixmpp_person import Person
 port, cert, shots = sys.argv[1:]
 window = Window(port, cert, shots)
 J, R, N, P = (name + "@localhost" for name in ("juliet", "romeo", "nurse", "paris"))
-
-
-def shown(jid, show, *groups):
-    """Whether Gajim's list has a contact so; where not, what it has."""
-    c = window.contacts().get(jid)
-    return c is not None and (c["show"], sorted(c["groups"])) == (show, sorted(groups)) or c
-
-
-async def adds(person, group):
-    """Goes through the pages on which a contact is added: address, then group."""
-    jid = person.boundjid.bare
-    await window.until("ask for an address", lambda: window.has("Add Contact"))
-    window.keys("Add Contact", "Return")
-    # It asks what that is. A stranger is not told, and Gajim knows the error as a person's.
-    await window.until("ask for a group", lambda: window.logged("Error from %s: service-unavailable" % jid))
-    window.click("Add Contact", 304, 227)
-    window.xdotool("type", group)
-    window.click("Add Contact", 390, 356)
-    await person.has("subscribe", J)
-    await window.until("close that", lambda: not window.has("Add Contact"))
 
 
 async def sure(title, key):
@@ -44,25 +28,28 @@ async def sure(title, key):
 async def added(romeo):
     """Juliet adds Romeo: he accepts and asks back, and Gajim lets him without a question."""
     window.act(ACCOUNT + "-add-contact", "as", [ACCOUNT, R])
-    await adds(romeo, "Montague")
+    await window.adds(R, "Montague")
+    await romeo.has("subscribe", J)
     romeo.client_roster[J].authorize()
     await romeo.gets(J, "from", "", ())
     romeo.client_roster.subscribe(J)
     await romeo.gets(J, "both", "", ())
-    await window.until("show Romeo in his group", lambda: shown(R, "online", "Montague"))
+    await window.until("show Romeo in his group", lambda: window.shown(R, "online", "Montague"))
 
 
 async def asked(nurse, paris):
     """The nurse asks Juliet, who accepts and adds her; Paris asks and is denied."""
     nurse.client_roster.subscribe(J)
     await window.until("get a request", lambda: window.logged("Received Subscribe: " + N))
+    await window.still()
     window.picture("asked")
     window.click("Gajim", 830, 429)  # "Accept"
     await nurse.has("subscribed", J)
-    await adds(nurse, "Capulet")
+    await window.adds(N, "Capulet")
+    await nurse.has("subscribe", J)
     gajim = next(h[1] for h in nurse.heard if h[0] == "available" and h[1].startswith(J + "/"))
     nurse.client_roster[J].authorize()
-    await window.until("show the nurse", lambda: shown(N, "online", "Capulet"))
+    await window.until("show the nurse", lambda: window.shown(N, "online", "Capulet"))
 
     paris.client_roster.subscribe(J)
     await window.until("get a request", lambda: window.logged("Received Subscribe: " + P))
@@ -72,12 +59,31 @@ async def asked(nurse, paris):
     return gajim
 
 
+def image():
+    """A picture of one colour."""
+    def part(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = zlib.compress((b"\0" + b"\x30\x60\xc0" * 48) * 48)
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", struct.pack(">IIBBBBB", 48, 48, 8, 2, 0, 0, 0)) + part(b"IDAT", rows) + part(b"IEND", b"")
+
+
+async def photo(romeo):
+    """Romeo's new photo is fetched, for its hash comes with his presence (XEP-0398 §4)."""
+    card, png = romeo["xep_0054"].make_vcard(), image()
+    card["PHOTO"]["TYPE"], card["PHOTO"]["BINVAL"] = "image/png", png
+    await romeo["xep_0054"].publish_vcard(card)
+    name = window.home + "/avatars/" + hashlib.sha1(png).hexdigest()
+    await window.until("have the photo", lambda: os.path.exists(name))
+
+
 async def seen(romeo, nurse):
     """Everybody as they are, in two groups."""
     romeo.send_presence(pshow="away", pstatus="in the garden")
     nurse.send_presence(pshow="dnd")
-    await window.until("show Romeo as away", lambda: shown(R, "away", "Montague"))
-    await window.until("show the nurse as busy", lambda: shown(N, "dnd", "Capulet"))
+    await window.until("show Romeo as away", lambda: window.shown(R, "away", "Montague"))
+    await window.until("show the nurse as busy", lambda: window.shown(N, "dnd", "Capulet"))
+    await window.still()
     window.picture("contacts")
 
 
@@ -90,7 +96,7 @@ async def blocked(nurse, gajim):
     await nurse.has("error", "service-unavailable")
     window.act(ACCOUNT + "-block-contact", "s", N)  # the other way it does not ask
     await nurse.has("available", gajim)
-    await window.until("show the nurse again", lambda: shown(N, "dnd", "Capulet"))
+    await window.until("show the nurse again", lambda: window.shown(N, "dnd", "Capulet"))
     nurse.send_message(J, "Madam!", mtype="chat")
     await window.until("get a message", lambda: window.unread() == 1)
 
@@ -108,6 +114,7 @@ async def play():
     window.gajim()
     await window.until("log in", lambda: window.status() == "online")
     await added(romeo)
+    await photo(romeo)
     gajim = await asked(nurse, paris)
     await seen(romeo, nurse)
     await blocked(nurse, gajim)

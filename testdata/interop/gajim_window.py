@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -26,6 +27,7 @@ class Window:
 
     def play(self, scene):
         """Plays a scene, a coroutine, and clears the stage."""
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
         try:
             os.makedirs(self.shots, exist_ok=True)
             self.screen()
@@ -56,7 +58,7 @@ class Window:
         """What Gajim's assistant would write: one account, its certificate trusted. Nothing moves."""
         os.makedirs(self.home + "/.config/gtk-3.0")
         with open(self.home + "/.config/gtk-3.0/settings.ini", "w") as f:
-            f.write("[Settings]\ngtk-enable-animations=0\n")
+            f.write("[Settings]\ngtk-enable-animations=0\ngtk-cursor-blink=0\n")
         os.mkdir(self.home + "/cert_store")
         shutil.copy(self.cert, self.home + "/cert_store/localhost")
         account = {
@@ -143,6 +145,17 @@ class Window:
         print(open(self.log.name).read()[-6000:])
         sys.exit("Gajim " + why)
 
+    async def still(self):
+        """Waits until what the screen shows has been drawn: a click finds its place then."""
+        before = None
+        for _ in range(50):
+            now = subprocess.run(["import", "-window", "root", "rgb:-"], env=self.env, check=True, capture_output=True).stdout
+            if now == before:
+                return
+            before = now
+            await asyncio.sleep(0.1)
+        self.give_up("does not stop drawing")
+
     def picture(self, name):
         subprocess.run(["import", "-window", "root", os.path.join(self.shots, "gajim-" + name + ".png")], env=self.env, check=False)
 
@@ -158,3 +171,20 @@ class Window:
                 last = e
             await asyncio.sleep(0.1)
         self.give_up("does not come to: %s (%s)" % (what, last))
+
+    def shown(self, jid, show, *groups):
+        """Whether the list has a contact so; where not, what it has."""
+        c = self.contacts().get(jid)
+        return c is not None and (c["show"], sorted(c["groups"])) == (show, sorted(groups)) or c
+
+    async def adds(self, jid, group):
+        """Goes through the pages on which a contact is added: address, then group."""
+        await self.until("ask for an address", lambda: self.has("Add Contact"))
+        self.keys("Add Contact", "Return")
+        # It asks what that is. A stranger is not told, and Gajim knows the error as a person's.
+        await self.until("ask for a group", lambda: self.logged("Error from %s: service-unavailable" % jid))
+        await self.still()
+        self.click("Add Contact", 304, 227)
+        self.xdotool("type", group)
+        self.click("Add Contact", 390, 356)
+        await self.until("close that", lambda: not self.has("Add Contact"))

@@ -4,7 +4,7 @@ import sys
 
 import slixmpp
 
-PLUGINS = ("xep_0004", "xep_0013", "xep_0030", "xep_0115", "xep_0128", "xep_0191", "xep_0199", "xep_0203")
+PLUGINS = ("xep_0004", "xep_0013", "xep_0030", "xep_0054", "xep_0115", "xep_0128", "xep_0191", "xep_0199", "xep_0203")
 PRESENCE = ("available", "unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed")
 
 
