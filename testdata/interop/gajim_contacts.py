@@ -16,13 +16,7 @@ from slixmpp_person import Person
 port, cert, shots = sys.argv[1:]
 window = Window(port, cert, shots)
 J, R, N, P = (name + "@localhost" for name in ("juliet", "romeo", "nurse", "paris"))
-
-
-async def sure(title, key):
-    """Answers when Gajim asks whether it is meant."""
-    await window.until("ask: " + title, lambda: window.has(title))
-    window.keys(title, key)
-    await window.until("have the answer", lambda: not window.has(title))
+KIN = ("tybalt@localhost", "rosaline@localhost")  # who do not exist
 
 
 async def added(romeo):
@@ -47,7 +41,7 @@ async def asked(nurse, paris):
     await nurse.has("subscribed", J)
     await window.adds(N, "Capulet")
     await nurse.has("subscribe", J)
-    gajim = next(h[1] for h in nurse.heard if h[0] == "available" and h[1].startswith(J + "/"))
+    address = next(h[1] for h in nurse.heard if h[0] == "available" and h[1].startswith(J + "/"))
     nurse.client_roster[J].authorize()
     await window.until("show the nurse", lambda: window.shown(N, "online", "Capulet"))
 
@@ -56,7 +50,7 @@ async def asked(nurse, paris):
     window.act("subscription-deny-" + ACCOUNT, "s", P, where="/org/gajim/Gajim/window/1")
     await paris.has("unsubscribed", J)
     await paris.gets(J, "none", "", ())
-    return gajim
+    return address
 
 
 def image():
@@ -87,15 +81,15 @@ async def seen(romeo, nurse):
     window.picture("contacts")
 
 
-async def blocked(nurse, gajim):
+async def blocked(nurse, address):
     nurse.heard.clear()
     window.act(ACCOUNT + "-block-contact", "s", N)
-    await sure("Block Contact", "alt+b")
-    await nurse.has("unavailable", gajim)
+    await window.sure("Block Contact", "alt+b")
+    await nurse.has("unavailable", address)
     nurse.send_message(J, "?", mtype="chat")
     await nurse.has("error", "service-unavailable")
     window.act(ACCOUNT + "-block-contact", "s", N)  # the other way it does not ask
-    await nurse.has("available", gajim)
+    await nurse.has("available", address)
     await window.until("show the nurse again", lambda: window.shown(N, "dnd", "Capulet"))
     nurse.send_message(J, "Madam!", mtype="chat")
     await window.until("get a message", lambda: window.unread() == 1)
@@ -103,22 +97,41 @@ async def blocked(nurse, gajim):
 
 async def removed(romeo):
     window.act(ACCOUNT + "-remove-contact", "s", R)
-    await sure("Remove Contact", "alt+r")
+    await window.sure("Remove Contact", "alt+r")
     await romeo.has("unsubscribe", J)
     await romeo.has("unsubscribed", J)
-    await window.until("have the nurse alone", lambda: set(window.contacts()) == {N} or window.contacts())
+    await window.until("not have Romeo any more", lambda: R not in window.contacts())
+
+
+async def again(gajim, other, nurse):
+    """Gajim keeps its list over a restart, and gets what another client has changed meanwhile."""
+    window.act("quit")
+    await window.sure("Unread Messages", "alt+q")
+    await window.ended(gajim)
+    await other.update_roster(N, name="Nurse", groups=["Household"])
+    nurse.send_message(J, "Where are you?", mtype="chat")
+    await nurse.settled()
+    window.gajim()
+    await window.until("log in again", lambda: window.status() == "online")
+    await window.until("get what waited, beside what it has kept", lambda: window.unread() == 2 or window.unread())
+    await window.until("show the nurse where she is now", lambda: window.shown(N, "dnd", "Household"))
+    assert window.contacts()[N]["name"] == "Nurse" and set(window.contacts()) == {N, *KIN}, window.contacts()
 
 
 async def play():
     romeo, nurse, paris = [await Person(n, "slixmpp", port, cert).comes() for n in ("romeo", "nurse", "paris")]
-    window.gajim()
+    other = await Person("juliet", "slixmpp", port, cert).comes(present=False)  # it only looks after her list
+    for jid in KIN:
+        await other.update_roster(jid, groups=["Kin"])
+    gajim = window.gajim()
     await window.until("log in", lambda: window.status() == "online")
     await added(romeo)
     await photo(romeo)
-    gajim = await asked(nurse, paris)
+    address = await asked(nurse, paris)
     await seen(romeo, nurse)
-    await blocked(nurse, gajim)
+    await blocked(nurse, address)
     await removed(romeo)
+    await again(gajim, other, nurse)
     print("ok", flush=True)
 
 

@@ -93,9 +93,13 @@ class Window:
     def remote(self, method, args=None):
         return self.call("/org/gajim/dbus/RemoteObject", "org.gajim.dbus.RemoteInterface", method, args)
 
-    def act(self, name, kind, *value, where="/org/gajim/Gajim"):
-        """Does what a menu entry or a button does."""
-        args = GLib.Variant("(sava{sv})", (name, [GLib.Variant(kind, *value)], {}))
+    async def ended(self, gajim):
+        """Waits for one that was started to end by itself."""
+        await self.until("quit", lambda: gajim.poll() is not None)
+
+    def act(self, name, *value, where="/org/gajim/Gajim"):
+        """Does what a menu entry or a button does; the value is a type and what is of it."""
+        args = GLib.Variant("(sava{sv})", (name, [GLib.Variant(*value)] if value else [], {}))
         self.call(where, "org.gtk.Actions", "Activate", args)
 
     def status(self):
@@ -120,6 +124,12 @@ class Window:
         """Types into the window with that title, if it is there."""
         for found in self.xdotool("search", "--onlyvisible", "--name", "^%s$" % title).split():
             self.xdotool("windowfocus", "--sync", found, "key", *keys)
+
+    async def sure(self, title, key):
+        """Answers when Gajim asks whether it is meant."""
+        await self.until("ask: " + title, lambda: self.has(title))
+        self.keys(title, key)
+        await self.until("have the answer", lambda: not self.has(title))
 
     def click(self, title, x, y):
         """Clicks into the window with that title, so far from its corner."""
