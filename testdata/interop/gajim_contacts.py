@@ -67,16 +67,16 @@ async def photo(romeo):
     card, png = romeo["xep_0054"].make_vcard(), image()
     card["PHOTO"]["TYPE"], card["PHOTO"]["BINVAL"] = "image/png", png
     await romeo["xep_0054"].publish_vcard(card)
-    name = window.home + "/avatars/" + hashlib.sha1(png).hexdigest()
-    await window.until("have the photo", lambda: os.path.exists(name))
+    return window.home + "/avatars/" + hashlib.sha1(png).hexdigest()  # where it will be
 
 
-async def seen(romeo, nurse):
+async def seen(romeo, nurse, avatar):
     """Everybody as they are, in two groups."""
     romeo.send_presence(pshow="away", pstatus="in the garden")
     nurse.send_presence(pshow="dnd")
     await window.until("show Romeo as away", lambda: window.shown(R, "away", "Montague"))
     await window.until("show the nurse as busy", lambda: window.shown(N, "dnd", "Capulet"))
+    await window.until("have Romeo's photo", lambda: os.path.exists(avatar))  # it fetches one in two seconds
     await window.still()
     window.picture("contacts")
 
@@ -126,9 +126,9 @@ async def play():
     gajim = window.gajim()
     await window.until("log in", lambda: window.status() == "online")
     await added(romeo)
-    await photo(romeo)
+    avatar = await photo(romeo)
     address = await asked(nurse, paris)
-    await seen(romeo, nurse)
+    await seen(romeo, nurse, avatar)
     await blocked(nurse, address)
     await removed(romeo)
     await again(gajim, other, nurse)
