@@ -39,6 +39,7 @@ type profanity struct {
 	p       *process
 	session string
 	user    string
+	marks   int // that clear has made
 }
 
 func newProfanity(t *testing.T, p *process, user string) *profanity {
@@ -69,11 +70,11 @@ func (s *profanity) shows(text, open string) {
 	if open != "" {
 		s.types(open)
 	}
-	for range 200 {
+	for range 1000 {
 		if strings.Contains(s.screen(), text) {
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 	s.t.Fatalf("%s's Profanity does not show %q:\n%s", s.user, text, s.screen())
 }
@@ -86,20 +87,31 @@ func (s *profanity) login(password string) {
 	s.shows("logged in successfully", "")
 }
 
-// asks clears the screen and types a question, again and again until the answer has all
-// that is wanted: what stood there before does not count.
+// clear clears the screen and types a question, if any. It returns when both are done:
+// Profanity has not learned the command that comes behind them, and says so.
+func (s *profanity) clear(question string) {
+	s.t.Helper()
+	s.marks++
+	s.types("/clear")
+	if question != "" {
+		s.types(question)
+	}
+	mark := fmt.Sprintf("/mark%d", s.marks)
+	s.types(mark)
+	s.shows("Unknown command: "+mark, "")
+}
+
+// asks asks again and again until the answer has all that is wanted: what stood there before
+// does not count.
 func (s *profanity) asks(question string, want ...string) {
 	s.t.Helper()
 	missing := func(w string) bool { return !strings.Contains(s.screen(), w) }
-	for range 20 {
-		s.types("/clear")
-		s.types(question)
-		for range 10 {
-			if !slices.ContainsFunc(want, missing) {
-				return
-			}
-			time.Sleep(50 * time.Millisecond)
+	for range 50 {
+		s.clear(question)
+		if !slices.ContainsFunc(want, missing) {
+			return
 		}
+		time.Sleep(50 * time.Millisecond)
 	}
 	s.t.Fatalf("%s's Profanity does not answer %s with %q:\n%s", s.user, question, want, s.screen())
 }
@@ -187,7 +199,7 @@ func writeToWhoIsAway(juliet, romeo *profanity) {
 	}
 	romeo.shows("the third", "")
 	romeo.types("/win 1")
-	juliet.types("/clear")
+	juliet.clear("")
 	juliet.login("pw-juliet")
 	juliet.asks("/roster", "romeo@localhost (Romeo M) - both - Montague")
 	juliet.shows("the third", "/msg romeo@localhost")
@@ -202,7 +214,7 @@ func writeToWhoIsAway(juliet, romeo *profanity) {
 // for a presence of that address, which it shows as online from then on, beside the resource
 // that has gone; RFC 6121 §3.3.3 has that stanza delivered.
 func part(juliet, romeo *profanity) {
-	romeo.types("/clear")
+	romeo.clear("")
 	juliet.types("/roster remove romeo@localhost")
 	romeo.shows(") is offline", "")
 	romeo.shows("juliet@localhost deleted subscription", "")

@@ -3,7 +3,6 @@ there, blocks and removes. The others are slixmpp. Run inside dbus-run-session.
 
 Arguments: port, certificate file, directory for the screenshots.
 """
-import asyncio
 import hashlib
 import os
 import struct
