@@ -198,6 +198,24 @@ func (a *Accounts) List(ctx context.Context, host, after string, limit int) (lis
 	return list, err
 }
 
+// EachAccount calls each for every account of a domain, also for disabled ones, in the
+// order of their localparts.
+func (a *Accounts) EachAccount(ctx context.Context, host string, each func(bare xmpp.JID)) error {
+	for after := ""; ; {
+		page, err := a.List(ctx, host, after, MaxPage)
+		if err != nil {
+			return err
+		}
+		for _, acc := range page {
+			each(acc.JID)
+			after = acc.JID.Local()
+		}
+		if len(page) < MaxPage {
+			return nil
+		}
+	}
+}
+
 // Count returns how many accounts a domain has.
 func (a *Accounts) Count(ctx context.Context, host string) (n int64, err error) {
 	err = a.store.Read(ctx, func(tx *storage.Tx) (err error) {

@@ -224,3 +224,31 @@ func TestLastLogin(t *testing.T) {
 		}
 	}
 }
+
+// TestEachAccount goes through more accounts than a page has, of one domain alone.
+func TestEachAccount(t *testing.T) {
+	a, _ := open(t, Config{Iterations: 4096})
+	acc := a.Accounts()
+	err := acc.store.Write(t.Context(), func(tx *storage.Tx) error {
+		for i := range MaxPage + 5 {
+			if _, err := acc.CreateTx(tx, address(fmt.Sprintf("u%05d", i)), nil); err != nil {
+				return err
+			}
+		}
+		_, err := acc.CreateTx(tx, xmpp.MustJID("other@example.net"), nil)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	err = acc.EachAccount(t.Context(), host, func(bare xmpp.JID) {
+		if want := address(fmt.Sprintf("u%05d", n)); bare != want {
+			t.Errorf("account %d is %s", n, bare)
+		}
+		n++
+	})
+	if err != nil || n != MaxPage+5 {
+		t.Errorf("%d accounts: %v", n, err)
+	}
+}

@@ -148,7 +148,7 @@ func (c *conn) work() bool {
 	defer rounds.Put(rd) // flushed in every case
 	for n := 1; ; n++ {
 		st, err := c.s.Next()
-		if err == nil {
+		if err == nil && !c.state(st) {
 			err = c.sender.Send(context.Background(), rd, st)
 		}
 		switch {

@@ -92,6 +92,7 @@ func (c *conn) sessionFeatures(b *xmpp.Builder) {
 	}
 	b.Open("urn:xmpp:features:rosterver", "ver").Close()    // RFC 6121 §2.6.1
 	b.Open("urn:xmpp:features:pre-approval", "sub").Close() // RFC 6121 §3.4
+	b.Open(nsCSI, "csi").Close()                            // XEP-0352 §4.1
 	b.Raw(c.srv.cfg.Router.Caps(c.login.host).Features())
 }
 
@@ -129,7 +130,7 @@ func SessionFeature() router.Feature {
 		XEPs: []router.XEP{
 			{Number: 178, Version: "1.2", Note: "clients"},
 			{Number: 205, Version: "1.0.2", Note: "limits on connections, stanzas and queues"},
-			{Number: 368, Version: "1.1.0", Note: "clients; the DNS records are the operator's"},
+			{Number: 352, Version: "1.0.0"}, {Number: 368, Version: "1.1.0", Note: "clients; the DNS records are the operator's"},
 			{Number: 386, Version: "1.1.0", Note: "nothing to enable inline yet"},
 			{Number: 388, Version: "1.0.4", Note: "without tasks and without user agents"},
 			{Number: 440, Version: "1.0.0"},

@@ -78,14 +78,20 @@ func open(t testing.TB, change func(*plan)) *house {
 	log := slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var addresses atomic.Pointer[contact.Addresses]
 	addresses.Store(&contact.Addresses{"abuse": {"mailto:abuse@example.com"}})
+	groups := roster.NewGroups(h)
+	ann, bob, cid := xmpp.MustJID("ann@example.com"), xmpp.MustJID("bob@example.com"), xmpp.MustJID("cid@example.com")
+	groups.Set([]roster.SharedGroup{ // those of the conversations
+		{Name: "Staff", Members: []xmpp.JID{ann, bob}, ShownTo: []xmpp.JID{ann, bob}},
+		{Name: "Help", Members: []xmpp.JID{cid}, ShownTo: []xmpp.JID{ann}},
+	})
 	features := []router.Feature{
-		c2s.SessionFeature(), roster.New(), blocking.New(),
+		c2s.SessionFeature(), roster.NewWith(roster.Config{Directory: groups}), blocking.New(),
 		offline.New(func() offline.Limits { return offline.Limits{Messages: 20} }),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(h),
 		private.New(), vcard.New(func() []string { return nil }),
 		lastactivity.New(time.Now), command.New(time.Now), admin.New(office{h}),
 		announce.New(&announce.Announcer{}, office{h}, admin.May(office{h}.Admin)),
-		caps.New(time.Now),
+		caps.New(time.Now), vcard.Search(true, func() int { return 3 }),
 	}
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range features {
@@ -138,6 +144,11 @@ func (h *house) stop() {
 func (h *house) Lookup(ctx context.Context, bare xmpp.JID) (int64, bool, error) {
 	acc, found, err := h.auth.Accounts().Get(ctx, bare)
 	return acc.ID, found, err
+}
+
+// EachAccount implements roster.Accounts.
+func (h *house) EachAccount(ctx context.Context, domain string, each func(xmpp.JID)) error {
+	return h.auth.Accounts().EachAccount(ctx, domain, each)
 }
 
 // ChangePassword implements register.Accounts.

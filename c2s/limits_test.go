@@ -119,14 +119,14 @@ func TestIdleConnections(t *testing.T) {
 // A stanza that is not completed ends the stream, one that takes its time does not, nor
 // does a client that is always amid another one.
 func TestHalfStanza(t *testing.T) {
-	h := open(t, func(p *plan) { p.set.StanzaTimeout = 300 * time.Millisecond })
+	h := open(t, func(p *plan) { p.set.StanzaTimeout = 800 * time.Millisecond })
 	half, busy := h.login("juliet", "x"), h.login("romeo", "x")
 	half.Say("<message to='%s'><body>", half.JID)
 	began := time.Now()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for time.Since(began) < time.Second {
+		for time.Since(began) < 2*time.Second {
 			busy.Write("/></iq><iq type='get' id='b' to='" + host + "'><ping xmlns='urn:xmpp:ping'")
 			time.Sleep(20 * time.Millisecond)
 		}

@@ -29,6 +29,7 @@ type queue struct {
 	writing bool
 	lead    []byte // our stream header, until it is sent
 	held    bool   // nothing leaves before release
+	dozing  *held  // what can wait; nil while somebody looks at the client
 	stuck   bool   // the socket had refused bytes when it was last written to
 	over    bool   // the stream has ended
 	then    func() // what follows the last write
@@ -45,6 +46,12 @@ func (q *queue) push(st *xmpp.Stanza, max int, stall time.Duration) error {
 	}
 	if q.err != nil {
 		return q.err
+	}
+	if q.dozing != nil {
+		if q.dozing.hold(st) {
+			return nil
+		}
+		q.letGo()
 	}
 	q.borrow()
 	*q.waiting = q.stream.Append(*q.waiting, st)

@@ -68,6 +68,7 @@ func (c *conn) registration(st *xmpp.Stanza) (xmpp.Payload, *xmpp.Error) {
 		c.log().Error("an account could not be made", "error", err)
 		return nil, xmpp.Failure(err)
 	}
+	c.srv.cfg.Router.Joined(jid)
 	c.log().Info("account registered in-band", "account", jid.String())
 	return nil, nil
 }

@@ -61,3 +61,17 @@ func TestRegistration(t *testing.T) {
 	c.Expect("type='error'", "<resource-constraint", "type='wait'")
 	c.Bye()
 }
+
+// Who registers is in the shared groups at once: bob is one of those of the conversations.
+func TestRegistrationIsSeenInGroups(t *testing.T) {
+	h := open(t, func(p *plan) { p.set.Register = true })
+	h.account("ann")
+	h.router.Joined(xmpp.MustJID("ann@" + host))
+	ann := h.login("ann", "a")
+	ann.Say("<iq type='get' id='g'><query xmlns='jabber:iq:roster'/></iq>")
+	ann.Expect("id='g'")
+	c := h.dial()
+	c.Say(registerNew, "bob", "secretsecret")
+	c.Expect("type='result'")
+	ann.Expect("type='set'", "bob@example.com", "subscription='both'", "<group>Staff</group>")
+}

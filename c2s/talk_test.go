@@ -46,6 +46,8 @@ func (p *people) Exists(bare xmpp.JID) {
 	if _, err := p.auth.Accounts().Create(context.Background(), bare, password); err != nil {
 		p.t.Fatal(err)
 	}
+	p.router.Joined(bare)
+	p.settle()
 }
 
 // Connect implements routertest.People.

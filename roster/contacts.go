@@ -16,7 +16,7 @@ type contact struct {
 	state
 }
 
-// contacts are all those of one account, ordered by address: at most maxItems, without
+// contacts are all those of one account, ordered by address: without
 // names and groups. They are in memory while a resource of the account is available, and
 // are replaced, never changed: anyone may read them.
 type contacts []contact
@@ -88,6 +88,19 @@ func (f *feature) note(a *router.Account, jid xmpp.JID, s state) {
 
 // trusted reports whether jid is subscribed to the account's presence.
 func (f *feature) trusted(ctx context.Context, a *router.Account, jid xmpp.JID) bool {
+	c, _ := f.shared.list(a.JID).find(jid)
+	return c.seen || f.subscribed(ctx, a, jid)
+}
+
+// seenBy is trusted in a turn of the account in which it is shown to jid then: what the
+// shared groups say is what the account will take back when they say otherwise.
+func (f *feature) seenBy(t *router.Turn, a *router.Account, jid xmpp.JID) bool {
+	c, _ := f.upToDate(t, a, available(a)).find(jid)
+	return c.seen || f.subscribed(context.Background(), a, jid)
+}
+
+// subscribed reports whether jid has a subscription of its own to the account's presence.
+func (f *feature) subscribed(ctx context.Context, a *router.Account, jid xmpp.JID) bool {
 	if l, ok := f.held(a); ok {
 		i, found := l.find(jid)
 		return found && l[i].seenByContact()

@@ -54,7 +54,7 @@ func (f *feature) commit(t *router.Turn, a *router.Account, e entry, c change) (
 	err = t.Write(context.Background(), func(tx *storage.Tx) (err error) {
 		version = 0
 		if lists {
-			if version, err = place(tx, a.ID, it, e.listed); err != nil {
+			if version, err = f.place(tx, a.ID, it, e.listed); err != nil {
 				return err
 			}
 		}
@@ -83,6 +83,10 @@ func (f *feature) outgoing(t *router.Turn, a *router.Account, st *xmpp.Stanza) e
 		return err
 	}
 	was := e.state()
+	shared, _ := f.shared.list(a.JID).find(st.To)
+	if nothingToAsk(v, e, shared) {
+		return f.already(t, a, v, st)
+	}
 	r := outbound[v][was]
 	c := change{next: r.next, approved: e.item.Approved || r.act == approve, shown: true}
 	if v == unsubscribed {
@@ -96,9 +100,9 @@ func (f *feature) outgoing(t *router.Turn, a *router.Account, st *xmpp.Stanza) e
 		}
 	}
 	if version != 0 { // before anything that comes back
-		push(t, a, version, it)
+		f.push(t, a, version, it)
 	}
-	if was.seenByContact() && !r.next.seenByContact() {
+	if was.seenByContact() && !r.next.seenByContact() && !shared.seen {
 		f.hide(t, a, st.To)
 	}
 	if r.act == pass {
@@ -139,6 +143,11 @@ func (f *feature) receive(t *router.Turn, a *router.Account, st *xmpp.Stanza, v 
 		return err
 	}
 	was := e.state()
+	shared, _ := f.shared.list(a.JID).find(st.From)
+	if v == subscribe && shared.seen { // a group has answered already
+		f.router.Deliver(&t.Round, presenceOf("subscribed", st.ID, a.JID, st.From))
+		return nil
+	}
 	r := inbound[v][was]
 	if v == subscribe && e.item.Approved {
 		r = inboundApproved[was]
@@ -154,9 +163,12 @@ func (f *feature) receive(t *router.Turn, a *router.Account, st *xmpp.Stanza, v 
 			return err
 		}
 	}
-	f.tell(t, a, st, v, r.act) // before the push (RFC 6121 §3.1.6, §3.2.3, §3.3.3)
+	if !(v == unsubscribe && shared.seen || v == unsubscribed && shared.sees) { // it ends nothing
+		f.tell(t, a, st, v, r.act)
+	}
+	// The stanza comes before the push (RFC 6121 §3.1.6, §3.2.3, §3.3.3).
 	if version != 0 {
-		push(t, a, version, it)
+		f.push(t, a, version, it)
 	}
 	f.follow(t, a, st, was, r)
 	return nil
@@ -179,7 +191,8 @@ func (f *feature) tell(t *router.Turn, a *router.Account, st *xmpp.Stanza, v ver
 func (f *feature) follow(t *router.Turn, a *router.Account, st *xmpp.Stanza, was state, r row) {
 	contact := st.From
 	local := f.router.Serves(contact.Domain())
-	if was.seenByContact() && !r.next.seenByContact() { // RFC 6121 §3.3.3
+	shared, _ := f.shared.list(a.JID).find(contact)
+	if was.seenByContact() && !r.next.seenByContact() && !shared.seen { // RFC 6121 §3.3.3
 		f.hide(t, a, contact)
 	}
 	switch {
@@ -218,7 +231,7 @@ func presenceOf(typ, id string, from, to xmpp.JID) *xmpp.Stanza {
 // (RFC 6121 §2.5.2). A request that has not been answered is taken back.
 func (f *feature) sever(t *router.Turn, a *router.Account, it Item) {
 	s := stateOf(it.Subscription, it.Ask, false)
-	if s.seenByContact() {
+	if shared, _ := f.shared.list(a.JID).find(it.JID); s.seenByContact() && !shared.seen {
 		f.hide(t, a, it.JID)
 	}
 	if s.seesContact() || s.pendingOut() {
@@ -232,6 +245,9 @@ func (f *feature) sever(t *router.Turn, a *router.Account, it Item) {
 // leaving ends all subscriptions of an account that is removed, and refuses what it was
 // asked for (XEP-0077 §3.2).
 func (f *feature) leaving(t *router.Turn, a *router.Account) error {
+	announce := f.shared.left(a.JID)
+	f.upToDate(t, a, available(a))
+	announce()
 	var list []Item
 	var asking []*xmpp.Stanza
 	err := t.Write(context.Background(), func(tx *storage.Tx) (err error) {

@@ -2,6 +2,7 @@ package roster
 
 import (
 	"context"
+	"slices"
 
 	"parley/router"
 	"parley/xmpp"
@@ -10,27 +11,62 @@ import (
 // presence shows what became of one resource to those who may see it, and what they are to
 // one that came.
 func (f *feature) presence(t *router.Turn, a *router.Account, c router.PresenceChange) {
+	knew := f.shared.told(a)
+	shared := f.upToDate(t, a, c.Before.Available() || othersAvailable(a, c.After.Session))
 	list, asking := f.load(t, a, c.Came()) // before anything is said: who waits, flushes
 	own(t, a, c)
 	for _, st := range asking { // RFC 6121 §3.1.3: until they are answered
-		t.Push(c.After.Session, st)
+		if k, _ := shared.find(st.From); !k.seen {
+			t.Push(c.After.Session, st)
+		}
 	}
 	full := c.Before.JID()
+	if c.Went() { // who has just ceased to see the account has seen this resource until now
+		for _, s := range others(shared.since(knew), a.JID) {
+			if i, found := list.find(s.jid); s.was.seen && !s.now.seen && !(found && list[i].seenByContact()) {
+				f.show(&t.Round, a, c.Stanza.Readdressed(s.jid, full))
+			}
+		}
+	}
+	f.shared.present(shared, a.JID, func(jid xmpp.JID, k sharedContact) {
+		if i, found := list.find(jid); k.seen && !(found && list[i].seenByContact()) {
+			f.show(&t.Round, a, c.Stanza.Readdressed(jid, full))
+		}
+	})
 	for i := range list { // RFC 6121 §4.2.2, §4.4.2, §4.5.2
 		if list[i].seenByContact() {
 			f.show(&t.Round, a, c.Stanza.Readdressed(list[i].jid, full))
 		}
 	}
 	if c.Came() {
+		f.shared.present(shared, a.JID, func(jid xmpp.JID, k sharedContact) {
+			if i, found := list.find(jid); k.sees && !(found && list[i].seesContact()) {
+				f.inquire(t, a, jid, c.After.Session)
+			}
+		})
 		for i := range list { // RFC 6121 §4.3.1
-			if list[i].seesContact() && f.router.MaySend(a, presenceOf("probe", "", a.JID, list[i].jid)) == nil {
-				f.ask(t, a, list[i].jid, c.After.Session)
+			if list[i].seesContact() {
+				f.inquire(t, a, list[i].jid, c.After.Session)
 			}
 		}
 	}
 	if c.Went() && !available(a) {
 		a.SetData(f, nil)
+		f.shared.attend(a.JID, false)
 	}
+	if len(a.Resources()) == 0 {
+		f.shared.note(a, nil)
+	}
+}
+
+// othersAvailable reports whether any resource is available but that of one session.
+func othersAvailable(a *router.Account, but router.Session) bool {
+	for _, res := range a.Resources() {
+		if res.Available() && res.Session != but {
+			return true
+		}
+	}
+	return false
 }
 
 // show delivers presence of the account, unless the account bars who it is for.
@@ -47,6 +83,7 @@ func (f *feature) barred(t *router.Turn, a *router.Account, match func(xmpp.JID)
 		return
 	}
 	list, _ := f.load(t, a, false)
+	list = f.withShared(list, f.upToDate(t, a, true), a.JID)
 	for _, c := range list {
 		switch {
 		case !match(c.jid):
@@ -63,6 +100,25 @@ func (f *feature) barred(t *router.Turn, a *router.Account, match func(xmpp.JID)
 			}
 		}
 	}
+}
+
+// withShared are the contacts together with those of the shared groups who are there, in no
+// order.
+func (f *feature) withShared(own contacts, l *sharedList, user xmpp.JID) contacts {
+	if l.len() == 0 {
+		return own
+	}
+	list := slices.Clone(own)
+	for i, c := range list {
+		k, _ := l.find(c.jid)
+		list[i].state = stateOf(subscription(c.seesContact() || k.sees, c.seenByContact() || k.seen), "", false)
+	}
+	f.shared.present(l, user, func(jid xmpp.JID, k sharedContact) {
+		if _, found := own.find(jid); !found {
+			list = append(list, contact{jid, stateOf(k.subscription(), "", false)})
+		}
+	})
+	return list
 }
 
 // available reports whether any resource of the account is.
@@ -127,7 +183,7 @@ func (f *feature) ask(t *router.Turn, a *router.Account, contact xmpp.JID, sessi
 // answer is the turn of an account whose presence a user of this house is to have: at one
 // session, or at all.
 func (f *feature) answer(t *router.Turn, a *router.Account, user xmpp.JID, session router.Session) {
-	if !f.trusted(context.Background(), a, user) { // the two rosters are out of step
+	if !f.seenBy(t, a, user) { // the two rosters are out of step
 		f.router.Deny(&t.Round, presenceOf("probe", "", user, a.JID))
 		return
 	}
@@ -177,7 +233,8 @@ func (f *feature) hide(t *router.Turn, a *router.Account, who xmpp.JID) {
 
 // probed answers a probe (RFC 6121 §4.3.2).
 func (f *feature) probed(t *router.Turn, a *router.Account, st *xmpp.Stanza) {
-	trusted := f.router.Trusted(context.Background(), a, st.From)
+	who := st.From.Bare()
+	trusted := who == a.JID || f.seenBy(t, a, who)
 	if name := st.To.Resource(); name != "" {
 		f.probedResource(t, a, st, trusted)
 		return

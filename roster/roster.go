@@ -5,9 +5,9 @@ package roster
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -18,12 +18,21 @@ import (
 
 const ns = "jabber:iq:roster"
 
-// Limits of one roster.
-const (
-	maxItems  = 10000
-	maxGroups = 100  // of one item
-	maxName   = 1023 // characters of a name or of a group's
-)
+// Limits of one roster. What is not set is as in DefaultLimits.
+type Limits struct {
+	Items  int // a user has
+	Groups int // of one item
+	Name   int // characters of a name or of a group's
+}
+
+// DefaultLimits are those of a server whose operator has no other opinion.
+func DefaultLimits() Limits { return Limits{Items: 10000, Groups: 100, Name: 1023} }
+
+// A Config is what the feature is made of.
+type Config struct {
+	Directory Directory     // of the shared groups; nil: there are none
+	Limits    func() Limits // asked each time; nil: DefaultLimits
+}
 
 // An Item is a contact in a roster (RFC 6121 §2.1.2).
 type Item struct {
@@ -35,9 +44,22 @@ type Item struct {
 	Groups       []string
 }
 
-// New returns the feature.
-func New() router.Feature {
-	f := &feature{log: slog.New(slog.DiscardHandler)}
+// New returns the feature with the default limits and without shared groups.
+func New() router.Feature { return NewWith(Config{}) }
+
+// NewWith returns the feature.
+func NewWith(cfg Config) router.Feature { return newFeature(cfg).literal() }
+
+func newFeature(cfg Config) *feature {
+	f := &feature{log: slog.New(slog.DiscardHandler), limits: cfg.Limits}
+	if f.limits == nil {
+		f.limits = DefaultLimits
+	}
+	f.shared.dir = cfg.Directory
+	return f
+}
+
+func (f *feature) literal() router.Feature {
 	return router.Feature{
 		Name:         "roster",
 		RFCs:         []router.RFC{{Number: 6121, Note: "rosters with versioning, subscriptions with pre-approval, presence"}},
@@ -56,7 +78,8 @@ func New() router.Feature {
 		Trusted:  f.trusted,
 		Barred:   f.barred,
 		Leaving:  f.leaving,
-		Start:    func(h router.Hall) { f.store, f.router, f.log = h.Store, h.Router, h.Log },
+		Joined:   f.shared.joined,
+		Start:    f.start,
 		Forget:   func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
 		Schema:   schema,
 	}
@@ -66,6 +89,14 @@ type feature struct {
 	store  *storage.Store
 	router *router.Router
 	log    *slog.Logger
+	limits func() Limits
+	shared sharing
+}
+
+func (f *feature) start(h router.Hall) {
+	f.store, f.router, f.log = h.Store, h.Router, h.Log
+	f.shared.log, f.shared.router, f.shared.tell = h.Log, h.Router, f.settled
+	f.shared.start()
 }
 
 // notYours answers requests for somebody else's roster, existing or not
@@ -97,7 +128,7 @@ func (it Item) write(b *xmpp.Builder) {
 
 // set adds, changes or removes one item (RFC 6121 §2.3 to §2.5).
 func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
-	want, gone, err := wanted(q.Payload)
+	want, gone, err := f.wanted(q.Payload)
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +140,7 @@ func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, err
 			return f.remove(ctx, t, q.Account, want.JID)
 		}
 		var version int64
+		want = f.shared.list(q.Account.JID).own(want)
 		pushed := want
 		err := t.Write(ctx, func(tx *storage.Tx) error {
 			was, found, err := item(tx, q.Account.ID, want.JID)
@@ -118,19 +150,20 @@ func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, err
 			if pushed = want; found { // what a client says of subscriptions is not asked for (RFC 6121 §2.1.2.5)
 				pushed.Subscription, pushed.Ask, pushed.Approved = was.Subscription, was.Ask, was.Approved
 			}
-			version, err = place(tx, q.Account.ID, pushed, found)
+			version, err = f.place(tx, q.Account.ID, pushed, found)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		push(t, q.Account, version, pushed)
+		f.push(t, q.Account, version, pushed)
 		return nil
 	})
 }
 
 // remove takes an item out of the roster, and ends its subscriptions (RFC 6121 §2.5.2). A
-// request of the contact that waits for an answer goes on waiting (§A.1).
+// request of the contact that waits for an answer goes on waiting (§A.1). A contact whom
+// the user has from a shared group alone stays, and every client is told so.
 func (f *feature) remove(ctx context.Context, t *router.Turn, a *router.Account, jid xmpp.JID) error {
 	var version int64
 	var was Item
@@ -139,23 +172,34 @@ func (f *feature) remove(ctx context.Context, t *router.Turn, a *router.Account,
 		if was, found, err = item(tx, a.ID, jid); err != nil {
 			return err
 		}
-		if !found { // RFC 6121 §2.5.3
-			return xmpp.Refuse("item-not-found", "")
+		if !found {
+			return errNotListed
 		}
 		version, err = remove(tx, a.ID, jid)
 		return err
 	})
+	if _, shared := f.shared.list(a.JID).find(jid); shared && errors.Is(err, errNotListed) {
+		if err := f.repeat(t, a, jid); err != nil {
+			return err
+		}
+		return xmpp.Refuse("not-allowed", "a shared group has this contact in it")
+	}
+	if errors.Is(err, errNotListed) { // RFC 6121 §2.5.3
+		return xmpp.Refuse("item-not-found", "")
+	}
 	if err != nil {
 		return err
 	}
 	f.note(a, jid, none)
-	push(t, a, version, Item{JID: jid, Subscription: "remove"})
+	f.push(t, a, version, Item{JID: jid, Subscription: "remove"})
 	f.sever(t, a, was)
 	return nil
 }
 
+var errNotListed = errors.New("no such item")
+
 // wanted reads the one item of a roster set and checks it (RFC 6121 §2.3.3).
-func wanted(q xmpp.Element) (it Item, remove bool, err error) {
+func (f *feature) wanted(q xmpp.Element) (it Item, remove bool, err error) {
 	var e xmpp.Element
 	n := 0
 	for c := range q.Children {
@@ -175,7 +219,8 @@ func wanted(q xmpp.Element) (it Item, remove bool, err error) {
 	if e.Attr("subscription") == "remove" {
 		return it, true, nil
 	}
-	if utf8.RuneCountInString(it.Name) > maxName {
+	limits := f.limits()
+	if utf8.RuneCountInString(it.Name) > limits.Name {
 		return it, false, xmpp.Refuse("not-acceptable", "the name is too long")
 	}
 	for c := range e.Children {
@@ -183,15 +228,15 @@ func wanted(q xmpp.Element) (it Item, remove bool, err error) {
 			it.Groups = append(it.Groups, c.Text())
 		}
 	}
-	return it, false, checkGroups(it.Groups)
+	return it, false, limits.check(it.Groups)
 }
 
-func checkGroups(groups []string) error {
-	if len(groups) > maxGroups {
+func (l Limits) check(groups []string) error {
+	if len(groups) > l.Groups {
 		return xmpp.Refuse("not-acceptable", "too many groups")
 	}
 	for i, g := range groups {
-		if g == "" || utf8.RuneCountInString(g) > maxName {
+		if g == "" || utf8.RuneCountInString(g) > l.Name {
 			return xmpp.Refuse("not-acceptable", "a group's name is empty or too long")
 		}
 		if slices.Contains(groups[:i], g) {
@@ -201,17 +246,33 @@ func checkGroups(groups []string) error {
 	return nil
 }
 
-// push tells every interested resource what has changed (RFC 6121 §2.1.6).
-func push(t *router.Turn, a *router.Account, version int64, it Item) {
+// push tells every interested resource what has changed in what the user has
+// (RFC 6121 §2.1.6).
+func (f *feature) push(t *router.Turn, a *router.Account, version int64, it Item) {
+	l := f.shared.told(a)
+	it = l.shown(it)
+	ver := verOf(version, l, a.JID)
 	for _, res := range a.Resources() {
 		if res.Interest {
-			t.Push(res.Session, pushOf(res.JID(), version, it))
+			t.Push(res.Session, pushOf(res.JID(), ver, it))
 		}
 	}
 }
 
-func pushOf(to xmpp.JID, version int64, it Item) *xmpp.Stanza {
-	st := xmpp.NewStanza(xmpp.IQ, query(strconv.FormatInt(version, 10), []Item{it}))
+// shown is merged for an item that may have been removed.
+func (l *sharedList) shown(it Item) Item {
+	if it.Subscription == "remove" {
+		if still, found := l.merged(Item{JID: it.JID}, false); found {
+			return still
+		}
+		return it
+	}
+	it, _ = l.merged(it, true)
+	return it
+}
+
+func pushOf(to xmpp.JID, version string, it Item) *xmpp.Stanza {
+	st := xmpp.NewStanza(xmpp.IQ, query(version, []Item{it}))
 	st.Type, st.ID, st.To = "set", "push-"+strings.ToLower(rand.Text()), to
 	return st
 }

@@ -104,7 +104,7 @@ func TestRequestLimits(t *testing.T) {
 func TestRosterIsFull(t *testing.T) {
 	s := newStage(t)
 	romeo := s.Online("romeo@example.com/a")
-	s.fill("romeo@example.com", maxItems, func(i int) Item {
+	s.fill("romeo@example.com", DefaultLimits().Items, func(i int) Item {
 		return Item{JID: xmpp.MustJID(fmt.Sprintf("c%d@example.com", i)), Subscription: "none"}
 	})
 	for _, say := range []string{

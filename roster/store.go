@@ -93,13 +93,13 @@ func count(tx *storage.Tx, owner int64) (n int64, err error) {
 }
 
 // place writes an item; one that is not listed yet must find room.
-func place(tx *storage.Tx, owner int64, it Item, listed bool) (version int64, err error) {
+func (f *feature) place(tx *storage.Tx, owner int64, it Item, listed bool) (version int64, err error) {
 	if !listed {
 		n, err := count(tx, owner)
 		if err != nil {
 			return 0, err
 		}
-		if n >= maxItems {
+		if n >= int64(f.limits().Items) {
 			return 0, &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "the roster is full"}
 		}
 	}

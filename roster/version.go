@@ -16,17 +16,19 @@ import (
 // The resource is interested from now on (§2.1.6): in the turn in which the roster or the
 // changes are read, so that nothing slips between these and the first push.
 func (f *feature) get(ctx context.Context, q *router.Request) (p xmpp.Payload, err error) {
-	have := int64(-1)
-	if ver, ok := q.Payload.LookupAttr("ver"); ok {
-		have = versionOf(ver)
-	}
+	ver, versioned := q.Payload.LookupAttr("ver")
 	err = q.Turn(func(t *router.Turn) error {
+		shared := f.upToDate(t, q.Account, available(q.Account))
+		have := int64(-1)
+		if versioned {
+			have = versionFrom(ver, shared, q.Account.JID)
+		}
 		var list []Item
 		var version int64
 		var changes bool
 		t.Flush() // who waits, flushes
 		err := f.store.Read(ctx, func(tx *storage.Tx) (err error) {
-			if version, changes, err = known(tx, q.Account.ID, have); err != nil || changes {
+			if version, changes, err = known(tx, q.Account.ID, have, int64(shared.len())); err != nil || changes {
 				return err
 			}
 			list, err = items(tx, q.Account.ID)
@@ -36,10 +38,10 @@ func (f *feature) get(ctx context.Context, q *router.Request) (p xmpp.Payload, e
 		case err != nil:
 			return err
 		case changes && have != version && q.Sender != nil:
-			q.After(func(*router.Round) { f.catchUp(ctx, q, have) })
+			q.After(func(*router.Round) { f.catchUp(ctx, q, have, shared) })
 			return nil
 		case !changes:
-			p = query(strconv.FormatInt(version, 10), list)
+			p = f.whole(q.Account.JID, version, list, shared)
 		}
 		if q.Sender != nil {
 			q.Account.SetInterest(q.Sender)
@@ -59,8 +61,8 @@ func versionOf(ver string) int64 {
 }
 
 // known returns the version of a roster, and whether what has changed since another is
-// known and less to send than all.
-func known(tx *storage.Tx, owner, have int64) (version int64, changes bool, err error) {
+// known and less to send than all, of which shared items are not on the disk.
+func known(tx *storage.Tx, owner, have, shared int64) (version int64, changes bool, err error) {
 	version, floor, err := current(tx, owner)
 	if err != nil || have < floor || have > version {
 		return version, false, err
@@ -73,13 +75,15 @@ func known(tx *storage.Tx, owner, have int64) (version int64, changes bool, err 
 		return version, false, err
 	}
 	n, err := count(tx, owner)
-	return version, int64(len(list)) < n, err
+	return version, int64(len(list)) < n+shared, err
 }
 
 // catchUp pushes to one session what has changed since the version that it has, each item
-// as it is now, in the order of the changes.
-func (f *feature) catchUp(ctx context.Context, q *router.Request, have int64) {
+// as it is now, in the order of the changes. was is the shared part that the client knows.
+func (f *feature) catchUp(ctx context.Context, q *router.Request, have int64, was *sharedList) {
 	err := q.Turn(func(t *router.Turn) error {
+		now := f.upToDate(t, q.Account, available(q.Account))
+		version := have
 		var list []revision
 		err := f.store.Read(ctx, func(tx *storage.Tx) (err error) {
 			list, err = since(tx, q.Account.ID, have)
@@ -88,10 +92,17 @@ func (f *feature) catchUp(ctx context.Context, q *router.Request, have int64) {
 		if err != nil {
 			return err
 		}
-		q.Account.SetInterest(q.Sender)
 		for _, r := range list {
-			t.Push(q.Sender.Session(), pushOf(q.From(), r.version, r.item))
+			version = r.version
+			t.Push(q.Sender.Session(), pushOf(q.From(), verOf(version, was, q.Account.JID), now.shown(r.item)))
 		}
+		shifts := others(now.since(was), q.Account.JID)
+		_, own, err := f.ownOf(t, q.Account, shifts)
+		if err != nil {
+			return err
+		}
+		q.Account.SetInterest(q.Sender)
+		f.pushShifts(t, q.Account, []router.Session{q.Sender.Session()}, version, own, was, now, shifts)
 		return nil
 	})
 	if err != nil { // the client keeps its version, and asks again when it comes next

@@ -39,6 +39,7 @@ type Feature struct {
 	Trusted  func(ctx context.Context, a *Account, from xmpp.JID) bool      // the bare JID from may see a's presence; anyone asks
 	Barred   func(t *Turn, a *Account, match func(xmpp.JID) bool, now bool) // a begins (now) or ceases to bar others; see Router.Barred
 	Leaving  func(t *Turn, a *Account) error                                // a is about to be removed
+	Joined   func(bare xmpp.JID)                                            // an account has been made
 
 	Capabilities func(full xmpp.JID, st *xmpp.Stanza) ([]string, bool)      // see Router.Capabilities
 	Known        func(t *Turn, a *Account, res Resource, features []string) // see Router.Known

@@ -66,6 +66,10 @@ func priority(st *xmpp.Stanza) (int8, bool) {
 func (s *Sender) broadcast(t *Turn, st *xmpp.Stanza, prio int8) {
 	said, now := st, time.Now()
 	st = s.r.shown(s.account, said)
+	if res, ok := s.account.Resource(s.jid.Resource()); ok && st.Type == "" && prio >= 0 && !res.Ready {
+		s.catchUp()
+		defer s.caughtUp(&t.Round) // where nothing else has seen to it
+	}
 	before, after, ok := s.account.change(s.session, func(res *Resource) {
 		res.Presence, res.said, res.Sent, res.Priority = st, said, now, prio
 		if st.Type == "unavailable" {
@@ -98,7 +102,8 @@ func (r *Router) show(t *Turn, a *Account, c PresenceChange) {
 // change is made on the postman: what was committed before is among what waited, what is
 // committed behind it goes to the resource.
 func (r *Router) ready(t *Turn, a *Account, res Resource) {
-	then := func(*Round) {
+	then := func(rd *Round) {
+		res.sender.caughtUp(rd)
 		a.change(res.Session, func(res *Resource) { res.Ready = true })
 	}
 	for _, f := range r.features {

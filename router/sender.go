@@ -37,6 +37,9 @@ type Sender struct {
 	loose  []*Account // recipients of those that may yet have to be kept
 	detour []*Passage // see Passage.follows
 
+	coming bool           // the session is being given what has waited; messages stand behind that
+	behind []*xmpp.Stanza // those that stand there
+
 	directed map[xmpp.JID]bool // who was sent directed presence (RFC 6121 §4.6); the reader's
 	asks     map[string]func(*xmpp.Stanza)
 	spare    *Passage // for the next message, where the last one was handed over at once
@@ -257,6 +260,50 @@ func checkIQ(st *xmpp.Stanza) *xmpp.Error {
 		return xmpp.Refuse("bad-request", "an IQ needs an id")
 	}
 	return nil
+}
+
+// catchUp has messages stand behind what has waited for the session, until caughtUp.
+func (s *Sender) catchUp() {
+	s.mu.Lock()
+	s.coming = true
+	s.mu.Unlock()
+}
+
+// maxBehind is how many messages stand behind what has waited. It takes a moment to be
+// given that; what comes beyond does not wait.
+const maxBehind = 1024
+
+// later gives the session a message that others of its account have just been given, when
+// it has been given what has waited.
+func (s *Sender) later(rd *Round, st *xmpp.Stanza) {
+	s.mu.Lock()
+	stands := s.coming && len(s.behind) < maxBehind
+	if stands {
+		s.behind = append(s.behind, st)
+	}
+	s.mu.Unlock()
+	if !stands {
+		rd.Push(s.session, st)
+	}
+}
+
+// caughtUp gives the session the messages that stand behind what has waited.
+func (s *Sender) caughtUp(rd *Round) {
+	for {
+		s.mu.Lock()
+		list := s.behind
+		s.behind = nil
+		if len(list) == 0 {
+			s.coming = false
+		}
+		s.mu.Unlock()
+		if len(list) == 0 {
+			return
+		}
+		for _, st := range list {
+			rd.Push(s.session, st)
+		}
+	}
 }
 
 // maxAsks is how many requests of the server one session may leave unanswered.

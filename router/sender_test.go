@@ -172,6 +172,60 @@ func TestSessionsThatTakeNothing(t *testing.T) {
 	tablet.GetsNothing()
 }
 
+// TestMessagesWhileOneComes: a resource that is just being given what has waited gets the
+// messages that others of the account get meanwhile too, behind that.
+func TestMessagesWhileOneComes(t *testing.T) {
+	h := routertest.New(t, offline.New(func() offline.Limits { return offline.Limits{} }))
+	romeo, phone := h.Online("romeo@example.com/desk"), h.Online("juliet@example.com/phone")
+	h.Exists(xmpp.MustJID("tybalt@example.com"))
+	for round := range 20 {
+		tablet := h.Connected("juliet@example.com/tablet")
+		h.Disk.Slow(3 * time.Millisecond)
+		var rd router.Round
+		mustSend(t, romeo.Peer(), &rd, `<message to='tybalt@example.com' type='chat'><body>the disk has something to do</body></message>`)
+		came := make(chan struct{})
+		go func() {
+			defer close(came)
+			var rd router.Round
+			mustSend(t, tablet.Peer(), &rd, "<presence/>")
+			rd.Flush()
+		}()
+		const n = 50
+		available := 0 // from this one on
+		for i := range n {
+			if res, _ := phone.Peer().Sender.Account().Resource("tablet"); !res.Available() {
+				available = i + 1
+			}
+			mustSend(t, romeo.Peer(), &rd, fmt.Sprintf(`<message to='juliet@example.com' type='chat' id='%d'><body>%d</body></message>`, i, i))
+			time.Sleep(100 * time.Microsecond)
+		}
+		rd.Flush()
+		<-came
+		h.Disk.Slow(0)
+		h.Settle()
+		next := n
+		for st := tablet.Hears(); st != nil; st = tablet.Hears() {
+			var i int
+			fmt.Sscan(st.ID, &i)
+			if next == n && i <= available {
+				next = i
+			}
+			if i != next {
+				t.Fatalf("round %d: message %d comes in the place of %d", round, i, next)
+			}
+			next++
+		}
+		if next != n && available < n {
+			t.Fatalf("round %d: the last message was %d", round, next-1)
+		}
+		for i := range n {
+			phone.Gets(fmt.Sprintf(`<message type='chat' id='%d'>…</message>`, i))
+		}
+		tablet.Leaves()
+		phone.Forgets()
+	}
+}
+
 func TestTooMuchWaits(t *testing.T) {
 	for _, lim := range []offline.Limits{{Messages: 2}, {Bytes: 500}} {
 		h := routertest.New(t, offline.New(func() offline.Limits { return lim }))

@@ -43,6 +43,11 @@ func (r *Resource) takes() bool {
 	return r.Presence != nil && r.Priority >= 0 && r.Ready && !r.deaf()
 }
 
+// comes reports whether it is about to: it is being given what has waited.
+func (r *Resource) comes() bool {
+	return r.Presence != nil && r.Priority >= 0 && !r.Ready && r.sender != nil && !r.deaf()
+}
+
 // deaf reports whether the session has refused a stanza: it ends, and what cannot be
 // lost is not for it any more.
 func (r *Resource) deaf() bool { return r.sender != nil && r.sender.deaf.Load() }

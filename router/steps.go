@@ -298,6 +298,9 @@ func (p *Passage) push(rd *Round, f fate) {
 	list := p.Recipient.Resources()
 	for i := range list {
 		res := &list[i]
+		if f == all && res.comes() && !p.written { // what is written it gets with what has waited
+			res.sender.later(rd, p.Stanza)
+		}
 		if f == one && res.JID().Resource() != full || f == all && !res.takes() {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"parley/roster"
+	"parley/router"
 	"parley/router/routertest"
 	"parley/storage"
 	"parley/xep/admin"
@@ -37,14 +38,28 @@ func fullHouse(t testing.TB) *routertest.House {
 	var addresses atomic.Pointer[contact.Addresses]
 	addresses.Store(&contact.Addresses{"abuse": {"mailto:abuse@example.com"}})
 	o := &office{disabled: map[xmpp.JID]bool{}}
-	h := routertest.New(t,
-		roster.New(), blocking.New(),
+	dir := &routertest.Directory{}
+	groups := roster.NewGroups(dir)
+	groups.Set(talkGroups())
+	h := routertest.NewWith(t, routertest.Config{Dir: dir, Features: []router.Feature{
+		roster.NewWith(roster.Config{Directory: groups}), blocking.New(),
 		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(o), private.New(),
 		vcard.New(func() []string { return nil }), lastactivity.New(time.Now), command.New(time.Now), admin.New(o),
-		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)), caps.New(time.Now))
+		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)), caps.New(time.Now),
+		vcard.Search(true, func() int { return 3 }),
+	}})
 	o.house = h
 	return h
+}
+
+// talkGroups are the shared groups of the conversations.
+func talkGroups() []roster.SharedGroup {
+	ann, bob, cid := xmpp.MustJID("ann@example.com"), xmpp.MustJID("bob@example.com"), xmpp.MustJID("cid@example.com")
+	return []roster.SharedGroup{
+		{Name: "Staff", Members: []xmpp.JID{ann, bob}, ShownTo: []xmpp.JID{ann, bob}},
+		{Name: "Help", Members: []xmpp.JID{cid}, ShownTo: []xmpp.JID{ann}},
+	}
 }
 
 // accounts is register.Accounts on the test's directory.

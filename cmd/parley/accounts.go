@@ -15,6 +15,7 @@ import (
 func (h *house) addUser(ctx context.Context, by string, jid xmpp.JID, password string) (auth.Account, error) {
 	acc, err := h.accounts.Create(ctx, jid, password)
 	if err == nil {
+		h.router.Joined(jid)
 		h.log.Info("account added", "account", jid.String(), "by", by)
 	}
 	return acc, err

@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"parley/xep/blocking"
+	"parley/xep/private"
+	"parley/xep/vcard"
 )
 
 // A Config is everything an operator may set. Every field has a default, a key in the
@@ -14,17 +18,19 @@ type Config struct {
 	Admins  []string `toml:"admins" reload:"true" doc:"Users who may administrate this server with their clients (XEP-0133): addresses like juliet@example.org, of accounts of its domains. Nobody can register such an address in-band."`
 	Data    string   `toml:"data" doc:"The directory for everything that is kept: the database, certificates made by the server, the control socket. Relative to the working directory."`
 
-	C2S          C2SConfig           `toml:"c2s" doc:"Clients."`
-	TLS          TLSConfig           `toml:"tls" doc:"Certificates."`
-	Auth         AuthConfig          `toml:"auth" doc:"Who may log in, and how."`
-	Registration RegistrationConfig  `toml:"registration" doc:"Accounts that people make for themselves."`
-	Presence     PresenceConfig      `toml:"presence" doc:"What contacts see of each other."`
-	Limits       LimitsConfig        `toml:"limits" doc:"What one account may use."`
-	Storage      StorageConfig       `toml:"storage" doc:"The database."`
-	Contact      map[string][]string `toml:"contact" reload:"true" doc:"Whom to write to about this server (XEP-0157), shown to everybody who asks: lists of mailto:, xmpp: or https: addresses under the names abuse, admin, feedback, sales, security, status, support."`
-	Metrics      MetricsConfig       `toml:"metrics" doc:"Figures for Prometheus (/metrics) and health checks (/healthz, /readyz)."`
-	Log          LogConfig           `toml:"log" doc:"What the server says. Stanzas, passwords and tokens are never logged."`
-	Certificates map[string]CertFile `toml:"certificates" reload:"true" doc:"Certificate files by domain; the files are read again as well. A domain that is not named here gets a self-signed certificate, made in the data directory."`
+	C2S          C2SConfig                    `toml:"c2s" doc:"Clients."`
+	TLS          TLSConfig                    `toml:"tls" doc:"Certificates."`
+	Auth         AuthConfig                   `toml:"auth" doc:"Who may log in, and how."`
+	Registration RegistrationConfig           `toml:"registration" doc:"Accounts that people make for themselves."`
+	Presence     PresenceConfig               `toml:"presence" doc:"What contacts see of each other."`
+	Search       SearchConfig                 `toml:"search" doc:"Searching for people by their vCards (XEP-0055)."`
+	Limits       LimitsConfig                 `toml:"limits" doc:"What one account may use."`
+	Storage      StorageConfig                `toml:"storage" doc:"The database."`
+	Contact      map[string][]string          `toml:"contact" reload:"true" doc:"Whom to write to about this server (XEP-0157), shown to everybody who asks: lists of mailto:, xmpp: or https: addresses under the names abuse, admin, feedback, sales, security, status, support."`
+	Metrics      MetricsConfig                `toml:"metrics" doc:"Figures for Prometheus (/metrics) and health checks (/healthz, /readyz)."`
+	Log          LogConfig                    `toml:"log" doc:"What the server says. Stanzas, passwords and tokens are never logged."`
+	SharedGroups map[string]SharedGroupConfig `toml:"shared_groups" reload:"true" doc:"Groups that are in the contact lists of many, by the name that clients show: people who see each other without having asked."`
+	Certificates map[string]CertFile          `toml:"certificates" reload:"true" doc:"Certificate files by domain; the files are read again as well. A domain that is not named here gets a self-signed certificate, made in the data directory."`
 }
 
 // C2SConfig is about clients.
@@ -55,6 +61,12 @@ type CertFile struct {
 	Key  string `toml:"key" doc:"PEM file with the private key."`
 }
 
+// SharedGroupConfig is about a group that many have among their contacts.
+type SharedGroupConfig struct {
+	Members []string `toml:"members" doc:"Who is in it: addresses, and domains as @example.org, which stand for everybody there."`
+	ShownTo []string `toml:"shown_to" doc:"Who is shown it, written in the same way. Not given: its members."`
+}
+
 // AuthConfig is about logins.
 type AuthConfig struct {
 	Plain      bool `toml:"plain" doc:"Offer PLAIN under TLS, for clients that cannot do SCRAM. It hands the password to the server and invites downgrade attacks (XEP-0388 §3)."`
@@ -73,12 +85,24 @@ type PresenceConfig struct {
 	LastActivity bool `toml:"last_activity" reload:"true" doc:"Tell users who come online of each contact who is absent: since when, and with what last words (XEP-0256). Off, a client hears that only if it asks (XEP-0012). Contacts alone hear of it, either way. On, each login reads a little from the database for every absent contact."`
 }
 
+// SearchConfig is about the directory of users.
+type SearchConfig struct {
+	Enabled bool `toml:"enabled" doc:"Users may search the vCards of their own domain: names, nicknames and e-mail addresses, which are then no longer found only by who knows the user's address."`
+	Results int  `toml:"results" reload:"true" doc:"How many people one answer has at most."`
+}
+
 // LimitsConfig is about accounts.
 type LimitsConfig struct {
 	Resources       int      `toml:"resources" reload:"true" doc:"How many clients of one account may be connected."`
 	OfflineMessages int      `toml:"offline_messages" reload:"true" doc:"How many messages wait for a user who is away; the senders of more get an error."`
 	OfflineBytes    int      `toml:"offline_bytes" reload:"true" doc:"How many bytes those may have."`
 	OfflineExpiry   Duration `toml:"offline_expiry" reload:"true" doc:"How long a message waits for a user who does not come; then it is deleted. 0s: for ever."`
+	RosterItems     int      `toml:"roster_items" reload:"true" doc:"How many contacts a user may have, without those of shared groups."`
+	RosterGroups    int      `toml:"roster_groups" reload:"true" doc:"In how many groups of the user's own a contact may be."`
+	RosterName      int      `toml:"roster_name" reload:"true" doc:"How many characters the name of a contact or of such a group may have."`
+	VCardBytes      int      `toml:"vcard_bytes" reload:"true" doc:"How many bytes a vCard may have, its picture included. Smaller than c2s.max_stanza, or that is the limit."`
+	PrivateBytes    int      `toml:"private_bytes" reload:"true" doc:"How many bytes of private XML (XEP-0049) clients may keep for a user."`
+	Blocked         int      `toml:"blocked" reload:"true" doc:"How many addresses and domains a user may block."`
 	UnknownErrors   int      `toml:"unknown_address_errors" reload:"true" doc:"How many errors for messages to addresses that do not exist one account gets in a minute. More are dropped without a word, so that nobody finds out who exists by trying names. 0: any number."`
 	Memory          int      `toml:"memory" doc:"A soft limit for the server's memory in MiB: near it the garbage collector works harder. 0: none."`
 }
@@ -140,9 +164,12 @@ func defaults() Config {
 		},
 		Auth:         AuthConfig{Binding: true, Iterations: 10000},
 		Registration: RegistrationConfig{PerDay: 3},
-		Limits:       LimitsConfig{Resources: 10, OfflineMessages: 5000, OfflineBytes: 2 << 20, OfflineExpiry: d(365 * 24 * time.Hour), UnknownErrors: 20},
-		Storage:      StorageConfig{Readers: 3, Queue: 64 << 20},
-		Metrics:      MetricsConfig{Listen: "127.0.0.1:5280"},
-		Log:          LogConfig{Level: "info", Format: "text"},
+		Search:       SearchConfig{Results: vcard.DefaultResults},
+		Limits: LimitsConfig{Resources: 10, OfflineMessages: 5000, OfflineBytes: 2 << 20, OfflineExpiry: d(365 * 24 * time.Hour),
+			RosterItems: 10000, RosterGroups: 100, RosterName: 1023,
+			VCardBytes: vcard.DefaultBytes, PrivateBytes: private.DefaultBytes, Blocked: blocking.DefaultItems, UnknownErrors: 20},
+		Storage: StorageConfig{Readers: 3, Queue: 64 << 20},
+		Metrics: MetricsConfig{Listen: "127.0.0.1:5280"},
+		Log:     LogConfig{Level: "info", Format: "text"},
 	}
 }

@@ -42,7 +42,7 @@ func (b *badKey) at(file, text string, from map[string]string) *configError {
 // one form.
 func checkConfig(cfg *Config) *badKey {
 	for _, check := range []func(*Config) *badKey{
-		checkDomains, checkAdmins, checkListeners, checkNumbers, checkDurations, checkContact, checkCertificates, checkLog,
+		checkDomains, checkAdmins, checkListeners, checkNumbers, checkDurations, checkContact, checkSharedGroups, checkCertificates, checkLog,
 	} {
 		if wrong := check(cfg); wrong != nil {
 			return wrong
@@ -147,6 +147,13 @@ func checkNumbers(cfg *Config) *badKey {
 		{"limits.resources", cfg.Limits.Resources, 1, 1000},
 		{"limits.offline_messages", cfg.Limits.OfflineMessages, 1, 1 << 30},
 		{"limits.offline_bytes", cfg.Limits.OfflineBytes, 1, 512 << 20},
+		{"limits.roster_items", cfg.Limits.RosterItems, 1, 50000},
+		{"limits.roster_groups", cfg.Limits.RosterGroups, 0, 1000},
+		{"limits.roster_name", cfg.Limits.RosterName, 1, 4096},
+		{"limits.vcard_bytes", cfg.Limits.VCardBytes, 1024, 16 << 20},
+		{"limits.private_bytes", cfg.Limits.PrivateBytes, 1024, 64 << 20},
+		{"limits.blocked", cfg.Limits.Blocked, 1, 50000},
+		{"search.results", cfg.Search.Results, 1, 1000},
 		{"limits.unknown_address_errors", cfg.Limits.UnknownErrors, 0, 1 << 30},
 		{"limits.memory", cfg.Limits.Memory, 0, 1 << 30},
 		{"storage.readers", cfg.Storage.Readers, 1, 64},

@@ -71,6 +71,8 @@ func collect(v reflect.Value, prefix string, into map[string]setter) {
 					return nil
 				}}
 			}
+		case *map[string]SharedGroupConfig:
+			into[envName(key)] = setter{key, func(s string) error { return setSharedGroups(p, s) }}
 		case *map[string]CertFile:
 			into[envName(key)] = setter{key, func(s string) error { return setCertificates(p, s) }}
 		default:
@@ -99,6 +101,18 @@ func setCertificates(m *map[string]CertFile, s string) error {
 			return fmt.Errorf("%q is not of the form domain=certificate-file:key-file", part)
 		}
 		setEntry(m, strings.TrimSpace(domain), CertFile{Cert: strings.TrimSpace(cert), Key: strings.TrimSpace(key)})
+	}
+	return nil
+}
+
+// setSharedGroups reads name=address address, several groups separated by commas.
+func setSharedGroups(m *map[string]SharedGroupConfig, s string) error {
+	for _, part := range list(s) {
+		name, members, ok := strings.Cut(part, "=")
+		if !ok {
+			return fmt.Errorf("%q is not of the form name=address address", part)
+		}
+		setEntry(m, strings.TrimSpace(name), SharedGroupConfig{Members: strings.Fields(members)})
 	}
 	return nil
 }

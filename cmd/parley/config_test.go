@@ -58,9 +58,17 @@ func TestMistakesInTheFile(t *testing.T) {
 		"[log]\nlevel = \"loud\"":                     `FILE:2: log.level: "loud" is none of debug, info, warn, error`,
 		"[log]\nformat = \"xml\"":                     `FILE:2: log.format: "xml" is neither text nor json`,
 		"[contact]\nboss = [\"a\"]":                   `FILE:2: contact.boss: the names are abuse, admin, feedback, sales, security, status, support`,
-		"[certificates.\"b.example\"]\ncert = \"a\"\nkey = \"b\"": `FILE:1: certificates.b.example: this is none of the domains, localhost`,
-		"[certificates.localhost]\ncert = \"a\"":                  `FILE:1: certificates.localhost: both cert and key are needed`,
-		"[certificates.localhost]\ncret = \"a\"":                  `FILE:2: there is no key "certificates.localhost.cret"`,
+		"[certificates.\"b.example\"]\ncert = \"a\"\nkey = \"b\"":          `FILE:1: certificates.b.example: this is none of the domains, localhost`,
+		"[certificates.localhost]\ncert = \"a\"":                           `FILE:1: certificates.localhost: both cert and key are needed`,
+		"[certificates.localhost]\ncret = \"a\"":                           `FILE:2: there is no key "certificates.localhost.cret"`,
+		"[shared_groups.A]\nmembers = [\"@other.example\"]":                `FILE:2: shared_groups.A.members: other.example is none of the domains, localhost`,
+		"[shared_groups.\"A B\"]\nmembers = [\"@a@localhost\"]":            `FILE:2: shared_groups.A B.members: "@a@localhost" is neither an address like juliet@localhost nor a domain like @localhost`,
+		"[shared_groups.A]\nmembers = [\"a@localhost/x\"]":                 `FILE:2: shared_groups.A.members: "a@localhost/x" is neither an address like juliet@localhost nor a domain like @localhost`,
+		"[shared_groups.A]\nmembers = [\"localhost\"]\nshown_to = [\"@\"]": `FILE:3: shared_groups.A.shown_to: "@" is neither an address like juliet@localhost nor a domain like @localhost`,
+		"[shared_groups.A]\nshown_to = [\"@localhost\"]":                   `FILE:1: shared_groups.A: a group needs members`,
+		"[shared_groups.\" \"]\nmembers = [\"@localhost\"]":                `FILE:1: shared_groups. : the name of a group is not empty and has no blanks around it`,
+		"[limits]\nroster_name = 5000":                                     `FILE:2: limits.roster_name: 5000 is not between 1 and 4096`,
+		"[search]\nresults = 0":                                            `FILE:2: search.results: 0 is not between 1 and 1000`,
 	} {
 		if _, err := load(t, text); err == nil || err.Error() != want {
 			t.Errorf("%q\n  said %v\n  want %s", text, err, want)
@@ -118,11 +126,12 @@ func TestExampleUncommented(t *testing.T) {
 		}
 		changed := append([]string{}, lines...)
 		changed[i] = m[1]
-		if strings.HasPrefix(m[1], "[certificates") { // with what belongs to it, and its domain
-			table = "certificates."
+		if t, of := strings.CutPrefix(m[1], "["); of && strings.Contains(t, ".") { // with what belongs to it, and its domain
+			table, _, _ = strings.Cut(t, ".")
+			table += "."
 			changed[i+1], changed[i+2] = strings.TrimPrefix(lines[i+1], "# "), strings.TrimPrefix(lines[i+2], "# ")
 			changed[0] = "domains = [\"example.org\"]"
-		} else if table == "certificates." {
+		} else if table == "certificates." || table == "shared_groups." {
 			continue
 		}
 		name, _, _ := strings.Cut(m[1], " =")
@@ -139,7 +148,7 @@ func TestExampleUncommented(t *testing.T) {
 			t.Errorf("%s is not in the example", key)
 		}
 	}
-	if !found["contact.abuse"] || !found[`certificates.[certificates."example.org"]`] {
+	if !found["contact.abuse"] || !found[`certificates.[certificates."example.org"]`] || !found[`shared_groups.[shared_groups."Support"]`] {
 		t.Errorf("tables are missing in the example: %v", found)
 	}
 }

@@ -30,6 +30,9 @@ type live struct {
 	contact atomic.Pointer[contact.Addresses]
 	offline atomic.Pointer[offline.Limits]
 	admins  atomic.Pointer[[]xmpp.JID]
+	limits  atomic.Pointer[LimitsConfig]
+	results atomic.Int64 // of one search
+	groups  *roster.Groups
 }
 
 // administrators returns the addresses of those who run the server.
@@ -38,21 +41,28 @@ func (l *live) administrators() []string { return (*l.contact.Load())["admin"] }
 // admin reports whether a bare address is one of those who may administrate.
 func (l *live) admin(bare xmpp.JID) bool { return slices.Contains(*l.admins.Load(), bare) }
 
+// roster returns the limits of contacts.
+func (l *live) roster() roster.Limits {
+	c := l.limits.Load()
+	return roster.Limits{Items: c.RosterItems, Groups: c.RosterGroups, Name: c.RosterName}
+}
+
 // features is everything that this server can do, one line each.
 func features(h *house) []router.Feature {
 	l, office := &h.live, administration{h}
 	return []router.Feature{
 		c2s.SessionFeature(),
-		roster.New(),
-		blocking.New(),
+		roster.NewWith(roster.Config{Directory: l.groups, Limits: l.roster}),
+		blocking.NewWith(func() int { return l.limits.Load().Blocked }),
 		offline.New(func() offline.Limits { return *l.offline.Load() }),
 		ping.New(),
 		xepversion.New(version),
 		entitytime.New(time.Now),
 		contact.New(&l.contact),
 		register.New(h),
-		private.New(),
-		vcard.New(l.administrators),
+		private.NewWith(func() int { return l.limits.Load().PrivateBytes }),
+		vcard.NewWith(l.administrators, func() int { return l.limits.Load().VCardBytes }),
+		vcard.Search(h.cfg.Search.Enabled, func() int { return int(l.results.Load()) }),
 		lastactivity.New(time.Now),
 		command.New(time.Now),
 		admin.New(office),

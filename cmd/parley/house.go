@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"parley/auth"
+	"parley/roster"
 	"parley/router"
 	"parley/storage"
 	"parley/xep/announce"
@@ -38,6 +39,7 @@ type house struct {
 // openHouse opens the store in the data directory.
 func openHouse(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
 	h := &house{cfg: cfg, log: log, halt: halt{now: make(chan string, 1)}}
+	h.live.groups = roster.NewGroups(h)
 	h.settle(cfg)
 	h.features = features(h)
 	schemas := []storage.Schema{auth.Schema()}
@@ -74,6 +76,9 @@ func (h *house) settle(cfg Config) {
 	admins := adminList(cfg.Admins)
 	h.live.admins.Store(&admins)
 	h.live.offline.Store(&offline.Limits{Messages: int64(cfg.Limits.OfflineMessages), Bytes: int64(cfg.Limits.OfflineBytes), Expiry: cfg.Limits.OfflineExpiry.Duration})
+	h.live.limits.Store(&cfg.Limits)
+	h.live.results.Store(int64(cfg.Search.Results))
+	h.live.groups.Set(sharedGroups(cfg))
 	if h.router != nil {
 		h.router.SetHosts(cfg.Domains)
 		h.router.SetMaxResources(cfg.Limits.Resources)
@@ -88,6 +93,11 @@ func (h *house) close(ctx context.Context) error { return h.store.Close(ctx) }
 func (h *house) Lookup(ctx context.Context, bare xmpp.JID) (int64, bool, error) {
 	acc, found, err := h.accounts.Get(ctx, bare)
 	return acc.ID, found, err
+}
+
+// EachAccount implements roster.Accounts.
+func (h *house) EachAccount(ctx context.Context, domain string, each func(xmpp.JID)) error {
+	return h.accounts.EachAccount(ctx, domain, each)
 }
 
 // ChangePassword implements register.Accounts.

@@ -272,10 +272,26 @@ func TestInteropSlixmppAdHoc(t *testing.T) {
 	}
 }
 
+func TestInteropSlixmppCSI(t *testing.T) {
+	p := startProcess(t, "")
+	out := foreign(t, "", nil, "/usr/bin/python3", script(t, "slixmpp_csi.py"), p.port, p.cert())
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+}
+
 // The library under Gajim.
 func TestInteropNbxmpp(t *testing.T) {
 	p := startProcess(t, "")
 	out := foreign(t, "", nil, "/usr/bin/python3", script(t, "nbxmpp_contacts.py"), p.port, p.cert())
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+}
+
+func TestInteropSlixmppShared(t *testing.T) {
+	p := startProcess(t, "[shared_groups.Everybody]\nmembers = [\"@localhost\"]\n[search]\nenabled = true\n")
+	out := foreign(t, "", nil, "/usr/bin/python3", script(t, "slixmpp_shared.py"), p.port, p.cert())
 	if !strings.Contains(out, "ok") {
 		t.Error(out)
 	}

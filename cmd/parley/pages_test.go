@@ -80,6 +80,7 @@ func implemented(t *testing.T) standards {
 	t.Helper()
 	cfg := defaults()
 	cfg.Data = t.TempDir()
+	cfg.Search.Enabled = true // it is there, though nobody has it by default
 	h, err := openHouse(context.Background(), cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -256,8 +257,9 @@ func writeTable(b *strings.Builder, name, doc string, v reflect.Value) {
 }
 
 var mapVariables = map[string]string{
-	"contact":      "Variables: `PARLEY_CONTACT_ABUSE` and so on.",
-	"certificates": "Variable: `PARLEY_CERTIFICATES`, as `example.org=/etc/parley/example.org.pem:/etc/parley/example.org.key`, several with commas between them.",
+	"contact":       "Variables: `PARLEY_CONTACT_ABUSE` and so on.",
+	"shared_groups": "Variable: `PARLEY_SHARED_GROUPS`, as `Everybody=@example.org`, several groups with commas and the members of one with blanks between them.",
+	"certificates":  "Variable: `PARLEY_CERTIFICATES`, as `example.org=/etc/parley/example.org.pem:/etc/parley/example.org.key`, several with commas between them.",
 }
 
 func nested(f reflect.StructField) bool {

@@ -26,6 +26,7 @@ type Config struct {
 	MaxResources int            // as in router.Config
 	Storage      storage.Config // as far as it is set
 	Log          *slog.Logger   // nil: the test's output
+	Dir          *Directory     // nil: a new one
 }
 
 // A House is a router in memory, on a real database.
@@ -60,7 +61,10 @@ func NewWith(t testing.TB, cfg Config) *House {
 			schemas = append(schemas, f.Schema)
 		}
 	}
-	h := &House{t: t, Dir: &Directory{}}
+	h := &House{t: t, Dir: cfg.Dir}
+	if h.Dir == nil {
+		h.Dir = &Directory{}
+	}
 	h.Store, h.Disk = storagetest.OpenFaulty(t, cfg.Storage, schemas...)
 	h.Router = router.New(router.Config{
 		Hosts: cfg.Hosts, Store: h.Store, Accounts: h.Dir, Features: cfg.Features,
@@ -92,7 +96,13 @@ func (h *House) Connected(full string) *Actor {
 }
 
 // Exists makes an account, if it is not there. It is part of People.
-func (h *House) Exists(bare xmpp.JID) { h.Dir.Add(bare) }
+func (h *House) Exists(bare xmpp.JID) {
+	if _, there, _ := h.Dir.Lookup(context.Background(), bare); !there {
+		h.Dir.Add(bare)
+		h.Router.Joined(bare)
+		h.Settle()
+	}
+}
 
 // Connect binds a session to an account that exists. It is part of People.
 func (h *House) Connect(full xmpp.JID) Person {
@@ -193,6 +203,19 @@ func (d *Directory) Add(bare xmpp.JID) int64 {
 	d.last++
 	d.ids[bare] = d.last
 	return d.last
+}
+
+// EachAccount calls each for every account of a domain.
+func (d *Directory) EachAccount(_ context.Context, domain string, each func(bare xmpp.JID)) error {
+	d.mu.Lock()
+	all := slices.Collect(maps.Keys(d.ids))
+	d.mu.Unlock()
+	for _, bare := range all {
+		if bare.Domain() == domain {
+			each(bare)
+		}
+	}
+	return nil
 }
 
 // Remove forgets an account.

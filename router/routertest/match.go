@@ -14,7 +14,7 @@ import (
 // A pattern is a stanza. Of the stanza itself only the attributes that the pattern has are
 // compared, and 'type', which must be absent where the pattern has none; an empty value
 // wants an attribute to be absent. Of children everything is compared, and their order. In
-// values and text '*' stands for anything. '…' stands for any further content.
+// values and text '*' stands for anything. '…' stands for any content up to what follows it.
 func Match(pattern string, st *xmpp.Stanza) string {
 	want, err := parse(pattern)
 	if err != nil {
@@ -39,18 +39,24 @@ func Match(pattern string, st *xmpp.Stanza) string {
 }
 
 func matchContent(want, got *node) string {
-	for i, w := range want.content {
+	n, skips := 0, false // of got
+	for _, w := range want.content {
 		if w.text == "…" {
-			return ""
+			skips = true
+			continue
 		}
-		if i >= len(got.content) {
+		for skips && n < len(got.content) && matchNode(w, got.content[n]) != "" {
+			n++
+		}
+		if n >= len(got.content) {
 			return fmt.Sprintf("%s is missing in <%s/>", w, got.name.Local)
 		}
-		if why := matchNode(w, got.content[i]); why != "" {
+		if why := matchNode(w, got.content[n]); why != "" {
 			return why
 		}
+		n, skips = n+1, false
 	}
-	if n := len(want.content); len(got.content) > n {
+	if len(got.content) > n && !skips {
 		return fmt.Sprintf("%s is too much in <%s/>", got.content[n], got.name.Local)
 	}
 	return ""
@@ -121,11 +127,34 @@ func (n *node) bind(got *node, values map[string]string) {
 			values[name] = got.attrs[attr]
 		}
 	}
-	for i, c := range n.content {
-		if c.text != "…" {
-			c.bind(got.content[i], values)
+	i := 0
+	for at, c := range n.content {
+		if c.text == "…" {
+			continue
 		}
+		for at > 0 && n.content[at-1].text == "…" && matchNode(c.anything(), got.content[i]) != "" {
+			i++
+		}
+		c.bind(got.content[i], values)
+		i++
 	}
+}
+
+// anything is the pattern with names standing for anything.
+func (n *node) anything() *node {
+	c := *n
+	c.attrs = map[string]string{}
+	for attr, v := range n.attrs {
+		if strings.HasPrefix(v, "$") {
+			v = "*"
+		}
+		c.attrs[attr] = v
+	}
+	c.content = nil
+	for _, k := range n.content {
+		c.content = append(c.content, k.anything())
+	}
+	return &c
 }
 
 // parse reads one element. White space around elements and text is laid out by people and

@@ -16,6 +16,9 @@ func TestMatch(t *testing.T) {
 		`<message type='chat' from='romeo@example.com/*' id='*'><body>Good*</body><x xmlns='test' a='*'>…</x></message>`: true,
 		`<message type='chat'>…</message>`:                                                                      true,
 		`<message type='chat'><body>* ni*t</body>…</message>`:                                                   true,
+		`<message type='chat'>…<x xmlns='test' a='1'>…</x></message>`:                                           true,
+		`<message type='chat'>…<x xmlns='test' a='2'/>…</message>`:                                              false,
+		`<message type='chat'>…<body>…</body></message>`:                                                        false, // too much behind
 		`<message>…</message>`:                                                                                  false, // a type
 		`<presence type='chat'>…</presence>`:                                                                    false,
 		`<message type='chat' from='romeo@example.com/y'>…</message>`:                                           false,

@@ -18,19 +18,28 @@ const ns = "urn:xmpp:blocking"
 
 // Limits of one account's block list. It is in memory while the account is in use.
 const (
-	maxItems = 2000
-	maxBytes = 128 << 10 // of all addresses together
+	// DefaultItems is how many addresses and domains somebody may block.
+	DefaultItems = 2000
+
+	maxNamed    = 50000     // in one request
+	bytesAnItem = 64        // of all addresses together, for each one that there may be
+	leastBytes  = 128 << 10 // of all addresses together, however few there may be
 )
 
 type feature struct {
 	lists  router.Memo[list]
 	router *router.Router
 	log    *slog.Logger
+	limit  func() int
 }
 
-// New returns the feature.
-func New() router.Feature {
-	f := &feature{}
+// New returns the feature with the default limit.
+func New() router.Feature { return NewWith(func() int { return DefaultItems }) }
+
+// NewWith returns the feature with a limit for the items of a block list, which is asked
+// each time.
+func NewWith(limit func() int) router.Feature {
+	f := &feature{limit: limit}
 	return router.Feature{
 		Name:         "blocking",
 		XEPs:         []router.XEP{{Number: 191, Version: "1.3"}},
@@ -146,7 +155,7 @@ func (f *feature) block(ctx context.Context, q *router.Request) (xmpp.Payload, e
 		for _, j := range jids {
 			l.add(j)
 		}
-		if len(l.jids) > maxItems || l.bytes > maxBytes {
+		if limit := f.limit(); len(l.jids) > limit || l.bytes > max(limit*bytesAnItem, leastBytes) {
 			return xmpp.Refuse("resource-constraint", "the block list is full")
 		}
 		if err := t.Write(ctx, func(tx *storage.Tx) error { return add(tx, q.Account.ID, jids) }); err != nil {
@@ -206,7 +215,7 @@ func wanted(q xmpp.Element) (jids []xmpp.JID, err error) {
 		if !e.Is(ns, "item") {
 			continue
 		}
-		if len(jids) >= maxItems {
+		if len(jids) >= maxNamed {
 			return nil, xmpp.Refuse("resource-constraint", "too many items")
 		}
 		j, err := xmpp.ParseJID(e.Attr("jid"))

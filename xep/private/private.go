@@ -12,16 +12,22 @@ import (
 
 const ns = "jabber:iq:private"
 
-// Limits of what is kept for one account.
+// What is kept for one account.
 const (
 	maxElement  = 128 << 10 // bytes under one name
 	maxElements = 256       // names
-	maxBytes    = 1 << 20   // of all together
+
+	// DefaultBytes is how many bytes all that may have together.
+	DefaultBytes = 1 << 20
 )
 
-// New returns the feature.
-func New() router.Feature {
-	f := &feature{}
+// New returns the feature with the default limits.
+func New() router.Feature { return NewWith(func() int { return DefaultBytes }) }
+
+// NewWith returns the feature with a limit for all bytes of an account, which is asked each
+// time.
+func NewWith(limit func() int) router.Feature {
+	f := &feature{limit: limit}
 	return router.Feature{
 		Name:         "private XML storage",
 		XEPs:         []router.XEP{{Number: 49, Version: "1.2"}},
@@ -39,7 +45,10 @@ func New() router.Feature {
 	}
 }
 
-type feature struct{ store *storage.Store }
+type feature struct {
+	store *storage.Store
+	limit func() int
+}
 
 // notYours answers requests for somebody else's data, existing or not (XEP-0049 §2.3, §4).
 func notYours(context.Context, *router.Request) (xmpp.Payload, error) {
@@ -92,7 +101,7 @@ func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, err
 			}
 		}
 		elements, bytes, err := total(tx, q.Account.ID)
-		if err == nil && (elements > maxElements || bytes > maxBytes) {
+		if err == nil && (elements > maxElements || bytes > int64(f.limit())) {
 			err = xmpp.Refuse("resource-constraint", "there is no room for more private data")
 		}
 		return err

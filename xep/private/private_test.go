@@ -133,3 +133,14 @@ func TestTogether(t *testing.T) {
 		t.Errorf("one element is from %q and the other from %q", first, second)
 	}
 }
+
+// TestLimitOfBytes: the operator's limit holds, and is asked each time.
+func TestLimitOfBytes(t *testing.T) {
+	limit := 1000
+	a := routertest.New(t, private.NewWith(func() int { return limit })).Connected(romeo)
+	big := set(`<big xmlns='x'>` + strings.Repeat("a", 1000) + `</big>`)
+	a.Sends(big)
+	a.Gets(fmt.Sprintf(refused, "wait", "resource-constraint"))
+	limit = 2000
+	a.Does(big)
+}

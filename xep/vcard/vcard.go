@@ -14,8 +14,8 @@ import (
 
 const ns = "vcard-temp"
 
-// maxBytes is how large a vCard may be; the larger part of it is usually a picture.
-const maxBytes = 192 << 10
+// DefaultBytes is how large a vCard may be; the larger part of it is usually a picture.
+const DefaultBytes = 192 << 10
 
 type feature struct {
 	avatars  router.Memo[avatar]
@@ -23,12 +23,18 @@ type feature struct {
 	store    *storage.Store
 	log      *slog.Logger
 	contacts func() []string
+	limit    func() int
 }
 
 // New returns the feature. contacts is asked for the URIs of the server's own vCard: those
 // that begin with mailto: become e-mail addresses, the others links.
 func New(contacts func() []string) router.Feature {
-	f := &feature{contacts: contacts}
+	return NewWith(contacts, func() int { return DefaultBytes })
+}
+
+// NewWith is New with a limit for the bytes of a vCard, which is asked each time.
+func NewWith(contacts func() []string, limit func() int) router.Feature {
+	f := &feature{contacts: contacts, limit: limit}
 	return router.Feature{
 		Name: "vCards",
 		XEPs: []router.XEP{
@@ -48,7 +54,7 @@ func New(contacts func() []string) router.Feature {
 		Shown:  f.shown,
 		Load:   f.load,
 		Start:  func(h router.Hall) { f.router, f.store, f.log = h.Router, h.Store, h.Log },
-		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return remove(tx, account) },
+		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return removeAll(tx, account) },
 		Schema: schema,
 	}
 }
@@ -95,7 +101,7 @@ const noAccount = -1
 // none: others shall not see whether there ever was one.
 func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
 	card := q.Payload.Payload()
-	if len(card) > maxBytes {
+	if len(card) > f.limit() {
 		return nil, xmpp.Refuse("policy-violation", "the vCard is too large")
 	}
 	if q.Payload.First().IsZero() {
@@ -103,7 +109,12 @@ func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, err
 	}
 	now := avatar{photoHash(q.Payload)}
 	return nil, q.Turn(func(t *router.Turn) error {
-		err := t.Write(ctx, func(tx *storage.Tx) error { return put(tx, q.Account.ID, card, now.hash) })
+		err := t.Write(ctx, func(tx *storage.Tx) error {
+			if err := index(tx, q.Account.ID, q.Account.JID, q.Payload); err != nil {
+				return err
+			}
+			return put(tx, q.Account.ID, card, now.hash)
+		})
 		if err != nil {
 			return err
 		}
