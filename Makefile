@@ -35,7 +35,7 @@ differential: ## the scanner against expat, which other servers read with
 	go test -tags "$(TAGS) expat" -run Expat -timeout 15m ./xmpp/...
 
 interop: build ## strangers' software against a really started server
-	go test -tags "$(TAGS) interop" -run Interop -timeout 15m -v ./cmd/parley
+	go test -count=1 -tags "$(TAGS) interop" -run Interop -timeout 15m -v ./cmd/parley
 
 peers: ## installs the programs that the tests run, or names them
 	@sh testdata/interop/install.sh

@@ -1,0 +1,63 @@
+//go:build interop
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// screenshots is where what Gajim shows stands afterwards.
+const screenshots = "../../tmp/screenshots"
+
+// Gajim in a window: what it shows stands in tmp/screenshots afterwards.
+func TestInteropGajim(t *testing.T) {
+	p := startProcess(t, "")
+	out := foreign(t, "", nil, "dbus-run-session", "--", "/usr/bin/python3", "-B", script(t, "gajim_chat.py"), p.port, p.cert(), screenshots)
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+	for _, name := range []string{"roster", "chat"} {
+		if st, err := os.Stat(filepath.Join(screenshots, "gajim-"+name+".png")); err != nil || st.Size() < 5000 || time.Since(st.ModTime()) > time.Minute {
+			t.Errorf("the picture of the %s: %v", name, err)
+		}
+	}
+}
+
+// TestInteropGajimContacts has Gajim add, be asked, accept, deny, block and remove.
+func TestInteropGajimContacts(t *testing.T) {
+	p := startProcess(t, "")
+	p.parley("pw-nurse\n", "user", "add", "nurse@localhost")
+	p.parley("pw-paris\n", "user", "add", "paris@localhost")
+	out := foreign(t, "", nil, "dbus-run-session", "--", "/usr/bin/python3", "-B", script(t, "gajim_contacts.py"), p.port, p.cert(), screenshots)
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+	p.stop()
+	if got := capabilities(t, filepath.Join(p.dir, "data")); !strings.Contains(got, "Gajim") {
+		t.Errorf("verified capabilities: %s", got)
+	}
+}
+
+// TestInteropGajimProfanity has the two clients meet: a window and a terminal.
+func TestInteropGajimProfanity(t *testing.T) {
+	p := startProcess(t, "")
+	romeo := newProfanity(t, p, "romeo")
+	romeo.login("pw-romeo")
+	romeo.types("/roster hide")
+	gajim := begin(t, "", nil, "dbus-run-session", "--", "/usr/bin/python3", "-B", script(t, "gajim_profanity.py"), p.port, p.cert(), screenshots)
+	romeo.shows("Received authorization request from juliet@localhost", "")
+	romeo.types("/sub allow juliet@localhost")
+	romeo.types("/sub request juliet@localhost")
+	romeo.asks("/who any", "juliet@localhost is online")
+	romeo.types(`/status set away "in the garden"`)
+	romeo.shows("Ay me!", "/msg juliet@localhost")
+	romeo.types("Speak again, bright angel")
+	romeo.types("/disconnect")
+	if out := gajim(); !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+}
