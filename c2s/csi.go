@@ -1,6 +1,9 @@
 package c2s
 
 import (
+	"iter"
+
+	"parley/router"
 	"parley/xmpp"
 )
 
@@ -9,6 +12,9 @@ const (
 	nsStates = "http://jabber.org/protocol/chatstates"
 	nsEvent  = "http://jabber.org/protocol/pubsub#event"
 	nsHints  = "urn:xmpp:hints"
+
+	nsCarbons = "urn:xmpp:carbons:2"
+	nsForward = "urn:xmpp:forward:0"
 )
 
 // maxHeld is how many stanzas are held back for a client that nobody looks at. When there
@@ -75,7 +81,10 @@ func patient(st *xmpp.Stanza) (key heldKey, ok bool) {
 		if item, event := eventOf(st); event {
 			return heldKey{from: st.From, what: "event " + item}, true
 		}
-		return heldKey{from: st.From, what: "state"}, onlyState(st)
+		if inner, ok := copied(st); ok {
+			return heldKey{from: st.From, what: "copy " + inner.Attr("from") + " " + inner.Attr("to")}, onlyState(inner.Children)
+		}
+		return heldKey{from: st.From, what: "state"}, onlyState(st.Children)
 	}
 	return key, false
 }
@@ -95,11 +104,26 @@ func eventOf(st *xmpp.Stanza) (item string, ok bool) {
 	return items.Attr("node") + "\x00" + id, n == 1
 }
 
+// copied returns the message that a carbon is of (XEP-0280 §7, §8). Only the account itself
+// sends such: what a user makes up to look like one has the user's full address.
+func copied(st *xmpp.Stanza) (inner xmpp.Element, ok bool) {
+	if !st.From.IsBare() || st.From != st.To.Bare() {
+		return inner, false
+	}
+	for _, kind := range [...]string{"sent", "received"} {
+		if e := st.Child(nsCarbons, kind); !e.IsZero() {
+			inner = e.Child(nsForward, "forwarded").Child(xmpp.NSClient, "message")
+			return inner, !inner.IsZero()
+		}
+	}
+	return inner, false
+}
+
 // onlyState reports whether a message says no more than that somebody is typing, or is not
 // (XEP-0085 §5.1).
-func onlyState(st *xmpp.Stanza) bool {
+func onlyState(content iter.Seq[xmpp.Element]) bool {
 	states := 0
-	for e := range st.Children {
+	for e := range content {
 		switch n := e.Name(); {
 		case n.Space == nsStates:
 			states++
@@ -125,6 +149,14 @@ func (c *conn) state(st *xmpp.Stanza) (ok bool) {
 		return false
 	}
 	return true
+}
+
+// born has a session begin as one that nobody looks at (XEP-0386 §3.1).
+func born(_ *router.Turn, s *router.Sender, _ xmpp.Element) xmpp.Payload {
+	if c, ok := s.Session().(*conn); ok {
+		c.out.doze()
+	}
+	return nil
 }
 
 // doze has what can wait held back from now on.

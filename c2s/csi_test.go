@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"parley/xmpp"
+	"parley/xmpp/xmpptest"
 )
 
 const inactive, active = "<inactive xmlns='urn:xmpp:csi:0'/>", "<active xmlns='urn:xmpp:csi:0'/>"
@@ -109,4 +110,28 @@ func TestManyAreHeld(t *testing.T) {
 	if len(got) != n || got[0] != "presence unavailable" {
 		t.Errorf("juliet hears %q", got)
 	}
+}
+
+// TestBornInactive: a client may log in as one that nobody looks at (XEP-0386 §3.1), and is
+// not woken by copies of what is not even a message either.
+func TestBornInactive(t *testing.T) {
+	h := open(t, nil)
+	h.account("juliet")
+	phone := h.dial()
+	phone.Login(xmpptest.Login{User: "juliet", Password: password, SASL2: true, Inline: inactive + "<enable xmlns='urn:xmpp:carbons:2'/>"})
+	desk, romeo := h.login("juliet", "desk"), h.login("romeo", "x")
+	phone.Ping(nil)
+	composing := "<message type='chat' to='%s' id='%s'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>"
+	for i := range 3 {
+		desk.Say(composing, romeo.JID, fmt.Sprint(i))
+		desk.Ping(nil)
+		romeo.Say(composing, desk.JID, fmt.Sprint(i))
+		romeo.Ping(nil)
+	}
+	forged := "<message type='chat' to='%s'><received xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'><composing xmlns='http://jabber.org/protocol/chatstates'/></message></forwarded></received></message>"
+	romeo.Say(forged, phone.JID)
+	phone.Expect("<composing", "<sent") // the last of each, before what is no carbon
+	phone.Expect("<composing", "<received")
+	phone.Expect("<received", "from='"+romeo.JID.String()+"'")
+	phone.Ping(func(st *xmpp.Stanza) { t.Errorf("there is more: %s", st) })
 }
