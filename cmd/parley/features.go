@@ -54,7 +54,7 @@ func features(h *house) []router.Feature {
 	return []router.Feature{
 		c2s.SessionFeature(),
 		roster.NewWith(roster.Config{Directory: l.groups, Limits: l.roster}),
-		blocking.NewWith(func() int { return l.limits.Load().Blocked }),
+		blocking.NewWith(func() int { return l.limits.Load().Blocked }, func() []xmpp.JID { return *l.admins.Load() }),
 		offline.New(func() offline.Limits { return *l.offline.Load() }),
 		ping.New(),
 		xepversion.New(version),

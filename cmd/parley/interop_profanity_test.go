@@ -33,6 +33,20 @@ func TestInteropProfanity(t *testing.T) {
 	juliet.shows("Lost connection", "")
 }
 
+// TestInteropProfanityReports: a report of Profanity's is blocked for, and read by an
+// administrator.
+func TestInteropProfanityReports(t *testing.T) {
+	t.Setenv("PARLEY_ADMINS", "juliet@localhost")
+	p := startProcess(t, "")
+	juliet, romeo := newProfanity(t, p, "juliet"), newProfanity(t, p, "romeo")
+	juliet.login("pw-juliet")
+	romeo.login("pw-romeo")
+	romeo.types("/blocked report-spam tybalt@localhost He sells swords")
+	juliet.shows("romeo@localhost has blocked tybalt@localhost and reports spam.", "/msg localhost")
+	juliet.shows("He sells swords", "")
+	romeo.shows("tybalt@localhost", "/blocked")
+}
+
 // profanity is the client in a terminal of its own.
 type profanity struct {
 	t       *testing.T

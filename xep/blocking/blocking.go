@@ -28,22 +28,26 @@ const (
 
 type feature struct {
 	lists  router.Memo[list]
+	told   router.Memo[told]
 	router *router.Router
 	log    *slog.Logger
 	limit  func() int
+	admins func() []xmpp.JID
 }
 
-// New returns the feature with the default limit.
-func New() router.Feature { return NewWith(func() int { return DefaultItems }) }
+// New returns the feature with the default limit and without administrators.
+func New() router.Feature {
+	return NewWith(func() int { return DefaultItems }, func() []xmpp.JID { return nil })
+}
 
-// NewWith returns the feature with a limit for the items of a block list, which is asked
-// each time.
-func NewWith(limit func() int) router.Feature {
-	f := &feature{limit: limit}
+// NewWith returns the feature with a limit for the items of a block list, and those who are
+// told of reports; both are asked each time.
+func NewWith(limit func() int, admins func() []xmpp.JID) router.Feature {
+	f := &feature{limit: limit, admins: admins}
 	return router.Feature{
 		Name:         "blocking",
-		XEPs:         []router.XEP{{Number: 191, Version: "1.3"}},
-		Disco:        []string{ns},
+		XEPs:         []router.XEP{{Number: 191, Version: "1.3"}, {Number: 377, Version: "0.4.1", Note: "to the administrators; nothing is passed on to others"}},
+		Disco:        []string{ns, nsReport, nsReportOld},
 		AccountDisco: []string{ns},
 		IQ: []router.IQ{
 			router.Get(router.ToOwn, ns, "blocklist", f.get),
@@ -166,6 +170,7 @@ func (f *feature) block(ctx context.Context, q *router.Request) (xmpp.Payload, e
 			return l.keepsOut(q.Account, j) && !old.keepsOut(q.Account, j)
 		}, true)
 		push(t, q.Account, l, query("block", jids))
+		f.pass(t, q.Account, reports(q.Payload))
 		return nil
 	})
 }

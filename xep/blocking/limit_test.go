@@ -11,7 +11,7 @@ import (
 // possible beyond it.
 func TestLimitOfItems(t *testing.T) {
 	limit := 2
-	a := routertest.New(t, blocking.NewWith(func() int { return limit })).Connected("romeo@example.com/desk")
+	a := routertest.New(t, blocking.NewWith(func() int { return limit }, nil)).Connected("romeo@example.com/desk")
 	ask := func(name, items string) string {
 		return "<iq id='b' type='set'><" + name + " xmlns='urn:xmpp:blocking'>" + items + "</" + name + "></iq>"
 	}
