@@ -39,7 +39,7 @@ func (f *feature) presence(t *router.Turn, a *router.Account, c router.PresenceC
 		}
 	}
 	if c.Came() {
-		f.shared.present(shared, a.JID, func(jid xmpp.JID, k sharedContact) {
+		f.askable(shared, a.JID, func(jid xmpp.JID, k sharedContact) {
 			if i, found := list.find(jid); k.sees && !(found && list[i].seesContact()) {
 				f.inquire(t, a, jid, c.After.Session)
 			}

@@ -181,6 +181,25 @@ func (f *feature) inquire(t *router.Turn, a *router.Account, contact xmpp.JID, s
 	}
 }
 
+// maxAbsent is up to how many shared contacts a user is told of those who are absent, where
+// the operator wants that: each is looked for in the database.
+const maxAbsent = 1000
+
+// askable calls each for everybody in a list who may have something to say to a resource
+// that comes, but for the user: who is there, and who is absent where users are told of
+// these (XEP-0256 §1).
+func (f *feature) askable(l *sharedList, user xmpp.JID, each func(xmpp.JID, sharedContact)) {
+	if !f.router.LastActivity() || l.len() > maxAbsent {
+		f.shared.present(l, user, each)
+		return
+	}
+	for i := range l.len() {
+		if jid := l.jid(i); jid != user {
+			each(jid, l.contacts[i])
+		}
+	}
+}
+
 // verOf writes the version of a roster: that of what the user has, and that of the shared
 // part, if there is any.
 func verOf(version int64, l *sharedList, user xmpp.JID) string {

@@ -29,10 +29,14 @@ func announcements() map[string]func(context.Context, *house, string, announce.T
 		},
 		"all": func(ctx context.Context, h *house, host string, t announce.Text) (announced, error) {
 			n, err := h.accounts.Count(ctx, host)
+			if err != nil {
+				return announced{}, err
+			}
+			disabled, err := h.accounts.Disabled(ctx, host)
 			if err == nil {
 				err = h.announcer.All(ctx, host, t, operator)
 			}
-			return announced{Domain: host, Accounts: int(n)}, err
+			return announced{Domain: host, Accounts: int(n - disabled)}, err
 		},
 		"motd": func(ctx context.Context, h *house, host string, t announce.Text) (announced, error) {
 			n, err := h.announcer.SetMOTD(ctx, host, t, operator)

@@ -123,7 +123,17 @@ func backupCommand(o *options) *cobra.Command {
 	}
 }
 
-func reload(_ context.Context, h *house, _ arguments) (any, error) { return h.reload() }
+// reload is what parley reload does. The log has it as well: it is where one looks when
+// something has changed.
+func reload(_ context.Context, h *house, _ arguments) (any, error) {
+	done, err := h.reload()
+	if err != nil {
+		h.log.Error("the configuration was not reloaded; the old one stays in force", "by", operator, "error", err)
+		return done, err
+	}
+	h.log.Info("reloaded", "by", operator, "need_restart", strings.Join(done.NeedRestart, " "))
+	return done, nil
+}
 
 func reloadCommand(o *options) *cobra.Command {
 	return &cobra.Command{

@@ -31,6 +31,9 @@ func (b *badKey) at(file, text string, from map[string]string) *configError {
 	if v, ok := from[name]; ok {
 		return &configError{text: fmt.Sprintf("environment: %s: %s", v, b.text)}
 	}
+	if v, ok := from[b.key[0]]; ok && lineOf(text, b.key) == 0 { // a table, which one variable sets
+		return &configError{text: fmt.Sprintf("environment: %s: %s: %s", v, strings.Join(b.key[1:], "."), b.text)}
+	}
 	e := &configError{file: file, text: name + ": " + b.text}
 	if file != "" {
 		e.line = lineOf(text, b.key)
@@ -197,6 +200,11 @@ func checkContact(cfg *Config) *badKey {
 	for _, kind := range slices.Sorted(maps.Keys(cfg.Contact)) {
 		if !slices.Contains(contact.Kinds, kind) {
 			return bad("contact."+kind, "the names are %s", strings.Join(contact.Kinds, ", "))
+		}
+		for _, a := range cfg.Contact[kind] {
+			if !contact.IsURI(a) { // XEP-0157 §2
+				return bad("contact."+kind, "%q is no URI; write it as mailto:%[1]s, xmpp:%[1]s or https://...", a)
+			}
 		}
 	}
 	return nil

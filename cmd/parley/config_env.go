@@ -39,7 +39,7 @@ func applyEnvironment(cfg *Config, environ []string) (from map[string]string, er
 		s, ok := settable[name]
 		if !ok {
 			e := &configError{text: fmt.Sprintf("environment: there is no setting %s", name)}
-			if near := nearest(name, slices.Sorted(maps.Keys(settable))); near != "" {
+			if near := nearestVariable(name, settable); near != "" {
 				e.text += "; did you mean " + near + "?"
 			}
 			return nil, e
@@ -50,6 +50,18 @@ func applyEnvironment(cfg *Config, environ []string) (from map[string]string, er
 		from[s.key] = name
 	}
 	return from, nil
+}
+
+// nearestVariable is nearest for variables, without what all of them begin with.
+func nearestVariable(name string, settable map[string]setter) string {
+	var valid []string
+	for _, v := range slices.Sorted(maps.Keys(settable)) {
+		valid = append(valid, strings.TrimPrefix(v, envPrefix))
+	}
+	if near := nearest(strings.TrimPrefix(name, envPrefix), valid); near != "" {
+		return envPrefix + near
+	}
+	return ""
 }
 
 // ofAnOrchestrator reports whether a variable is one that Kubernetes sets in every

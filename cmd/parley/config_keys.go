@@ -53,7 +53,7 @@ func lineOf(text string, key toml.Key) int {
 
 // nearest returns the valid key that a wrong one was most likely meant to be, or "".
 func nearest(name string, valid []string) string {
-	best, distance := "", 4+len(name)/4
+	best, distance := "", 3+len(name)/4
 	for _, v := range valid {
 		d := editDistance(name, v)
 		if last := v[strings.LastIndexByte(v, '.')+1:]; last == name[strings.LastIndexByte(name, '.')+1:] {

@@ -78,6 +78,9 @@ var located = regexp.MustCompile(`^(?:line (\d+) )?\(last key "([^"]*)"\): (.*)$
 // mismatch is what it says of such a value.
 var mismatch = regexp.MustCompile(`^incompatible types: TOML value has type (\S+); destination has type (\S+)$`)
 
+// noTable is what it says where a table is wanted and there is none.
+var noTable = regexp.MustCompile(`^type mismatch for \S+: expected table but found (\S+)$`)
+
 // decodeError puts what the decoder found into the words of the other errors.
 func decodeError(file string, err error) error {
 	var p toml.ParseError
@@ -94,6 +97,8 @@ func decodeError(file string, err error) error {
 		what := m[3]
 		if t := mismatch.FindStringSubmatch(what); t != nil {
 			what = fmt.Sprintf("this must be %s, not %s", typeName(t[2]), typeName(t[1]))
+		} else if t := noTable.FindStringSubmatch(what); t != nil {
+			what = "this must be a table, not " + typeName(t[1])
 		}
 		e.text = m[2] + ": " + what
 	}
@@ -111,7 +116,7 @@ func typeName(t string) string {
 		return `a text in quotes ("...")`
 	case "boolean", "bool":
 		return "true or false"
-	case "slice", "array":
+	case "slice", "array", "[]any", "[]interface":
 		return `a list (["...", "..."])`
 	case "map", "table":
 		return "a table"

@@ -65,6 +65,8 @@ func TestReload(t *testing.T) {
 	c.write("parley.toml", "[c2s]\nmax_stanza = 30000\n"+certs)
 	c.write("a.pem", "nothing")
 	c.hup("certificate of localhost: a.pem has no certificate in PEM form")
+	contains(t, c.fails(exitFailed, "", "reload"), "a.pem has no certificate in PEM form")
+	c.waitLog("msg=\"the configuration was not reloaded; the old one stays in force\" by=\"the operator\"")
 	if got := c.serial(); got.Cmp(third) != 0 {
 		t.Errorf("after a failed reload the certificate is %s, not %s", got, third)
 	}
@@ -77,4 +79,5 @@ func TestReload(t *testing.T) {
 	certificate(t, c, "a", "localhost")
 	c.write("parley.toml", "[limits]\nmemory = 64\n"+certs)
 	contains(t, c.must("", "reload"), "reloaded\n", "limits.memory has changed and needs a restart\n")
+	c.waitLog("msg=reloaded by=\"the operator\" need_restart=limits.memory")
 }

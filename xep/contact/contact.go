@@ -2,6 +2,7 @@
 package contact
 
 import (
+	"net/url"
 	"sync/atomic"
 
 	"parley/router"
@@ -13,6 +14,13 @@ var Kinds = []string{"abuse", "admin", "feedback", "sales", "security", "status"
 
 // Addresses are URIs by kind: mailto:, xmpp: or https:.
 type Addresses map[string][]string
+
+// IsURI reports whether s begins as a URI does, with a scheme (RFC 3986), which is what
+// clients can open.
+func IsURI(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme != "" && len(s) > len(u.Scheme)+1
+}
 
 // New returns the feature; addresses may be replaced while the server runs.
 func New(addresses *atomic.Pointer[Addresses]) router.Feature {
