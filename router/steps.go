@@ -25,6 +25,7 @@ type Passage struct {
 	written bool
 	loose   bool // in flight, and it may yet have to be kept
 	ours    bool // an error made by the house, whatever its 'from' says: no Guard refuses it
+	hidden  bool // the recipient refuses it as if there were no such account
 	dropped bool // nobody is there and it is worth nothing later
 	reached int  // sessions that have it in their queues
 
@@ -238,6 +239,7 @@ func (p *Passage) prepare() (err *xmpp.Error) {
 	if p.Recipient != nil && !p.ours {
 		for _, guard := range arrived.guard {
 			if err := guard(p); err != nil {
+				p.hidden = err.Condition == "service-unavailable"
 				return err
 			}
 		}
@@ -369,6 +371,9 @@ func (p *Passage) after(rd *Round) {
 
 // bounce answers the message with an error, where it may be answered with one.
 func (p *Passage) bounce(rd *Round, err *xmpp.Error) {
+	if p.hidden && !p.told() {
+		return
+	}
 	if answer := xmpp.Bounce(p.Stanza, err); answer != nil {
 		p.r.deliver(rd, answer, true)
 	}

@@ -283,3 +283,22 @@ func TestWhoIsShownPresenceTwiceHearsOnce(t *testing.T) {
 	r.GetsNothing()
 	s.GetsNothing()
 }
+
+// TestErrorsOfTheBlocked: who is blocked gets as many errors for messages as for messages to
+// nobody, together, so that their want tells nothing either.
+func TestErrorsOfTheBlocked(t *testing.T) {
+	h := routertest.New(t, blocking.New(), offline.New(func() offline.Limits { return offline.Limits{} }))
+	h.Router.SetUnknownErrors(2)
+	juliet, romeo := h.Online("juliet@example.com/x"), h.Online("romeo@example.com/y")
+	juliet.Does("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='romeo@example.com'/></block></iq>")
+	juliet.Forgets()
+	romeo.Forgets()
+	for n, to := range []string{"juliet", "nobody", "juliet", "nobody", "juliet"} {
+		romeo.Sends("<message type='chat' id='m' to='" + to + "@example.com'><body>?</body></message>")
+		if n < 2 {
+			romeo.Gets("<message type='error' id='m' from='" + to + "@example.com'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>")
+		}
+		romeo.GetsNothing()
+	}
+	juliet.GetsNothing()
+}
