@@ -10,7 +10,7 @@ import (
 	"parley/roster"
 	"parley/router"
 	"parley/router/routertest"
-	"parley/xep/offline"
+	"parley/xep/mam"
 	"parley/xep/ping"
 	"parley/xmpp"
 )
@@ -25,7 +25,7 @@ func TestComingAndGoing(t *testing.T) {
 
 func comeAndGo(t *testing.T, senders, messages, fullEvery int) {
 	h := routertest.New(t, roster.New(),
-		offline.New(func() offline.Limits { return offline.Limits{Messages: 1 << 30, Bytes: 1 << 40} }), ping.New())
+		mam.New(func() mam.Limits { return mam.Limits{Messages: 1 << 30, Bytes: 1 << 40} }), ping.New())
 	h.Disk.FullEvery(fullEvery)
 	j := &juliet{t: t, h: h, jid: jid(t, "juliet@example.com/balcony"), rnd: rand.New(rand.NewPCG(3, 4)),
 		live: map[string]bool{}, sure: map[string]bool{}, seen: map[string]bool{}, last: map[string]int{}}

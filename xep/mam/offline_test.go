@@ -1,4 +1,4 @@
-package offline_test
+package mam_test
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"parley/router"
 	"parley/router/routertest"
 	"parley/storage"
-	"parley/xep/offline"
+	"parley/xep/mam"
 	"parley/xmpp"
 )
 
@@ -36,9 +36,9 @@ func tables(t *testing.T, h *routertest.House) (bodies, kept, messages, bytes in
 	return bodies, kept, messages, bytes
 }
 
-func house(t *testing.T, lim *offline.Limits, store storage.Config) *routertest.House {
+func house(t *testing.T, lim *mam.Limits, store storage.Config) *routertest.House {
 	return routertest.NewWith(t, routertest.Config{
-		Features: []router.Feature{offline.New(func() offline.Limits { return *lim })},
+		Features: []router.Feature{mam.New(func() mam.Limits { return *lim })},
 		Storage:  store,
 	})
 }
@@ -52,7 +52,7 @@ func writes(romeo *routertest.Actor, n int) {
 // TestTaken: what the client has answered for is deleted, also where it is more than the
 // writer deletes in one go; what it has not is due, in order, with the same stamp.
 func TestTaken(t *testing.T) {
-	h := house(t, &offline.Limits{}, storage.Config{})
+	h := house(t, &mam.Limits{}, storage.Config{})
 	romeo := h.Online("romeo@example.com/desk")
 	h.Exists(xmpp.MustJID("juliet@example.com"))
 	const n = 1203
@@ -93,7 +93,7 @@ func TestTaken(t *testing.T) {
 
 // TestExpiry: what has waited too long is deleted, and nothing else.
 func TestExpiry(t *testing.T) {
-	lim := &offline.Limits{Expiry: time.Hour}
+	lim := &mam.Limits{Expiry: time.Hour}
 	now := time.Now().Add(-2 * time.Hour)
 	h := house(t, lim, storage.Config{Now: func() time.Time { return now }})
 	romeo := h.Online("romeo@example.com/desk")
@@ -118,7 +118,7 @@ func TestExpiry(t *testing.T) {
 
 // TestOlderDatabase: what an earlier version kept is there.
 func TestOlderDatabase(t *testing.T) {
-	f := offline.New(func() offline.Limits { return offline.Limits{} })
+	f := mam.New(func() mam.Limits { return mam.Limits{} })
 	dir := t.TempDir()
 	was := f
 	was.Schema.Steps = f.Schema.Steps[:1]
@@ -147,7 +147,7 @@ func TestOlderDatabase(t *testing.T) {
 // TestTakenIsNotWritten: where the disk has no room for what was taken it comes again,
 // with its stamp.
 func TestTakenIsNotWritten(t *testing.T) {
-	h := house(t, &offline.Limits{}, storage.Config{})
+	h := house(t, &mam.Limits{}, storage.Config{})
 	romeo := h.Online("romeo@example.com/desk")
 	h.Exists(xmpp.MustJID("juliet@example.com"))
 	writes(romeo, 3)

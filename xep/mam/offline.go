@@ -1,6 +1,6 @@
-// Package offline keeps messages for users who are absent and gives them out when the
+// Package mam keeps messages for users who are absent and gives them out when the
 // next of their resources becomes available (RFC 6121 §8.5.2.2.1, XEP-0160).
-package offline
+package mam
 
 import (
 	"context"
