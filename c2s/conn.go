@@ -37,6 +37,7 @@ type conn struct {
 	sender *router.Sender // nil until a resource is bound
 	jid    xmpp.JID       // full, once bound
 	out    queue
+	unread ledger
 
 	heard   atomic.Int64 // when bytes last came, Unix nanoseconds
 	asked   atomic.Int64 // when the server asked whether the client lives; 0 unless it waits
@@ -222,6 +223,10 @@ func (c *conn) look(now time.Time) {
 		return
 	}
 	c.quieten(now)
+	if c.unread.due(now) {
+		c.askRead()
+		c.Flush()
+	}
 	if since := c.partial.Load(); since != 0 && now.Sub(time.Unix(0, since)) > c.set.StanzaTimeout {
 		c.End(xmpp.EndStream("connection-timeout", "a stanza was not complete in %s", c.set.StanzaTimeout))
 		return

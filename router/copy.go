@@ -35,13 +35,20 @@ func (p *Passage) Said(s Session) bool { return p.speaker != nil && p.speaker.se
 // Show hands a session of either account a copy of the message, of whatever form. One that
 // has a copy of a message that waits is not given the message later.
 func (p *Passage) Show(rd *Round, res *Resource, st *xmpp.Stanza) {
+	taking := p.due && p.written && res.due() && p.hasRecipient(res)
 	switch {
 	case res.deaf():
-	case rd.Push(res.Session, st) != nil:
+	case taking && res.sender.Hand(rd, st, p.id) == nil: // to have the copy is to have the message
+	case taking || rd.Push(res.Session, st) != nil:
 		res.sender.deaf.Store(true)
-	case p.written && !res.Ready: // it may be read among what waits before it is taken back
+	case p.written: // it may be read among what waits
 		res.sender.hasCopy(p.id)
 	}
+}
+
+// hasRecipient reports whether a resource is one of the account that the message is for.
+func (p *Passage) hasRecipient(res *Resource) bool {
+	return p.Recipient != nil && res.sender.account == p.Recipient
 }
 
 // names reports whether the table names a resource for the message. One that is just being
@@ -61,10 +68,11 @@ func (p *Passage) names(res *Resource) bool {
 // later gives the message to a resource behind what it is just being given. One that was
 // kept may be among that, or was taken out before.
 func (p *Passage) later(rd *Round, res *Resource) {
-	if p.written {
-		res.sender.hasCopy(p.id)
+	id := p.id
+	if !p.due || !p.written {
+		id = 0
 	}
-	res.sender.later(rd, p.Stanza)
+	res.sender.later(rd, p.arriving(), id)
 }
 
 func (s *Sender) hasCopy(id storage.ID) {

@@ -36,6 +36,8 @@ type Feature struct {
 	Presence func(t *Turn, a *Account, c PresenceChange)                    // an own resource came, changed or went
 	Absent   func(t *Turn, a *Account) xmpp.Payload                         // what is told of a, of whom no resource is available, to who may know
 	Due      func(t *Turn, a *Account, res Resource, then func(*Round))     // res begins to take messages; call then on the postman
+	Took     func(a *Account, ids []storage.ID)                             // a device of a's has taken messages that wait; never waits
+	Left     func(t *Turn, a *Account, s *Sender)                           // a session of a's is gone for good, with what it holds (Sender.Held)
 	Outgoing func(t *Turn, a *Account, st *xmpp.Stanza) error               // a subscription stanza of a's, from and to bare JIDs
 	Incoming func(t *Turn, a *Account, st *xmpp.Stanza)                     // a subscription stanza or a probe for a
 	Trusted  func(ctx context.Context, a *Account, from xmpp.JID) bool      // the bare JID from may see a's presence; anyone asks
@@ -48,6 +50,7 @@ type Feature struct {
 
 	Load   func(tx *storage.Tx, a *Account) error                  // an account comes into use: fill the Memo
 	Start  func(Hall)                                              // before the first stanza
+	Stop   func()                                                  // behind the last stanza, before the store is closed
 	Tidy   func(context.Context) error                             // now and then: delete what is too old, a little at a time
 	Forget func(tx *storage.Tx, account int64, jid xmpp.JID) error // an account is removed
 	Schema storage.Schema

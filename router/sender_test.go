@@ -24,7 +24,7 @@ import (
 func gate(open chan struct{}) router.Feature {
 	return router.Feature{Name: "gate", Arrived: router.Hooks{Keep: func(p *router.Passage) *xmpp.Error {
 		if p.Stanza.Has("test", "keep") {
-			p.Keep(func(*storage.Tx, storage.ID) error { <-open; return nil }, nil)
+			p.Keep(routertest.Keeping(func(*storage.Tx, storage.ID) error { <-open; return nil }))
 		}
 		return nil
 	}}}

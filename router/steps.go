@@ -19,10 +19,14 @@ type Passage struct {
 
 	r       *Router
 	speaker *Sender // whose window it stands in, nil when no local session speaks
-	writes  []write
+	writes  []Keeping
 	id      storage.ID // of what is written
+	due     bool       // the recipient's row waits until some device has taken the message
+	stamps  stamps     // whose archives have it
+	out     *xmpp.Stanza // what the recipient's devices see of it; nil: the message itself
 	size    int        // bytes, about
 	written bool
+	heard   bool // its Keepings know what became of them
 	loose   bool // in flight, and it may yet have to be kept
 	ours    bool // an error made by the house, whatever its 'from' says: no Guard refuses it
 	hidden  bool // the recipient refuses it as if there were no such account
@@ -33,10 +37,15 @@ type Passage struct {
 	seen []Resource // the recipient's resources then
 }
 
-// write is what one Keep hook named.
-type write struct {
-	do   func(*storage.Tx, storage.ID) error
-	undo func(*storage.Tx, storage.ID) error
+// A Keeping is what one Keep hook names to be written for a message.
+type Keeping interface {
+	// Write runs in the transaction of the writer, with the message's archive id.
+	Write(tx *storage.Tx, id storage.ID) error
+	// Written is called once on the postman, before the message is handed over: err is nil
+	// when it is committed, else nothing is.
+	Written(id storage.ID, err error)
+	// Undo takes back what Write has written, where the message turns out to be refused.
+	Undo(tx *storage.Tx, id storage.ID) error
 }
 
 // WillWait reports whether the message, as things stand, is to wait until somebody is
@@ -45,12 +54,69 @@ func (p *Passage) WillWait() bool {
 	return p.Recipient != nil && p.fate() == store
 }
 
-// Keep names what is to be written for the message. do runs in the transaction of the
-// writer with the message's archive id. undo, which may be nil, is written behind it if
-// it turns out, once do is committed, that the message did not have to wait.
-func (p *Passage) Keep(do, undo func(*storage.Tx, storage.ID) error) {
-	p.writes = append(p.writes, write{do: do, undo: undo})
+// Keep names what is to be written for the message.
+func (p *Passage) Keep(k Keeping) { p.writes = append(p.writes, k) }
+
+// Wait says that what is kept waits until a device of the recipient has taken the message
+// (Sender.Took).
+func (p *Passage) Wait() { p.due = true }
+
+// stamps says whose archives have a message.
+type stamps uint8
+
+const (
+	stampSender stamps = 1 << iota
+	stampRecipient
+)
+
+// Stamp says that the archive of the sender's or the recipient's account has the message,
+// under the id that it is written with: what that account sees of it says so (XEP-0359 §4).
+func (p *Passage) Stamp(a *Account) {
+	if a == p.Sender {
+		p.stamps |= stampSender
+	}
+	if a == p.Recipient {
+		p.stamps |= stampRecipient
+	}
 }
+
+// Seen returns the message as the sender's or the recipient's account sees it: with the id
+// that it has in the archive of that account, and of no other (XEP-0313 §3.5). For Copy and Miss.
+func (p *Passage) Seen(by *Account) *xmpp.Stanza {
+	switch {
+	case !p.written:
+	case by == p.Recipient:
+		return p.arriving()
+	case by == p.Sender && p.stamps&stampSender != 0:
+		return p.stamped(by)
+	}
+	return p.Stanza
+}
+
+// arriving is the message as the recipient's devices see it.
+func (p *Passage) arriving() *xmpp.Stanza {
+	switch {
+	case p.out != nil:
+	case p.written && p.stamps&stampRecipient != 0:
+		p.out = p.stamped(p.Recipient)
+	default:
+		return p.Stanza
+	}
+	return p.out
+}
+
+func (p *Passage) stamped(by *Account) *xmpp.Stanza {
+	return p.Stanza.With(StanzaID(by.JID, p.r.store.Opaque(p.id)))
+}
+
+// StanzaID is the element that says under which id an archive has a message (XEP-0359 §4).
+func StanzaID(by xmpp.JID, id string) xmpp.Payload {
+	var b xmpp.Builder
+	return b.Grow(stanzaIDLen).Open("urn:xmpp:sid:0", "stanza-id", "by", by.String(), "id", id).Payload()
+}
+
+// stanzaIDLen is about how long a <stanza-id/> is, in bytes.
+const stanzaIDLen = 112
 
 // Drop says that the message is worth nothing to somebody who is not there now: it is
 // neither kept nor refused.
@@ -165,6 +231,7 @@ func (p *Passage) arrive(refused *xmpp.Error, failed error) {
 	if err == nil && failed != nil {
 		err = p.r.failed(failed)
 	}
+	p.tell(failed)
 	switch {
 	case err != nil:
 		p.bounce(rd, err)
@@ -176,6 +243,17 @@ func (p *Passage) arrive(refused *xmpp.Error, failed error) {
 		again := p.keepAgain()
 		travels = true
 		p.travel(again)
+	}
+}
+
+// tell has those who named something to be written hear what became of it, once.
+func (p *Passage) tell(failed error) {
+	if !p.Kept() || p.heard {
+		return
+	}
+	p.heard = true
+	for _, k := range p.writes {
+		k.Written(p.id, failed)
 	}
 }
 
@@ -282,7 +360,7 @@ func (p *Passage) write(tx *storage.Tx) error {
 	}
 	p.id, p.written = tx.NextID(), true
 	for _, w := range p.writes {
-		if err := w.do(tx, p.id); err != nil {
+		if err := w.Write(tx, p.id); err != nil {
 			return err
 		}
 	}
@@ -311,9 +389,6 @@ func (p *Passage) hand(rd *Round) (again bool) {
 			return p.hand(rd)
 		}
 	}
-	if p.reached > 0 {
-		p.takeBack()
-	}
 	p.after(rd)
 	return false
 }
@@ -328,7 +403,7 @@ func (p *Passage) push(rd *Round) {
 			p.later(rd, res)
 			continue
 		}
-		if rd.Push(res.Session, p.Stanza) == nil {
+		if p.give(rd, res, p.arriving()) == nil {
 			p.reached++
 		} else {
 			res.sender.deaf.Store(true)
@@ -336,16 +411,22 @@ func (p *Passage) push(rd *Round) {
 	}
 }
 
-// takeBack writes away what was kept for a message that did not have to wait.
+// give hands a session the message, or a copy of it.
+func (p *Passage) give(rd *Round, res *Resource, st *xmpp.Stanza) error {
+	if p.due && p.written {
+		return res.sender.Hand(rd, st, p.id)
+	}
+	return rd.Push(res.Session, st)
+}
+
+// takeBack writes away what was kept for a message that is refused after all.
 func (p *Passage) takeBack() {
 	if !p.written {
 		return
 	}
 	id := p.id
 	for _, w := range p.writes {
-		if w.undo != nil {
-			p.r.store.Keep(64, func(tx *storage.Tx) error { return w.undo(tx, id) }, nil)
-		}
+		p.r.store.Keep(64, func(tx *storage.Tx) error { return w.Undo(tx, id) }, nil)
 	}
 }
 

@@ -126,6 +126,11 @@ func (h *House) Bind(full xmpp.JID) (*Peer, error) {
 		p.Session = &Session{jid: j}
 		return p.Session
 	})
+	if err == nil {
+		p.Session.mu.Lock()
+		p.Session.sender = p.Sender
+		p.Session.mu.Unlock()
+	}
 	return p, err
 }
 

@@ -72,9 +72,9 @@ func counter() router.Feature {
 		Name: "counter",
 		Arrived: router.Hooks{Keep: func(p *router.Passage) *xmpp.Error {
 			if p.WillWait() {
-				p.Keep(func(tx *storage.Tx, id storage.ID) error {
+				p.Keep(routertest.Keeping(func(tx *storage.Tx, id storage.ID) error {
 					return tx.Exec(`insert into counted_here (id) values ($1)`, int64(id))
-				}, nil)
+				}))
 			}
 			return nil
 		}},

@@ -84,22 +84,35 @@ func (f *feature) keep(p *router.Passage) *xmpp.Error {
 	owner := p.Recipient.ID
 	row := p.Stanza.AppendNS(nil, xmpp.NSClient)
 	lim := f.limits()
-	p.Keep(func(tx *storage.Tx, id storage.ID) error {
-		m, err := marked(tx, owner)
-		if err != nil {
-			return err
-		}
-		if m.messages >= orDefault(lim.Messages, 5000) || m.bytes+int64(len(row)) > orDefault(lim.Bytes, 2<<20) {
-			return xmpp.Refuse("service-unavailable", "too many messages wait for this user") // XEP-0160 §2
-		}
-		return add(tx, owner, id, row)
-	}, func(tx *storage.Tx, id storage.ID) error {
-		if err := drop(tx, owner, id); err != errNotDue {
-			return err
-		}
-		return nil // somebody has taken it in the meantime
-	})
+	p.Keep(keeping{owner, row, lim})
 	return nil
+}
+
+// keeping is what is written for a message that waits.
+type keeping struct {
+	owner int64
+	row   []byte
+	lim   Limits
+}
+
+func (k keeping) Write(tx *storage.Tx, id storage.ID) error {
+	m, err := marked(tx, k.owner)
+	if err != nil {
+		return err
+	}
+	if m.messages >= orDefault(k.lim.Messages, 5000) || m.bytes+int64(len(k.row)) > orDefault(k.lim.Bytes, 2<<20) {
+		return xmpp.Refuse("service-unavailable", "too many messages wait for this user") // XEP-0160 §2
+	}
+	return add(tx, k.owner, id, k.row)
+}
+
+func (k keeping) Written(storage.ID, error) {}
+
+func (k keeping) Undo(tx *storage.Tx, id storage.ID) error {
+	if err := drop(tx, k.owner, id); err != errNotDue {
+		return err
+	}
+	return nil // somebody has taken it in the meantime
 }
 
 func orDefault(n, otherwise int64) int64 {
