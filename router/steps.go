@@ -20,11 +20,11 @@ type Passage struct {
 	r       *Router
 	speaker *Sender // whose window it stands in, nil when no local session speaks
 	writes  []Keeping
-	id      storage.ID // of what is written
-	due     bool       // the recipient's row waits until some device has taken the message
-	stamps  stamps     // whose archives have it
+	id      storage.ID   // of what is written
+	due     bool         // the recipient's row waits until some device has taken the message
+	stamps  stamps       // whose archives have it
 	out     *xmpp.Stanza // what the recipient's devices see of it; nil: the message itself
-	size    int        // bytes, about
+	size    int          // bytes, about
 	written bool
 	heard   bool // its Keepings know what became of them
 	loose   bool // in flight, and it may yet have to be kept
