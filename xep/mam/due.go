@@ -25,6 +25,7 @@ func (f *feature) due(t *router.Turn, a *router.Account, res router.Resource, th
 		ids := tray.after(last, pageSize)
 		if len(ids) > 0 {
 			last = ids[len(ids)-1]
+			t.InOrder(nil, func(*router.Round, error) {}) // of the last the postman may just be giving out copies
 			f.give(&t.Round, a, []router.Resource{res}, f.unheld(a, res, ids))
 			t.Flush()
 			continue
