@@ -40,6 +40,7 @@ type Feature struct {
 	Due      func(t *Turn, a *Account, res Resource, then func(*Round))     // res begins to take messages; call then on the postman
 	Took     func(a *Account, ids []storage.ID)                             // a device of a's has taken messages that wait; never waits
 	Unsure   func(a *Account, since time.Time)                              // see Sender.Unsure; never waits
+	Lost     func(a *Account, s *Sender)                                    // see Sender.Lost; never waits
 	Left     func(t *Turn, a *Account, s *Sender)                           // a session of a's is gone for good, with what it holds (Sender.Held)
 	Outgoing func(t *Turn, a *Account, st *xmpp.Stanza) error               // a subscription stanza of a's, from and to bare JIDs
 	Incoming func(t *Turn, a *Account, st *xmpp.Stanza)                     // a subscription stanza or a probe for a
