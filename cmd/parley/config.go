@@ -23,6 +23,7 @@ type Config struct {
 	Auth         AuthConfig                   `toml:"auth" doc:"Who may log in, and how."`
 	Registration RegistrationConfig           `toml:"registration" doc:"Accounts that people make for themselves."`
 	Presence     PresenceConfig               `toml:"presence" doc:"What contacts see of each other."`
+	Push         PushConfig                   `toml:"push" doc:"Notifications for clients that are not there to see what comes (XEP-0357)."`
 	Search       SearchConfig                 `toml:"search" doc:"Searching for people by their vCards (XEP-0055)."`
 	Limits       LimitsConfig                 `toml:"limits" doc:"What one account may use."`
 	Storage      StorageConfig                `toml:"storage" doc:"The database."`
@@ -83,6 +84,11 @@ type RegistrationConfig struct {
 // PresenceConfig is about presence.
 type PresenceConfig struct {
 	LastActivity bool `toml:"last_activity" reload:"true" doc:"Tell users who come online of each contact who is absent: since when, and with what last words (XEP-0256). Off, a client hears that only if it asks (XEP-0012). Contacts alone hear of it, either way. On, each login reads a little from the database for every absent contact."`
+}
+
+// PushConfig is about notifications of mobile clients.
+type PushConfig struct {
+	Summary bool `toml:"summary" reload:"true" doc:"Tell the services of clients who has written, and the beginning of what. They are other people's, and see it. Off, they learn that something has come; the client then fetches it."`
 }
 
 // SearchConfig is about the directory of users.

@@ -20,6 +20,7 @@ import (
 	"parley/xep/mam"
 	"parley/xep/ping"
 	"parley/xep/private"
+	"parley/xep/push"
 	"parley/xep/register"
 	"parley/xep/vcard"
 	xepversion "parley/xep/version"
@@ -33,6 +34,7 @@ type live struct {
 	admins  atomic.Pointer[[]xmpp.JID]
 	limits  atomic.Pointer[LimitsConfig]
 	results atomic.Int64 // of one search
+	summary atomic.Bool  // of notifications
 	groups  *roster.Groups
 }
 
@@ -70,5 +72,6 @@ func features(h *house) []router.Feature {
 		announce.New(&h.announcer, office, admin.May(l.admin)),
 		caps.New(time.Now),
 		carbons.New(),
+		push.New(push.Config{Summary: l.summary.Load}),
 	}
 }

@@ -120,8 +120,18 @@ func (f *feature) tell(a *router.Account, n *target, st *xmpp.Stanza) {
 	n.mu.Unlock()
 	if start {
 		a.Hold()
-		go f.send(a, n)
+		f.begin(a, n)
 	}
+}
+
+// begin sends a notification. An address that the house itself might answer for could have
+// it wait, which nobody may who hands messages over.
+func (f *feature) begin(a *router.Account, n *target) {
+	if n.jid.Local() != "" && n.jid.Resource() != "" {
+		f.send(a, n)
+		return
+	}
+	go f.send(a, n)
 }
 
 // send sends the notification of all that has come.
@@ -169,7 +179,7 @@ func (f *feature) answered(a *router.Account, n *target, count int, answer *xmpp
 		a.Release()
 	case waits:
 	case busy:
-		go f.send(a, n)
+		f.begin(a, n)
 	default:
 		a.Release()
 	}
