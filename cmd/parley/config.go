@@ -111,6 +111,8 @@ type LimitsConfig struct {
 	PrivateBytes    int      `toml:"private_bytes" reload:"true" doc:"How many bytes of private XML (XEP-0049) clients may keep for a user."`
 	Blocked         int      `toml:"blocked" reload:"true" doc:"How many addresses and domains a user may block."`
 	UnknownErrors   int      `toml:"unknown_address_errors" reload:"true" doc:"How many errors for messages to addresses that do not exist one account gets in a minute. More are dropped without a word, so that nobody finds out who exists by trying names. 0: any number."`
+	Strangers       int      `toml:"stranger_messages" reload:"true" doc:"How many messages one account may send in a minute to people who neither have it among their contacts nor have written to it. 0: any number."`
+	Requests        int      `toml:"subscription_requests" reload:"true" doc:"How many people one account may ask in an hour to see their presence. 0: any number."`
 	Memory          int      `toml:"memory" doc:"A soft limit for the server's memory in MiB: near it the garbage collector works harder. 0: none."`
 }
 
@@ -174,7 +176,8 @@ func defaults() Config {
 		Search:       SearchConfig{Results: vcard.DefaultResults},
 		Limits: LimitsConfig{Resources: 10, OfflineMessages: 5000, OfflineBytes: 2 << 20, OfflineExpiry: d(365 * 24 * time.Hour),
 			RosterItems: 10000, RosterBytes: 2 << 20, RosterGroups: 100, RosterName: 1023,
-			VCardBytes: vcard.DefaultBytes, PrivateBytes: private.DefaultBytes, Blocked: blocking.DefaultItems, UnknownErrors: 20},
+			VCardBytes: vcard.DefaultBytes, PrivateBytes: private.DefaultBytes, Blocked: blocking.DefaultItems, UnknownErrors: 20,
+			Strangers: 60, Requests: 100},
 		Storage: StorageConfig{Readers: 3, Queue: 64 << 20},
 		Metrics: MetricsConfig{Listen: "127.0.0.1:5280"},
 		Log:     LogConfig{Level: "info", Format: "text"},

@@ -233,6 +233,9 @@ func wasRunning(tx *storage.Tx) (was bool, err error) {
 	return was, err
 }
 
+// runsNoMore notes that the server is being stopped in good order.
+func runsNoMore(tx *storage.Tx) error { return tx.Exec(`delete from running`) }
+
 // forget removes all that is kept for an account.
 func forget(tx *storage.Tx, owner int64) error {
 	for _, q := range []string{
