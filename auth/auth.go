@@ -19,6 +19,7 @@ type Auth struct {
 	accounts *Accounts
 	lockout  *lockout
 	inventor inventor // of credentials for accounts that do not exist
+	keeper   keeper   // of tokens
 	nonce    func() (string, error)
 
 	succeeded, failed atomic.Uint64
@@ -39,7 +40,8 @@ func New(ctx context.Context, store *storage.Store, cfg Config) (*Auth, error) {
 		return nil, err
 	}
 	a.inventor = inventor{store.Secret("auth: unknown accounts"), cfg.Iterations, used}
-	return a, nil
+	a.keeper = keeper{store.Secret("auth: client tokens")}
+	return a, a.accounts.countLacking(ctx)
 }
 
 // Accounts returns the accounts that it lets in.
@@ -50,6 +52,9 @@ type Channel struct {
 	// TLS: the connection is confidential. Without it nothing is offered, unless the
 	// operator allows logins in clear, on a machine of its own say: then SCRAM is.
 	TLS, Clear bool
+	// Version of TLS, as the handshake writes it: 0x0304. SCRAM tells the client of it, so that
+	// nobody in between can use another one with us (XEP-0515 §4.1). Zero: unknown.
+	Version uint16
 	// Exporter is the channel binding tls-exporter (RFC 9266 §2), EndPoint is
 	// tls-server-end-point (RFC 5929 §4.1), Unique is tls-unique (RFC 5929 §3.1) of a TLS
 	// 1.2 connection with the extended master secret; nil where there is none.
@@ -148,7 +153,7 @@ func (a *Auth) Start(ctx context.Context, mechanism string, ch Channel, offered 
 	if !slices.Contains(offered, mechanism) || !slices.Contains(a.Mechanisms(ch), mechanism) {
 		return nil, &Failure{Condition: InvalidMechanism, Cause: cause("a mechanism that was not offered")}
 	}
-	x := &Exchange{a: a, ch: ch}
+	x := &Exchange{a: a, ch: ch, mechanism: mechanism}
 	switch mechanism {
 	case external:
 		x.next = x.external
