@@ -15,6 +15,7 @@ import (
 	"parley/xep/carbons"
 	"parley/xep/command"
 	"parley/xep/contact"
+	"parley/xep/devices"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
 	"parley/xep/offline"
@@ -70,5 +71,6 @@ func features(h *house) []router.Feature {
 		announce.New(&h.announcer, office, admin.May(l.admin)),
 		caps.New(time.Now),
 		carbons.New(),
+		devices.New(clients{h}),
 	}
 }
