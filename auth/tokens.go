@@ -152,14 +152,19 @@ func (x *Exchange) match(account int64, list []storedToken, binding, hashed []by
 		if slot < len(list) {
 			t, there = list[slot], 1
 		}
-		key := []byte(x.a.keeper.secret(account, x.agent, t))
-		want := SHA256.mac(key, append([]byte("Initiator"), binding...))
-		answer := SHA256.mac(key, append([]byte("Responder"), binding...))
+		secret := x.a.keeper.secret(account, x.agent, t)
+		want, answer := hashToken(secret, "Initiator", binding), hashToken(secret, "Responder", binding)
 		if subtle.ConstantTimeCompare(want, hashed)&there == 1 && t.mechanism == x.mechanism {
 			used, out = &t, answer
 		}
 	}
 	return used, out
+}
+
+// hashToken is the hashed token of one side: the token is the key, as the text that it was
+// given out as (draft-schmaus-sasl-ht-09).
+func hashToken(secret, side string, binding []byte) []byte {
+	return SHA256.mac([]byte(secret), append([]byte(side), binding...))
 }
 
 // adopt takes note of which token was used: an unused one is now the one in use, and the
