@@ -27,6 +27,7 @@ import (
 	"parley/xep/carbons"
 	"parley/xep/command"
 	"parley/xep/contact"
+	"parley/xep/devices"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
 	"parley/xep/offline"
@@ -65,6 +66,7 @@ type plan struct {
 	auth      auth.Config
 	resources int
 	clientCAs *x509.CertPool
+	before    func(testing.TB, *storage.Store) // fills the store
 }
 
 // open builds a house and opens its doors. Looks at silent sessions are frequent.
@@ -93,6 +95,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		lastactivity.New(time.Now), command.New(time.Now), admin.New(office{h}),
 		announce.New(&announce.Announcer{}, office{h}, admin.May(office{h}.Admin)),
 		caps.New(time.Now), carbons.New(), vcard.Search(true, func() int { return 3 }),
+		devices.New(clients{h}),
 	}
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range features {
@@ -101,6 +104,9 @@ func open(t testing.TB, change func(*plan)) *house {
 		}
 	}
 	h.store = storagetest.Open(t, schemas...)
+	if p.before != nil {
+		p.before(t, h.store)
+	}
 	var err error
 	if h.auth, err = auth.New(t.Context(), h.store, p.auth); err != nil {
 		t.Fatal(err)
