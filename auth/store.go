@@ -270,8 +270,8 @@ const (
 		on conflict (account, agent) do update set software = excluded.software, device = excluded.device,
 		last_seen = excluded.last_seen, password = client.password | excluded.password,
 		certificate = client.certificate | excluded.certificate`
-	sqlCrowd = `delete from client where account = $1 and agent not in
-		(select agent from client where account = $1 order by last_seen desc, agent limit $2)`
+	sqlCrowd = `delete from client where account = $1 and agent <> $3 and agent not in
+		(select agent from client where account = $1 and agent <> $3 order by last_seen desc, agent limit $2)`
 	sqlOrphans = `delete from token where account = $1 and agent not in
 		(select agent from client where account = $1)`
 	sqlDropClient    = `delete from client where account = $1 and agent = $2`
@@ -337,7 +337,7 @@ func seen(tx *storage.Tx, id int64, d Device, most int) error {
 	if err != nil {
 		return err
 	}
-	if err := tx.Exec(sqlCrowd, id, most); err != nil {
+	if err := tx.Exec(sqlCrowd, id, most-1, d.Agent.ID); err != nil { // itself stays
 		return err
 	}
 	return tx.Exec(sqlOrphans, id)
