@@ -48,7 +48,10 @@ func (x *Exchange) Admit(ctx context.Context, v Visit) (Token, error) {
 	case err != nil:
 		x.a.cfg.Log.Warn("a client got no token", "jid", x.account.JID.String(), "err", err)
 		return Token{}, nil
-	case mechanism == "":
+	case v.Invalidate:
+		x.used = nil // it is not asked for any more
+	}
+	if mechanism == "" {
 		return Token{}, nil
 	}
 	return Token{x.a.keeper.secret(x.account.ID, v.Agent.ID, t), t.expires}, nil
@@ -105,6 +108,17 @@ func (x *Exchange) keep(tx *storage.Tx, d Device, t storedToken, invalidate bool
 		return nil
 	}
 	return setToken(tx, x.account.ID, d.Agent.ID, t)
+}
+
+// Holds reports whether what the client has shown is still good. Asked when its session is
+// there to be ended, it leaves no gap for one whose access is taken away while it logs in.
+// The error is a *Failure.
+func (x *Exchange) Holds(ctx context.Context) error {
+	err := x.a.accounts.store.Read(ctx, x.holds)
+	if err != nil {
+		return x.failure(err)
+	}
+	return nil
 }
 
 // holds reports whether what the client has shown is still good: nothing is given out for a

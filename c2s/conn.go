@@ -55,6 +55,7 @@ type login struct {
 	offered  []string // mechanisms of the features sent last
 	account  auth.Account
 	agent    xmpp.UserAgent // which client it says it is
+	shown    *auth.Exchange // how it has logged in
 	known    bool           // authenticated
 	version  string         // of what was announced (XEP-0509)
 	opening  []byte         // our stream header, which leaves with the features

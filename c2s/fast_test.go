@@ -287,9 +287,7 @@ func TestDevices(t *testing.T) {
 		t.Errorf("%s", st)
 	}
 	c.ExpectEnd("reset")
-	if len(list()) != 1 {
-		t.Errorf("%v", list())
-	}
+	eventually(t, "it is not listed any more", func() bool { return len(list()) == 1 })
 }
 
 // XEP-0509: what is announced has a name, and who knows another one is told so without
@@ -323,4 +321,33 @@ func TestConfigVersion(t *testing.T) {
 	if err := raw.Open(); err != nil || version(raw) != "" {
 		t.Errorf("in clear: %v %s", err, raw.Features)
 	}
+}
+
+// A client whose access is taken away between its login and the binding of a resource gets
+// no session, however it has logged in.
+func TestTakenBackBeforeBinding(t *testing.T) {
+	h := open(t, nil)
+	h.account("juliet")
+	c := h.dial()
+	_, token := signIn(t, c, xmpptest.Login{User: "juliet", Password: password, Extra: userAgent(phone) + wish(auth.TokenUnbound)})
+	c.Bye()
+	juliet := xmpp.MustJID("juliet@" + host)
+	for name, take := range map[string]func() error{
+		"token":    func() error { return h.auth.Accounts().DropTokens(t.Context(), juliet) },
+		"password": func() error { return h.ChangePassword(t.Context(), juliet, password) },
+	} {
+		c := h.dial()
+		l := xmpptest.Login{User: "juliet", Password: password, NoBind: true, Extra: userAgent(phone) + wish(auth.TokenUnbound)}
+		if name == "token" {
+			l = byToken(t, c, "juliet", auth.TokenUnbound, token, phone, "")
+			l.NoBind = true
+		}
+		signIn(t, c, l)
+		if err := take(); err != nil {
+			t.Fatal(err)
+		}
+		c.Say("<iq type='set' id='b'><bind xmlns='%s'/></iq>", xmpp.NSBind)
+		c.ExpectEnd("reset")
+	}
+	eventually(t, "nobody is there", func() bool { return h.router.Sessions() == 0 })
 }

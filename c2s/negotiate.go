@@ -258,7 +258,7 @@ func (c *conn) bind(resource string, inline xmpp.Element) (xmpp.Payload, error) 
 		return nil, err
 	}
 	c.sender = s
-	return bound, nil
+	return bound, c.holds()
 }
 
 // enter closes the negotiation with its last answer, behind which everything comes that

@@ -36,7 +36,7 @@ func (c *conn) sasl(st *xmpp.Stanza) error {
 	if err != nil {
 		return c.failed(d, err)
 	}
-	c.login.account, c.login.known = x.Account(), true
+	c.login.account, c.login.shown, c.login.known = x.Account(), x, true
 	c.s.Renew(c.limits())
 	c.out.write(xmlText(d.ns, "success", base64.StdEncoding.EncodeToString(last)))
 	c.expectHeader()
@@ -69,6 +69,21 @@ func (c *conn) exchange(d dialect, mechanism string, in []byte) (*auth.Exchange,
 			return nil, nil, err
 		}
 	}
+}
+
+// holds ends a session that has just been bound if what its client has shown was taken back
+// meanwhile: who did that found no session to end.
+func (c *conn) holds() error {
+	l := c.login
+	err := l.shown.Holds(l.ctx)
+	var f *auth.Failure
+	if errors.As(err, &f) && f.Condition != auth.TemporaryAuthFailure {
+		return xmpp.EndStream("reset", "the login has been taken back") // RFC 6120 §4.9.3.16
+	}
+	if err != nil {
+		return xmpp.EndStream("internal-server-error", "")
+	}
+	return nil
 }
 
 // start begins an exchange. Tokens are for SASL2 alone, and announced on their own

@@ -45,7 +45,7 @@ func (c *conn) sasl2(st *xmpp.Stanza) error {
 	if err != nil {
 		return c.failed(d, err)
 	}
-	l.account, l.known = x.Account(), true
+	l.account, l.shown, l.known = x.Account(), x, true
 	c.s.SetLimits(c.limits())
 	var bound xmpp.Payload
 	if req := st.Child(nsBind2, "bind"); !req.IsZero() {
