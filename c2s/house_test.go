@@ -66,7 +66,7 @@ type plan struct {
 	auth      auth.Config
 	resources int
 	clientCAs *x509.CertPool
-	before    func(testing.TB, *storage.Store) // fills the store
+	dir       string // of a store that is there already
 }
 
 // open builds a house and opens its doors. Looks at silent sessions are frequent.
@@ -103,10 +103,7 @@ func open(t testing.TB, change func(*plan)) *house {
 			schemas = append(schemas, f.Schema)
 		}
 	}
-	h.store = storagetest.Open(t, schemas...)
-	if p.before != nil {
-		p.before(t, h.store)
-	}
+	h.store, _ = storagetest.OpenFaulty(t, storage.Config{Dir: p.dir}, schemas...)
 	var err error
 	if h.auth, err = auth.New(t.Context(), h.store, p.auth); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,9 +17,14 @@ import (
 	"parley/xmpp/xmpptest"
 )
 
-// imported makes an account that has come from a server with one verifier.
-func imported(t testing.TB, store *storage.Store) {
+// imported makes a store with an account that has come from a server with one verifier.
+func imported(t testing.TB) (dir string) {
 	t.Helper()
+	dir = t.TempDir()
+	store, err := storage.Open(t.Context(), storage.Config{Dir: dir}, auth.Schema())
+	if err != nil {
+		t.Fatal(err)
+	}
 	accounts := auth.NewAccounts(store, auth.Config{Iterations: 4096})
 	keys, err := accounts.Hash(t.Context(), password)
 	if err != nil {
@@ -29,9 +35,10 @@ func imported(t testing.TB, store *storage.Store) {
 		_, err := accounts.CreateTx(tx, xmpp.MustJID("romeo@"+host), keys)
 		return err
 	})
-	if err != nil {
+	if err := errors.Join(err, store.Close(t.Context())); err != nil {
 		t.Fatal(err)
 	}
+	return dir
 }
 
 // derive computes a SaltedPassword as a client does (RFC 5802 §3).
@@ -55,7 +62,7 @@ func derive(t testing.TB, hash, salt, iterations string) []byte {
 
 // XEP-0480 over the wire: an account that has come from elsewhere with one verifier.
 func TestUpgradeTask(t *testing.T) {
-	h := open(t, func(p *plan) { p.before = imported })
+	h := open(t, func(p *plan) { p.dir = imported(t) })
 	c := h.dial()
 	if f := c.Features.String(); !strings.Contains(f, "<upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-512</upgrade><upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-256</upgrade>") {
 		t.Fatalf("%s", f)
@@ -100,7 +107,7 @@ func TestUpgradeTask(t *testing.T) {
 
 // A task that fails ends the stream, and nobody is logged in (XEP-0388 §4.8).
 func TestUpgradeTaskFails(t *testing.T) {
-	h := open(t, func(p *plan) { p.before = imported })
+	h := open(t, func(p *plan) { p.dir = imported(t) })
 	data := "<task-data xmlns='" + nsSASL2 + "'>%s</task-data>"
 	for _, fail := range []struct{ next, data, condition string }{
 		{"<abort xmlns='" + nsSASL2 + "'/>", "", "aborted"},
