@@ -54,6 +54,7 @@ func (x *Exchange) Admit(ctx context.Context, v Visit) (Token, error) {
 	if mechanism == "" {
 		return Token{}, nil
 	}
+	x.a.issued.Add(1)
 	return Token{x.a.keeper.secret(x.account.ID, v.Agent.ID, t), t.expires}, nil
 }
 

@@ -24,6 +24,7 @@ type Auth struct {
 
 	succeeded, failed atomic.Uint64
 	proofs            atomic.Uint64
+	returned, issued  atomic.Uint64 // logins with tokens, and tokens given out
 }
 
 // New makes an Auth over a store that was opened with Schema. The error is the store's.
@@ -181,6 +182,8 @@ type Stats struct {
 	Refused, Delayed  uint64 // verdicts of the brake on guessing
 	Lookups           uint64 // of accounts with their credentials
 	Proofs            uint64 // SCRAM proofs checked, for accounts that exist or not
+	Tokens            uint64 // logins with a token
+	Issued            uint64 // tokens given out
 	Hashed            uint64 // turns of PBKDF2 for PLAIN and new passwords
 	HashRefused       uint64 // those that got no turn
 }
@@ -190,7 +193,7 @@ func (a *Auth) Stats() Stats {
 	return Stats{
 		Succeeded: a.succeeded.Load(), Failed: a.failed.Load(),
 		Refused: a.lockout.refused.Load(), Delayed: a.lockout.delayed.Load(),
-		Lookups: a.accounts.lookups.Load(), Proofs: a.proofs.Load(),
+		Lookups: a.accounts.lookups.Load(), Proofs: a.proofs.Load(), Tokens: a.returned.Load(), Issued: a.issued.Load(),
 		Hashed: a.accounts.gate.runs.Load(), HashRefused: a.accounts.gate.turned.Load(),
 	}
 }

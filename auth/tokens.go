@@ -140,7 +140,11 @@ func (x *Exchange) token(ctx context.Context, in []byte) ([]byte, bool, error) {
 	if err := x.adopt(ctx, acc, used); err != nil {
 		return nil, false, err
 	}
-	return out, true, x.accept(acc)
+	if err := x.accept(acc); err != nil {
+		return nil, false, err
+	}
+	x.a.returned.Add(1)
+	return out, true, nil
 }
 
 // match compares what the client sent with both tokens that it may have (XEP-0484 §5.1),

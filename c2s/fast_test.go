@@ -290,6 +290,24 @@ func TestDevices(t *testing.T) {
 	eventually(t, "it is not listed any more", func() bool { return len(list()) == 1 })
 }
 
+// A session of a client that has not said which one it is: it is ended, and only another
+// password keeps it away. The asker's own goes behind the answer.
+func TestRevokeSession(t *testing.T) {
+	h := open(t, nil)
+	desk, old := h.login("juliet", "desk"), h.login("juliet", "old")
+	for _, victim := range []*xmpptest.Client{old, desk} {
+		desk.Say("<iq type='get' id='l'><list xmlns='urn:xmpp:cam:0'/></iq>")
+		var ids []string
+		for e := range desk.Expect("id='l'", "<clients").Payload().Children {
+			ids = append(ids, e.Attr("id"))
+		}
+		desk.Say("<iq type='set' id='r'><revoke xmlns='urn:xmpp:cam:0' id='%s'/></iq>", ids[len(ids)-1])
+		desk.Expect("id='r'", "<service-unavailable", "<password-reset-required")
+		victim.ExpectEnd("reset")
+		eventually(t, "it is gone", func() bool { return int(h.router.Sessions()) == len(ids)-1 })
+	}
+}
+
 // XEP-0509: what is announced has a name, and who knows another one is told so without
 // prejudice.
 func TestConfigVersion(t *testing.T) {
