@@ -37,6 +37,8 @@ type conn struct {
 	sender *router.Sender // nil until a resource is bound
 	jid    xmpp.JID       // full, once bound
 	out    queue
+	unread ledger
+	asks   atomic.Bool // something may have to be asked for
 
 	heard   atomic.Int64 // when bytes last came, Unix nanoseconds
 	asked   atomic.Int64 // when the server asked whether the client lives; 0 unless it waits
@@ -108,7 +110,12 @@ func endUnread() *xmpp.StreamError {
 }
 
 // Flush implements router.Session.
-func (c *conn) Flush() { c.out.flush() }
+func (c *conn) Flush() {
+	if c.asks.Load() {
+		c.ask()
+	}
+	c.out.flush()
+}
 
 // End implements router.Session: it writes the error and the end of the stream and
 // closes. The reader finds the connection closed and takes the session out. Only the first

@@ -30,7 +30,7 @@ import (
 	"parley/xep/devices"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
-	"parley/xep/offline"
+	"parley/xep/mam"
 	"parley/xep/ping"
 	"parley/xep/private"
 	"parley/xep/register"
@@ -89,7 +89,7 @@ func open(t testing.TB, change func(*plan)) *house {
 	})
 	features := []router.Feature{
 		c2s.SessionFeature(), roster.NewWith(roster.Config{Directory: groups}), blocking.New(),
-		offline.New(func() offline.Limits { return offline.Limits{Messages: 20} }),
+		mam.New(func() mam.Limits { return mam.Limits{Messages: 20} }),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(h),
 		private.New(), vcard.New(func() []string { return nil }),
 		lastactivity.New(time.Now), command.New(time.Now), admin.New(office{h}),

@@ -82,6 +82,12 @@ func (a *Account) Resource(name string) (Resource, bool) {
 // is to be kept for it any more.
 func (a *Account) Removed() bool { return a.gone.Load() }
 
+// Hold keeps the account in memory until Release.
+func (a *Account) Hold() { a.pins.Add(1) }
+
+// Release takes back one Hold.
+func (a *Account) Release() { a.pins.Add(-1) }
+
 // Post puts a turn in the account's line. The caller holds the account in memory; from
 // then on the turn does, until it is over.
 func (a *Account) Post(turn func(*Turn)) error { return a.post(turn, maxTurns) }

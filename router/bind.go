@@ -43,7 +43,7 @@ func (r *Router) BindAgent(bare xmpp.JID, id int64, since uint64, agent xmpp.Use
 	if a == nil {
 		return nil, nil, xmpp.Refuse("not-allowed", "")
 	}
-	s := &Sender{r: r, account: a, jid: full, agent: agent}
+	s := &Sender{r: r, account: a, jid: full, agent: agent, began: time.Now()}
 	s.moved.L = &s.mu
 	var refused error
 	var bound xmpp.Payload
@@ -137,6 +137,7 @@ func (s *Sender) Leave(status string) {
 	s.settle(&rd)
 	s.account.inbox.insist(func(t *Turn) { // a session that stayed would be a ghost
 		s.r.depart(t, s.account, s, unavailable(s.jid, status))
+		s.r.left(t, s)
 	})
 	s.account.pins.Add(-1)
 }
@@ -154,6 +155,15 @@ func (r *Router) depart(t *Turn, a *Account, s *Sender, st *xmpp.Stanza) {
 		after := was
 		after.Presence, after.Ready = nil, false
 		r.show(t, a, PresenceChange{was, after, st})
+	}
+}
+
+// left has the features see to what a session was handed and has not taken.
+func (r *Router) left(t *Turn, s *Sender) {
+	for _, f := range r.features {
+		if f.Left != nil {
+			f.Left(t, s.account, s)
+		}
 	}
 }
 

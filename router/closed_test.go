@@ -8,7 +8,7 @@ import (
 
 	"parley/router"
 	"parley/router/routertest"
-	"parley/xep/offline"
+	"parley/xep/mam"
 	"parley/xmpp"
 )
 
@@ -16,7 +16,7 @@ import (
 // message, and nobody waits for ever.
 func TestStoreIsClosed(t *testing.T) {
 	f := &archive{}
-	h := routertest.New(t, f.feature(), offline.New(func() offline.Limits { return offline.Limits{} }))
+	h := routertest.New(t, f.feature(), mam.New(func() mam.Limits { return mam.Limits{} }))
 	var senders []*routertest.Peer
 	backs := make([]*heard, 4)
 	for i := range backs {

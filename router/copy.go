@@ -35,13 +35,23 @@ func (p *Passage) Said(s Session) bool { return p.speaker != nil && p.speaker.se
 // Show hands a session of either account a copy of the message, of whatever form. One that
 // has a copy of a message that waits is not given the message later.
 func (p *Passage) Show(rd *Round, res *Resource, st *xmpp.Stanza) {
+	var err error
 	switch {
 	case res.deaf():
-	case rd.Push(res.Session, st) != nil:
-		res.sender.deaf.Store(true)
-	case p.written && !res.Ready: // it may be read among what waits before it is taken back
-		res.sender.hasCopy(p.id)
+		return
+	case p.due && p.written && p.hasRecipient(res): // to have the copy is to have the message
+		err = res.sender.Hand(rd, st, p.id)
+	default:
+		err = rd.Push(res.Session, st)
 	}
+	if err != nil {
+		res.sender.deaf.Store(true)
+	}
+}
+
+// hasRecipient reports whether a resource is one of the account that the message is for.
+func (p *Passage) hasRecipient(res *Resource) bool {
+	return p.Recipient != nil && res.sender.account == p.Recipient
 }
 
 // names reports whether the table names a resource for the message. One that is just being
@@ -61,22 +71,24 @@ func (p *Passage) names(res *Resource) bool {
 // later gives the message to a resource behind what it is just being given. One that was
 // kept may be among that, or was taken out before.
 func (p *Passage) later(rd *Round, res *Resource) {
-	if p.written {
-		res.sender.hasCopy(p.id)
+	id := p.id
+	if !p.due || !p.written {
+		id = 0
 	}
-	res.sender.later(rd, p.Stanza)
+	res.sender.later(rd, p.arriving(), id)
 }
 
-func (s *Sender) hasCopy(id storage.ID) {
+func (s *Sender) hasCopies(ids []storage.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.copied) >= maxCopied {
-		s.copied = slices.Delete(s.copied, 0, 1)
+	s.copied = append(s.copied, ids...)
+	if n := len(s.copied) - maxCopied; n > 0 {
+		s.copied = slices.Delete(s.copied, 0, n)
 	}
-	s.copied = append(s.copied, id)
 }
 
-// HasCopy reports whether the session was shown a copy of a message that waits.
+// HasCopy reports whether the session has acknowledged a message, while it was not one of
+// those that messages for the account are for.
 func (s *Sender) HasCopy(id storage.ID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

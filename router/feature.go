@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"parley/storage"
 	"parley/xmpp"
@@ -27,7 +28,8 @@ type Feature struct {
 	Node     func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // what stands under a node of the server; nil: none of this feature's
 	OwnNode  func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // the same of the asker's own account
 
-	Inline []Inline // what Bind 2 may enable with a session (XEP-0386 §3.1)
+	Inline []Inline                 // what Bind 2 may enable with a session (XEP-0386 §3.1)
+	Bound  func(t *Turn, s *Sender) // s was bound by Bind 2; called before what is enabled with it
 
 	Sent    Hooks // steps of the sender's account
 	Arrived Hooks // steps of the recipient's account
@@ -36,6 +38,9 @@ type Feature struct {
 	Presence func(t *Turn, a *Account, c PresenceChange)                    // an own resource came, changed or went
 	Absent   func(t *Turn, a *Account) xmpp.Payload                         // what is told of a, of whom no resource is available, to who may know
 	Due      func(t *Turn, a *Account, res Resource, then func(*Round))     // res begins to take messages; call then on the postman
+	Took     func(a *Account, ids []storage.ID)                             // a device of a's has taken messages that wait; never waits
+	Unsure   func(a *Account, since time.Time)                              // see Sender.Unsure; never waits
+	Left     func(t *Turn, a *Account, s *Sender)                           // a session of a's is gone for good, with what it holds (Sender.Held)
 	Outgoing func(t *Turn, a *Account, st *xmpp.Stanza) error               // a subscription stanza of a's, from and to bare JIDs
 	Incoming func(t *Turn, a *Account, st *xmpp.Stanza)                     // a subscription stanza or a probe for a
 	Trusted  func(ctx context.Context, a *Account, from xmpp.JID) bool      // the bare JID from may see a's presence; anyone asks
@@ -48,6 +53,7 @@ type Feature struct {
 
 	Load   func(tx *storage.Tx, a *Account) error                  // an account comes into use: fill the Memo
 	Start  func(Hall)                                              // before the first stanza
+	Stop   func()                                                  // behind the last stanza, before the store is closed
 	Tidy   func(context.Context) error                             // now and then: delete what is too old, a little at a time
 	Forget func(tx *storage.Tx, account int64, jid xmpp.JID) error // an account is removed
 	Schema storage.Schema

@@ -10,7 +10,7 @@ import (
 	"parley/roster"
 	"parley/router"
 	"parley/router/routertest"
-	"parley/xep/offline"
+	"parley/xep/mam"
 	"parley/xmpp"
 )
 
@@ -20,7 +20,7 @@ const condition = "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'"
 // cannot tell these from others by messages of types that are refused for everybody who is
 // away.
 func TestSilenceTellsNothing(t *testing.T) {
-	h := routertest.New(t, offline.New(func() offline.Limits { return offline.Limits{} }))
+	h := routertest.New(t, mam.New(func() mam.Limits { return mam.Limits{} }))
 	h.Router.SetUnknownErrors(1)
 	h.Exists(xmpp.MustJID("aaaa@example.com"))
 	spy := h.Online("spy@example.com/1")
@@ -106,7 +106,7 @@ func TestLargePresence(t *testing.T) {
 // TestStormIsFair: while one client sends presence as fast as it can, others' messages
 // arrive, and in order.
 func TestStormIsFair(t *testing.T) {
-	h := routertest.New(t, roster.New(), offline.New(func() offline.Limits { return offline.Limits{} }))
+	h := routertest.New(t, roster.New(), mam.New(func() mam.Limits { return mam.Limits{} }))
 	storm := h.Online("storm@example.com/x").Peer()
 	romeo, juliet := h.Online("romeo@example.com/x").Peer(), h.Online("juliet@example.com/x").Peer()
 	storm.Session.Tap(func(*xmpp.Stanza) {})
@@ -151,7 +151,7 @@ func TestStormIsFair(t *testing.T) {
 // TestFullUntilDrained: large messages to somebody who is away are kept until there is no
 // room, refused then, and all that was kept is there.
 func TestFullUntilDrained(t *testing.T) {
-	h := routertest.New(t, roster.New(), offline.New(func() offline.Limits { return offline.Limits{} }))
+	h := routertest.New(t, roster.New(), mam.New(func() mam.Limits { return mam.Limits{} }))
 	h.Exists(xmpp.MustJID("juliet@example.com"))
 	romeo := h.Online("romeo@example.com/x")
 	romeo.Forgets()

@@ -35,12 +35,12 @@ func (f *archive) feature() router.Feature {
 				return nil
 			}
 			message := p.Stanza.ID
-			p.Keep(func(tx *storage.Tx, id storage.ID) error {
+			p.Keep(routertest.Keeping(func(tx *storage.Tx, id storage.ID) error {
 				if p.Stanza.Has("test", "fail") {
 					return fmt.Errorf("as it was told")
 				}
 				return tx.Exec(`insert into archived (id, message, pad) values ($1, $2, $3)`, int64(id), message, pad)
-			}, nil)
+			}))
 			return nil
 		}},
 	}

@@ -1,6 +1,9 @@
 package router
 
-import "parley/xmpp"
+import (
+	"parley/storage"
+	"parley/xmpp"
+)
 
 // lookBack is how many sessions a Round compares with before it notes another.
 const lookBack = 4
@@ -14,6 +17,15 @@ type Round struct {
 // Push queues st for s and notes that s is to be flushed.
 func (rd *Round) Push(s Session, st *xmpp.Stanza) error {
 	err := s.Push(st)
+	if !rd.justTouched(s) {
+		rd.touched = append(rd.touched, s)
+	}
+	return err
+}
+
+// hand is Push for a message that the session is to acknowledge.
+func (rd *Round) hand(s Session, st *xmpp.Stanza, id storage.ID) error {
+	err := s.Hand(st, id)
 	if !rd.justTouched(s) {
 		rd.touched = append(rd.touched, s)
 	}

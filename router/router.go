@@ -148,6 +148,17 @@ func (r *Router) Serves(domain string) bool { return (*r.hosts.Load())[domain] }
 // Wait waits until no inbox is at work, or ctx is over.
 func (r *Router) Wait(ctx context.Context) { r.working.wait(ctx) }
 
+// Stop waits until no inbox is at work, or ctx is over, and has every feature write what
+// it has put off. No session is left then, and the store is still open.
+func (r *Router) Stop(ctx context.Context) {
+	r.Wait(ctx)
+	for _, f := range r.features {
+		if f.Stop != nil {
+			f.Stop()
+		}
+	}
+}
+
 // Tidy has every feature delete what is too old. It takes its time, and is meant to be
 // called about once an hour.
 func (r *Router) Tidy(ctx context.Context) {

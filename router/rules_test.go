@@ -3,15 +3,18 @@ package router
 import (
 	"testing"
 
+	"parley/storage"
 	"parley/xmpp"
 )
 
 type named struct{ jid xmpp.JID }
 
-func (n named) JID() xmpp.JID           { return n.jid }
-func (n named) Push(*xmpp.Stanza) error { return nil }
-func (n named) Flush()                  {}
-func (n named) End(*xmpp.StreamError)   {}
+func (n named) JID() xmpp.JID                       { return n.jid }
+func (n named) Push(*xmpp.Stanza) error             { return nil }
+func (n named) Hand(*xmpp.Stanza, storage.ID) error { return nil }
+func (n named) Attention() Attention                { return Awake }
+func (n named) Flush()                              {}
+func (n named) End(*xmpp.StreamError)               {}
 func (n named) resource(f func(*Resource)) Resource {
 	r := Resource{Session: n, Presence: &xmpp.Stanza{Kind: xmpp.Presence}, Ready: true}
 	f(&r)

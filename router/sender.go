@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"parley/storage"
 	"parley/xmpp"
@@ -28,6 +29,7 @@ type Sender struct {
 	session Session
 	jid     xmpp.JID
 	agent   xmpp.UserAgent
+	began   time.Time
 
 	over atomic.Bool // left, or replaced by a newer session
 	deaf atomic.Bool // the session has refused a stanza, and ends
@@ -35,13 +37,17 @@ type Sender struct {
 	mu     sync.Mutex   // a leaf
 	moved  sync.Cond    // a passage was settled
 	flying int          // messages in flight
+	begun  uint64       // messages that ever were
 	bytes  int          // their size
+	held   []storage.ID // handed over, not acknowledged, and waiting until some device does
 	copied []storage.ID // waiting messages that the session has copies of
 	loose  []*Account   // recipients of those that may yet have to be kept
 	detour []*Passage   // see Passage.follows
 
-	coming bool           // the session is being given what has waited; messages stand behind that
-	behind []*xmpp.Stanza // those that stand there
+	waiting []waiter // for messages to be settled
+
+	coming bool     // the session is being given what has waited; messages stand behind that
+	behind []behind // those that stand there
 
 	directed map[xmpp.JID]bool // who was sent directed presence (RFC 6121 §4.6); the reader's
 	asks     map[string]func(*xmpp.Stanza)
@@ -153,6 +159,7 @@ func (s *Sender) room(rd *Round, n int) {
 func (s *Sender) begin(p *Passage) {
 	s.mu.Lock()
 	s.flying++
+	s.begun++
 	s.bytes += p.size
 	if p.loose {
 		s.loose = append(s.loose, p.Recipient)
@@ -173,7 +180,11 @@ func (s *Sender) settled(p *Passage) {
 		s.detour = slices.Delete(s.detour, i, i+1)
 	}
 	s.moved.Broadcast()
+	list := s.due()
 	s.mu.Unlock()
+	for _, w := range list {
+		w.then()
+	}
 }
 
 // behindLoose reports whether a message for a is in flight that may yet have to be kept.
@@ -280,18 +291,36 @@ func (s *Sender) catchUp() {
 // given that; what comes beyond does not wait.
 const maxBehind = 1024
 
+// behind is a message that stands there, with its id if it waits until it is taken.
+type behind struct {
+	st *xmpp.Stanza
+	id storage.ID
+}
+
 // later gives the session a message that others of its account have just been given, when
 // it has been given what has waited.
-func (s *Sender) later(rd *Round, st *xmpp.Stanza) {
+func (s *Sender) later(rd *Round, st *xmpp.Stanza, id storage.ID) {
 	s.mu.Lock()
 	stands := s.coming && len(s.behind) < maxBehind
 	if stands {
-		s.behind = append(s.behind, st)
+		s.behind = append(s.behind, behind{st, id})
+		if id != 0 {
+			s.held = append(s.held, id)
+		}
 	}
 	s.mu.Unlock()
 	if !stands {
-		rd.Push(s.session, st)
+		s.push(rd, st, id)
 	}
+}
+
+// push is Hand where there is an id, and Push where there is none.
+func (s *Sender) push(rd *Round, st *xmpp.Stanza, id storage.ID) {
+	if id != 0 {
+		s.Hand(rd, st, id)
+		return
+	}
+	rd.Push(s.session, st)
 }
 
 // caughtUp gives the session the messages that stand behind what has waited.
@@ -307,8 +336,11 @@ func (s *Sender) caughtUp(rd *Round) {
 		if len(list) == 0 {
 			return
 		}
-		for _, st := range list {
-			rd.Push(s.session, st)
+		for _, b := range list {
+			if b.id != 0 {
+				s.release(b.id) // it is held again by being handed over
+			}
+			s.push(rd, b.st, b.id)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"parley/router"
 	"parley/router/routertest"
 	"parley/storage"
-	"parley/xep/offline"
+	"parley/xep/mam"
 	"parley/xep/ping"
 	"parley/xmpp"
 )
@@ -24,7 +24,7 @@ import (
 func gate(open chan struct{}) router.Feature {
 	return router.Feature{Name: "gate", Arrived: router.Hooks{Keep: func(p *router.Passage) *xmpp.Error {
 		if p.Stanza.Has("test", "keep") {
-			p.Keep(func(*storage.Tx, storage.ID) error { <-open; return nil }, nil)
+			p.Keep(routertest.Keeping(func(*storage.Tx, storage.ID) error { <-open; return nil }))
 		}
 		return nil
 	}}}
@@ -153,7 +153,7 @@ func TestReadersWaitForTheHousesQueue(t *testing.T) {
 // TestSessionsThatTakeNothing: a message is for those that still take it, and waits where
 // nobody does.
 func TestSessionsThatTakeNothing(t *testing.T) {
-	h := routertest.New(t, offline.New(func() offline.Limits { return offline.Limits{} }))
+	h := routertest.New(t, mam.New(func() mam.Limits { return mam.Limits{} }))
 	romeo := h.Online("romeo@example.com/desk")
 	slow, phone := h.Online("juliet@example.com/slow"), h.Online("juliet@example.com/phone")
 	slow.Peer().Session.Close()
@@ -175,7 +175,7 @@ func TestSessionsThatTakeNothing(t *testing.T) {
 // TestMessagesWhileOneComes: a resource that is just being given what has waited gets the
 // messages that others of the account get meanwhile too, behind that.
 func TestMessagesWhileOneComes(t *testing.T) {
-	h := routertest.New(t, offline.New(func() offline.Limits { return offline.Limits{} }))
+	h := routertest.New(t, mam.New(func() mam.Limits { return mam.Limits{} }))
 	romeo, phone := h.Online("romeo@example.com/desk"), h.Online("juliet@example.com/phone")
 	h.Exists(xmpp.MustJID("tybalt@example.com"))
 	for round := range 20 {
@@ -227,8 +227,8 @@ func TestMessagesWhileOneComes(t *testing.T) {
 }
 
 func TestTooMuchWaits(t *testing.T) {
-	for _, lim := range []offline.Limits{{Messages: 2}, {Bytes: 500}} {
-		h := routertest.New(t, offline.New(func() offline.Limits { return lim }))
+	for _, lim := range []mam.Limits{{Messages: 2}, {Bytes: 500}} {
+		h := routertest.New(t, mam.New(func() mam.Limits { return lim }))
 		romeo := h.Online("romeo@example.com/desk")
 		h.Exists(jid(t, "juliet@example.com"))
 		for range 2 {
@@ -372,7 +372,7 @@ func TestIdleAccountsAreForgotten(t *testing.T) {
 func TestChurn(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	t.Run("churn", func(t *testing.T) {
-		h := routertest.New(t, roster.New(), offline.New(func() offline.Limits { return offline.Limits{} }), ping.New())
+		h := routertest.New(t, roster.New(), mam.New(func() mam.Limits { return mam.Limits{} }), ping.New())
 		for i := range 4 {
 			h.Exists(jid(t, fmt.Sprintf("u%d@example.com", i)))
 		}

@@ -3,6 +3,7 @@ package router
 import (
 	"time"
 
+	"parley/storage"
 	"parley/xmpp"
 )
 
@@ -14,11 +15,25 @@ type Session interface {
 	// Push queues st for the client. It never blocks and changes nobody else; an error
 	// says that the session is over or reads too slowly, and it ends by itself then.
 	Push(st *xmpp.Stanza) error
+	// Hand is Push for a message that waits under an id until some device has taken it: when
+	// its client has acknowledged the message, the session calls Sender.Took.
+	Hand(st *xmpp.Stanza, id storage.ID) error
+	// Attention says whether somebody is there to see what is pushed.
+	Attention() Attention
 	// Flush writes what is queued, as far as the socket takes it. It never waits.
 	Flush()
 	// End closes the stream with err, on a goroutine of its own.
 	End(err *xmpp.StreamError)
 }
+
+// Attention says how likely it is that what a session is pushed is seen.
+type Attention uint8
+
+const (
+	Awake    Attention = iota
+	Inactive           // connected, and nobody looks at it (XEP-0352)
+	Gone               // not connected; it may be resumed (XEP-0198 §5)
+)
 
 // A Resource is a session in the list of its account: a connected resource, and an
 // available one after initial presence (RFC 6121 §4.2). It is a value; the list is

@@ -17,26 +17,38 @@ type Passage struct {
 	Sender    *Account // the account that sent it, nil when none of this house did
 	Recipient *Account // the account it is for, nil when that is none of this house
 
-	r       *Router
-	speaker *Sender // whose window it stands in, nil when no local session speaks
-	writes  []write
-	id      storage.ID // of what is written
-	size    int        // bytes, about
-	written bool
-	loose   bool // in flight, and it may yet have to be kept
-	ours    bool // an error made by the house, whatever its 'from' says: no Guard refuses it
-	hidden  bool // the recipient refuses it as if there were no such account
-	dropped bool // nobody is there and it is worth nothing later
-	reached int  // sessions that have it in their queues
+	r         *Router
+	speaker   *Sender // whose window it stands in, nil when no local session speaks
+	writes    []Keeping
+	id        storage.ID   // of what is written
+	due       bool         // the recipient's row waits until some device has taken the message
+	swallowed bool         // it was sent before
+	stamps    stamps       // whose archives have it
+	out       *xmpp.Stanza // what the recipient's devices see of it; nil: the message itself
+	size      int          // bytes, about
+	written   bool
+	heard     bool // its Keepings know what became of them
+	loose     bool // in flight, and it may yet have to be kept
+	ours      bool // an error made by the house, whatever its 'from' says: no Guard refuses it
+	hidden    bool // the recipient refuses it as if there were no such account
+	untold    bool // its sender is not told that it is refused
+	asked     bool // whether it is has been found out
+	dropped   bool // nobody is there and it is worth nothing later
+	reached   int  // sessions that have it in their queues
 
 	how  fate       // what the table said when it was handed over
 	seen []Resource // the recipient's resources then
 }
 
-// write is what one Keep hook named.
-type write struct {
-	do   func(*storage.Tx, storage.ID) error
-	undo func(*storage.Tx, storage.ID) error
+// A Keeping is what one Keep hook names to be written for a message.
+type Keeping interface {
+	// Write runs in the transaction of the writer, with the message's archive id.
+	Write(tx *storage.Tx, id storage.ID) error
+	// Written is called once on the postman, before the message is handed over: err is nil
+	// when it is committed, else nothing is.
+	Written(id storage.ID, err error)
+	// Undo takes back what Write has written, where the message turns out to be refused.
+	Undo(tx *storage.Tx, id storage.ID) error
 }
 
 // WillWait reports whether the message, as things stand, is to wait until somebody is
@@ -45,12 +57,86 @@ func (p *Passage) WillWait() bool {
 	return p.Recipient != nil && p.fate() == store
 }
 
-// Keep names what is to be written for the message. do runs in the transaction of the
-// writer with the message's archive id. undo, which may be nil, is written behind it if
-// it turns out, once do is committed, that the message did not have to wait.
-func (p *Passage) Keep(do, undo func(*storage.Tx, storage.ID) error) {
-	p.writes = append(p.writes, write{do: do, undo: undo})
+// Keep names what is to be written for the message.
+func (p *Passage) Keep(k Keeping) { p.writes = append(p.writes, k) }
+
+// Wait says that what is kept waits until a device of the recipient has taken the message
+// (Sender.Took).
+func (p *Passage) Wait() { p.due = true }
+
+// stamps says whose archives have a message.
+type stamps uint8
+
+const (
+	stampSender stamps = 1 << iota
+	stampRecipient
+)
+
+// Stamp says that the archive of the sender's or the recipient's account has the message,
+// under the id that it is written with: what that account sees of it says so (XEP-0359 §4).
+func (p *Passage) Stamp(a *Account) {
+	if a == p.Sender {
+		p.stamps |= stampSender
+	}
+	if a == p.Recipient {
+		p.stamps |= stampRecipient
+	}
 }
+
+// Seen returns the message as the sender's or the recipient's account sees it: with the id
+// that it has in the archive of that account, and of no other (XEP-0313 §3.5). For Copy and Miss.
+func (p *Passage) Seen(by *Account) *xmpp.Stanza {
+	switch {
+	case !p.written:
+	case by == p.Recipient:
+		return p.arriving()
+	case by == p.Sender && p.stamps&stampSender != 0:
+		return p.stamped(by)
+	}
+	return p.Stanza
+}
+
+// arriving is the message as the recipient's devices see it.
+func (p *Passage) arriving() *xmpp.Stanza {
+	switch {
+	case p.out != nil:
+	case p.written && p.stamps&stampRecipient != 0:
+		p.out = p.stamped(p.Recipient)
+	default:
+		return p.Stanza
+	}
+	return p.out
+}
+
+func (p *Passage) stamped(by *Account) *xmpp.Stanza {
+	return p.Stanza.With(StanzaID(by.JID, p.r.store.Opaque(p.id)))
+}
+
+// StanzaID is the element that says under which id an archive has a message (XEP-0359 §4).
+func StanzaID(by xmpp.JID, id string) xmpp.Payload {
+	var b xmpp.Builder
+	return b.Grow(stanzaIDLen).Open("urn:xmpp:sid:0", "stanza-id", "by", by.String(), "id", id).Payload()
+}
+
+// stanzaIDLen is about how long a <stanza-id/> is, in bytes.
+const stanzaIDLen = 112
+
+// WillBeRefused reports whether the message, as things stand, is to be answered with an
+// error. Where its sender may not be told so, it is not (RFC 6120 §13.11).
+func (p *Passage) WillBeRefused() bool { return p.fate() == refuse && (p.Recipient != nil || p.told()) }
+
+// WillBeIgnored reports whether the message, as things stand, reaches nobody.
+func (p *Passage) WillBeIgnored() bool { return p.fate() == ignore }
+
+// Swallow says that the message has been sent before: nothing is done with it, and it counts
+// as handled. Only in Mark and Keep.
+func (p *Passage) Swallow() { p.swallowed, p.dropped = true, true }
+
+// Swallowed reports whether the message has been sent before.
+func (p *Passage) Swallowed() bool { return p.swallowed }
+
+// Speaker returns the local session that sends the message; nil where none does.
+func (p *Passage) Speaker() *Sender { return p.speaker }
 
 // Drop says that the message is worth nothing to somebody who is not there now: it is
 // neither kept nor refused.
@@ -165,6 +251,7 @@ func (p *Passage) arrive(refused *xmpp.Error, failed error) {
 	if err == nil && failed != nil {
 		err = p.r.failed(failed)
 	}
+	p.tell(failed)
 	switch {
 	case err != nil:
 		p.bounce(rd, err)
@@ -176,6 +263,17 @@ func (p *Passage) arrive(refused *xmpp.Error, failed error) {
 		again := p.keepAgain()
 		travels = true
 		p.travel(again)
+	}
+}
+
+// tell has those who named something to be written hear what became of it, once.
+func (p *Passage) tell(failed error) {
+	if !p.Kept() || p.heard {
+		return
+	}
+	p.heard = true
+	for _, k := range p.writes {
+		k.Written(p.id, failed)
 	}
 }
 
@@ -240,7 +338,11 @@ func (p *Passage) prepare() (err *xmpp.Error) {
 		for _, guard := range arrived.guard {
 			if err := guard(p); err != nil {
 				p.hidden = err.Condition == "service-unavailable"
-				return err
+				if !p.hidden || p.told() {
+					return err
+				}
+				p.release() // it goes on as one to nobody, whose sender is not told either
+				break
 			}
 		}
 	}
@@ -282,7 +384,7 @@ func (p *Passage) write(tx *storage.Tx) error {
 	}
 	p.id, p.written = tx.NextID(), true
 	for _, w := range p.writes {
-		if err := w.do(tx, p.id); err != nil {
+		if err := w.Write(tx, p.id); err != nil {
 			return err
 		}
 	}
@@ -293,6 +395,9 @@ func (p *Passage) write(tx *storage.Tx) error {
 // step, after the commit. again is true when the message must wait although nothing was
 // written for it: everybody has left since the Keeps looked.
 func (p *Passage) hand(rd *Round) (again bool) {
+	if p.swallowed {
+		return false
+	}
 	p.look()
 	switch p.how {
 	case ignore:
@@ -311,9 +416,6 @@ func (p *Passage) hand(rd *Round) (again bool) {
 			return p.hand(rd)
 		}
 	}
-	if p.reached > 0 {
-		p.takeBack()
-	}
 	p.after(rd)
 	return false
 }
@@ -328,7 +430,7 @@ func (p *Passage) push(rd *Round) {
 			p.later(rd, res)
 			continue
 		}
-		if rd.Push(res.Session, p.Stanza) == nil {
+		if p.give(rd, res, p.arriving()) == nil {
 			p.reached++
 		} else {
 			res.sender.deaf.Store(true)
@@ -336,16 +438,22 @@ func (p *Passage) push(rd *Round) {
 	}
 }
 
-// takeBack writes away what was kept for a message that did not have to wait.
+// give hands a session the message, or a copy of it.
+func (p *Passage) give(rd *Round, res *Resource, st *xmpp.Stanza) error {
+	if p.due && p.written {
+		return res.sender.Hand(rd, st, p.id)
+	}
+	return rd.Push(res.Session, st)
+}
+
+// takeBack writes away what was kept for a message that is refused after all.
 func (p *Passage) takeBack() {
 	if !p.written {
 		return
 	}
 	id := p.id
 	for _, w := range p.writes {
-		if w.undo != nil {
-			p.r.store.Keep(64, func(tx *storage.Tx) error { return w.undo(tx, id) }, nil)
-		}
+		p.r.store.Keep(64, func(tx *storage.Tx) error { return w.Undo(tx, id) }, nil)
 	}
 }
 
@@ -371,9 +479,6 @@ func (p *Passage) after(rd *Round) {
 
 // bounce answers the message with an error, where it may be answered with one.
 func (p *Passage) bounce(rd *Round, err *xmpp.Error) {
-	if p.hidden && !p.told() {
-		return
-	}
 	if answer := xmpp.Bounce(p.Stanza, err); answer != nil {
 		p.r.deliver(rd, answer, true)
 	}

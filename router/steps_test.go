@@ -36,10 +36,10 @@ func (d *diary) hooks(side string, seen func(*router.Passage) bool) router.Hooks
 		Mark:  func(p *router.Passage) { note("mark", p) },
 		Keep: func(p *router.Passage) *xmpp.Error {
 			note("keep", p)
-			p.Keep(func(tx *storage.Tx, id storage.ID) error {
+			p.Keep(routertest.Keeping(func(tx *storage.Tx, id storage.ID) error {
 				d.write(side + " write")
 				return nil
-			}, nil)
+			}))
 			return nil
 		},
 		Copy: func(p *router.Passage, _ *router.Round) {
@@ -70,7 +70,7 @@ func TestStepsHaveOneOrder(t *testing.T) {
 func TestOneArchiveIDForAllThatKeep(t *testing.T) {
 	var ids []storage.ID
 	keep := router.Hooks{Keep: func(p *router.Passage) *xmpp.Error {
-		p.Keep(func(_ *storage.Tx, id storage.ID) error { ids = append(ids, id); return nil }, nil)
+		p.Keep(routertest.Keeping(func(_ *storage.Tx, id storage.ID) error { ids = append(ids, id); return nil }))
 		return nil
 	}}
 	h := routertest.New(t, router.Feature{Name: "archive", Sent: keep, Arrived: keep})

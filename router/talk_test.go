@@ -22,7 +22,7 @@ import (
 	"parley/xep/devices"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
-	"parley/xep/offline"
+	"parley/xep/mam"
 	"parley/xep/ping"
 	"parley/xep/private"
 	"parley/xep/register"
@@ -45,7 +45,7 @@ func fullHouse(t testing.TB) *routertest.House {
 	groups.Set(talkGroups())
 	h := routertest.NewWith(t, routertest.Config{Dir: dir, Features: []router.Feature{
 		roster.NewWith(roster.Config{Directory: groups}), blocking.New(),
-		offline.New(func() offline.Limits { return offline.Limits{Messages: talkOffline} }),
+		mam.New(func() mam.Limits { return mam.Limits{Messages: talkOffline} }),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(o), private.New(),
 		vcard.New(func() []string { return nil }), lastactivity.New(time.Now), command.New(time.Now), admin.New(o),
 		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)), caps.New(time.Now),

@@ -6,14 +6,14 @@ import (
 
 	"parley/router"
 	"parley/router/routertest"
-	"parley/xep/offline"
+	"parley/xep/mam"
 	"parley/xmpp"
 )
 
 // TestWhoExists: somebody who tries names is told of a few that they do not exist. From
 // then on a message to nobody is like one to somebody who is away.
 func TestWhoExists(t *testing.T) {
-	h := routertest.New(t, offline.New(func() offline.Limits { return offline.Limits{} }))
+	h := routertest.New(t, mam.New(func() mam.Limits { return mam.Limits{} }))
 	h.Router.SetUnknownErrors(3)
 	h.Exists(xmpp.MustJID("juliet@example.com"))
 	spy, friend := h.Online("spy@example.com/1"), h.Online("romeo@example.com/1")

@@ -18,7 +18,7 @@ import (
 	"parley/xep/devices"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
-	"parley/xep/offline"
+	"parley/xep/mam"
 	"parley/xep/ping"
 	"parley/xep/private"
 	"parley/xep/register"
@@ -30,7 +30,7 @@ import (
 // live is what features ask for at run time, so that it may change with a reload.
 type live struct {
 	contact atomic.Pointer[contact.Addresses]
-	offline atomic.Pointer[offline.Limits]
+	offline atomic.Pointer[mam.Limits]
 	admins  atomic.Pointer[[]xmpp.JID]
 	limits  atomic.Pointer[LimitsConfig]
 	results atomic.Int64 // of one search
@@ -56,7 +56,7 @@ func features(h *house) []router.Feature {
 		c2s.SessionFeature(),
 		roster.NewWith(roster.Config{Directory: l.groups, Limits: l.roster}),
 		blocking.NewWith(func() int { return l.limits.Load().Blocked }, func() []xmpp.JID { return *l.admins.Load() }),
-		offline.New(func() offline.Limits { return *l.offline.Load() }),
+		mam.New(func() mam.Limits { return *l.offline.Load() }),
 		ping.New(),
 		xepversion.New(version),
 		entitytime.New(time.Now),

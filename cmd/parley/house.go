@@ -15,7 +15,7 @@ import (
 	"parley/storage"
 	"parley/xep/announce"
 	"parley/xep/contact"
-	"parley/xep/offline"
+	"parley/xep/mam"
 	"parley/xmpp"
 )
 
@@ -75,7 +75,7 @@ func (h *house) settle(cfg Config) {
 	h.live.contact.Store(&addresses)
 	admins := adminList(cfg.Admins)
 	h.live.admins.Store(&admins)
-	h.live.offline.Store(&offline.Limits{Messages: int64(cfg.Limits.OfflineMessages), Bytes: int64(cfg.Limits.OfflineBytes), Expiry: cfg.Limits.OfflineExpiry.Duration})
+	h.live.offline.Store(&mam.Limits{Messages: int64(cfg.Limits.OfflineMessages), Bytes: int64(cfg.Limits.OfflineBytes), Expiry: cfg.Limits.OfflineExpiry.Duration})
 	h.live.limits.Store(&cfg.Limits)
 	h.live.results.Store(int64(cfg.Search.Results))
 	h.live.groups.Set(sharedGroups(cfg))

@@ -307,7 +307,7 @@ func (s *server) closeAll() error {
 		}
 		done()
 	}
-	s.router.Wait(ctx)
+	s.router.Stop(ctx)
 	if err := s.close(ctx); err != nil {
 		return fail(exitFailed, "the database could not be closed: %w", err)
 	}

@@ -74,6 +74,7 @@ func NewWith(t testing.TB, cfg Config) *House {
 		for _, p := range h.peers {
 			p.leave()
 		}
+		h.Router.Stop(context.Background())
 	})
 	return h
 }
@@ -126,6 +127,11 @@ func (h *House) Bind(full xmpp.JID) (*Peer, error) {
 		p.Session = &Session{jid: j}
 		return p.Session
 	})
+	if err == nil {
+		p.Session.mu.Lock()
+		p.Session.sender = p.Sender
+		p.Session.mu.Unlock()
+	}
 	return p, err
 }
 

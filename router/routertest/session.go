@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"parley/router"
+	"parley/storage"
 	"parley/xmpp"
 )
 
@@ -22,6 +23,9 @@ type Session struct {
 	read    int
 	closed  bool
 	err     *xmpp.StreamError
+	handed  []storage.ID // not acknowledged
+	silent  bool
+	sender  *router.Sender
 	tap     func(*xmpp.Stanza)
 }
 
@@ -43,10 +47,48 @@ func (s *Session) Push(st *xmpp.Stanza) error {
 	return nil
 }
 
+// Hand implements router.Session. What was handed over is acknowledged as soon as it has
+// left, unless Silent says otherwise.
+func (s *Session) Hand(st *xmpp.Stanza, id storage.ID) error {
+	err := s.Push(st)
+	if err == nil {
+		s.mu.Lock()
+		s.handed = append(s.handed, id)
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// Attention implements router.Session.
+func (s *Session) Attention() router.Attention { return router.Awake }
+
 // Flush implements router.Session.
 func (s *Session) Flush() {
 	s.mu.Lock()
 	s.flushed = len(s.pushed)
+	silent := s.silent
+	s.mu.Unlock()
+	if !silent {
+		s.Acknowledge()
+	}
+}
+
+// Acknowledge acknowledges what was handed over until now.
+func (s *Session) Acknowledge() {
+	s.mu.Lock()
+	took := s.handed
+	s.handed = nil
+	sender := s.sender
+	s.mu.Unlock()
+	if len(took) > 0 && sender != nil {
+		sender.Took(took)
+	}
+}
+
+// Silent has the session acknowledge nothing by itself from now on.
+func (s *Session) Silent() {
+	s.mu.Lock()
+	s.silent = true
 	s.mu.Unlock()
 }
 

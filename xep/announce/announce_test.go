@@ -12,7 +12,7 @@ import (
 	"parley/router/routertest"
 	"parley/storage"
 	"parley/xep/announce"
-	"parley/xep/offline"
+	"parley/xep/mam"
 	"parley/xmpp"
 )
 
@@ -55,7 +55,7 @@ func open(t testing.TB, dir string, p *people) (*routertest.House, *announce.Ann
 	a := &announce.Announcer{}
 	h := routertest.NewWith(t, routertest.Config{
 		Features: []router.Feature{
-			offline.New(func() offline.Limits { return offline.Limits{} }), counter(),
+			mam.New(func() mam.Limits { return mam.Limits{} }), counter(),
 			announce.New(a, p, func(*router.Request) bool { return true }),
 		},
 		Storage: storage.Config{Dir: dir},
@@ -72,9 +72,9 @@ func counter() router.Feature {
 		Name: "counter",
 		Arrived: router.Hooks{Keep: func(p *router.Passage) *xmpp.Error {
 			if p.WillWait() {
-				p.Keep(func(tx *storage.Tx, id storage.ID) error {
+				p.Keep(routertest.Keeping(func(tx *storage.Tx, id storage.ID) error {
 					return tx.Exec(`insert into counted_here (id) values ($1)`, int64(id))
-				}, nil)
+				}))
 			}
 			return nil
 		}},

@@ -12,7 +12,7 @@ import (
 	"parley/router/routertest"
 	"parley/storage"
 	"parley/xep/blocking"
-	"parley/xep/offline"
+	"parley/xep/mam"
 	"parley/xmpp"
 )
 
@@ -35,7 +35,7 @@ func set(verb string, jids ...string) string {
 func message(to string) string { return `<message id='m' to='` + to + `'><body>x</body></message>` }
 
 func features() []router.Feature {
-	return []router.Feature{blocking.New(), offline.New(func() offline.Limits { return offline.Limits{} })}
+	return []router.Feature{blocking.New(), mam.New(func() mam.Limits { return mam.Limits{} })}
 }
 
 // TestSurvivesARestart blocks, restarts, and writes to somebody who is away: the list is
@@ -287,7 +287,7 @@ func TestWhoIsShownPresenceTwiceHearsOnce(t *testing.T) {
 // TestErrorsOfTheBlocked: who is blocked gets as many errors for messages as for messages to
 // nobody, together, so that their want tells nothing either.
 func TestErrorsOfTheBlocked(t *testing.T) {
-	h := routertest.New(t, blocking.New(), offline.New(func() offline.Limits { return offline.Limits{} }))
+	h := routertest.New(t, blocking.New(), mam.New(func() mam.Limits { return mam.Limits{} }))
 	h.Router.SetUnknownErrors(2)
 	juliet, romeo := h.Online("juliet@example.com/x"), h.Online("romeo@example.com/y")
 	juliet.Does("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='romeo@example.com'/></block></iq>")

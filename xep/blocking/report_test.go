@@ -7,7 +7,7 @@ import (
 
 	"parley/router/routertest"
 	"parley/xep/blocking"
-	"parley/xep/offline"
+	"parley/xep/mam"
 	"parley/xmpp"
 )
 
@@ -17,7 +17,7 @@ func TestReports(t *testing.T) {
 	here, away := xmpp.MustJID("bard@example.com"), xmpp.MustJID("clown@example.net")
 	h := routertest.New(t,
 		blocking.NewWith(func() int { return 30 }, func() []xmpp.JID { return []xmpp.JID{here, away} }),
-		offline.New(func() offline.Limits { return offline.Limits{} }))
+		mam.New(func() mam.Limits { return mam.Limits{} }))
 	h.Exists(away)
 	bard, juliet := h.Online("bard@example.com/globe"), h.Connected("juliet@example.com/x")
 	block := func(items string) {

@@ -124,7 +124,7 @@ type copies struct {
 // understand it is for the account, and ends there (XEP-0280 §10.3).
 func (c *copies) give(res *router.Resource) {
 	if c.st == nil {
-		c.st = wrap(c.wrapper, c.p.Stanza)
+		c.st = wrap(c.wrapper, c.p.Seen(c.account))
 	}
 	c.p.Show(c.rd, res, c.st.Readdressed(res.JID(), c.account.JID))
 }

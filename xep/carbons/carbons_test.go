@@ -10,7 +10,7 @@ import (
 	"parley/router/routertest"
 	"parley/storage"
 	"parley/xep/carbons"
-	"parley/xep/offline"
+	"parley/xep/mam"
 	"parley/xmpp"
 )
 
@@ -40,7 +40,7 @@ func TestOneBody(t *testing.T) {
 // TestNobodyIsFoundByCopies has somebody write to many addresses: once the server says no
 // more which of them exist (limits.unknown_address_errors), copies must not say it either.
 func TestNobodyIsFoundByCopies(t *testing.T) {
-	h := routertest.New(t, carbons.New(), offline.New(func() offline.Limits { return offline.Limits{} }))
+	h := routertest.New(t, carbons.New(), mam.New(func() mam.Limits { return mam.Limits{} }))
 	h.Router.SetUnknownErrors(2)
 	h.Exists(xmpp.MustJID("juliet@example.com"))
 	desk, phone := h.Online("romeo@example.com/desk"), h.Connected("romeo@example.com/phone")
@@ -65,7 +65,7 @@ func TestWhoIsGivenWhatWaitsNeedsNoCopy(t *testing.T) {
 	holds := router.Feature{Name: "holds", Due: func(_ *router.Turn, _ *router.Account, _ router.Resource, then func(*router.Round)) {
 		ready = append(ready, then)
 	}}
-	h := routertest.New(t, holds, carbons.New(), offline.New(func() offline.Limits { return offline.Limits{} }))
+	h := routertest.New(t, holds, carbons.New(), mam.New(func() mam.Limits { return mam.Limits{} }))
 	phone, tablet := h.Connected("romeo@example.com/phone"), h.Connected("romeo@example.com/tablet")
 	phone.Does(enable)
 	tablet.Does(enable)

@@ -10,7 +10,7 @@ import (
 	"parley/router"
 	"parley/router/routertest"
 	"parley/xep/carbons"
-	"parley/xep/offline"
+	"parley/xep/mam"
 	"parley/xep/ping"
 	"parley/xmpp"
 )
@@ -19,7 +19,7 @@ const enable = `<iq id='e' type='set'><enable xmlns='urn:xmpp:carbons:2'/></iq>`
 
 func newHouse(t testing.TB) *routertest.House {
 	return routertest.New(t, carbons.New(), ping.New(),
-		offline.New(func() offline.Limits { return offline.Limits{Messages: 1 << 30, Bytes: 1 << 40} }))
+		mam.New(func() mam.Limits { return mam.Limits{Messages: 1 << 30, Bytes: 1 << 40} }))
 }
 
 // unwrap returns the message that was sent, of what a device hears: itself, or the one in a

@@ -1,4 +1,4 @@
-package offline
+package mam
 
 import (
 	"parley/router"

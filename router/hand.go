@@ -1,0 +1,129 @@
+package router
+
+import (
+	"slices"
+	"time"
+
+	"parley/storage"
+	"parley/xmpp"
+)
+
+// What waits until some device has taken it is handed to sessions with its archive id. Each
+// sender knows what its session was handed and has not acknowledged; who keeps messages
+// knows which of them nobody has taken.
+
+// Hand is Round.Push for a message that waits until some device has taken it, or a copy of
+// one. The session calls Took when its client has acknowledged it.
+func (s *Sender) Hand(rd *Round, st *xmpp.Stanza, id storage.ID) error {
+	s.mu.Lock()
+	s.held = append(s.held, id)
+	s.mu.Unlock()
+	err := rd.hand(s.session, st, id)
+	if err != nil {
+		s.release(id)
+	}
+	return err
+}
+
+// Took is called by the session when its client has acknowledged messages that it was
+// handed. It never waits; anyone may call it who holds no lock. What a session has that is
+// none for messages of the account (RFC 6121 §8.5.2.1.1) still waits for the others.
+func (s *Sender) Took(ids []storage.ID) {
+	if res, ok := s.account.Resource(s.jid.Resource()); ok && !res.due() {
+		s.hasCopies(ids)
+	} else {
+		s.took(ids)
+	}
+	for _, id := range ids {
+		s.release(id)
+	}
+}
+
+func (s *Sender) took(ids []storage.ID) {
+	for _, f := range s.r.features {
+		if f.Took != nil {
+			f.Took(s.account, ids)
+		}
+	}
+}
+
+func (s *Sender) release(id storage.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := slices.Index(s.held, id); i >= 0 {
+		s.held = slices.Delete(s.held, i, i+1)
+	}
+	if len(s.held) == 0 {
+		s.held = nil // an idle session holds no memory
+	}
+}
+
+// Holds reports whether the session was handed a message and has not acknowledged it.
+func (s *Sender) Holds(id storage.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.held, id)
+}
+
+// Held returns what the session was handed and has not acknowledged, in that order.
+func (s *Sender) Held() []storage.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.held)
+}
+
+// Unsure says that the session's stream is over, and that what came of it since that time
+// may not have been acknowledged to its client, which may send it again in another stream. The
+// session says so before it is ended, and before another one of its account can be bound.
+func (s *Sender) Unsure(since time.Time) {
+	for _, f := range s.r.features {
+		if f.Unsure != nil {
+			f.Unsure(s.account, since)
+		}
+	}
+}
+
+// Began returns when the session was bound.
+func (s *Sender) Began() time.Time { return s.began }
+
+// Flying returns how many messages of the client are not settled yet.
+func (s *Sender) Flying() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flying
+}
+
+// WhenSettled calls then once, when all that is in flight now is settled: at once, or on
+// the goroutine that settles the last of it. then does not wait.
+func (s *Sender) WhenSettled(then func()) {
+	s.mu.Lock()
+	if s.flying > 0 {
+		s.waiting = append(s.waiting, waiter{s.begun, then})
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	then()
+}
+
+// waiter is who waits until as many messages are settled.
+type waiter struct {
+	n    uint64
+	then func()
+}
+
+// due takes out who waits for no more than is settled now. The lock is held.
+func (s *Sender) due() (list []waiter) {
+	n := 0
+	for n < len(s.waiting) && s.waiting[n].n <= s.begun-uint64(s.flying) {
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	list = slices.Clone(s.waiting[:n])
+	if s.waiting = slices.Delete(s.waiting, 0, n); len(s.waiting) == 0 {
+		s.waiting = nil
+	}
+	return list
+}
