@@ -114,6 +114,7 @@ func (a *Accounts) CreateTx(tx *storage.Tx, jid xmpp.JID, keys []Credential) (Ac
 	if id == 0 {
 		return Account{}, ErrExists
 	}
+	a.noteLacking(keys)
 	return Account{ID: id, JID: jid, Created: created}, replaceCredentials(tx, id, keys)
 }
 

@@ -236,9 +236,10 @@ func iterationShares(tx *storage.Tx) (map[Hash][]share, error) {
 	return used, err
 }
 
-// addCredential keeps the one that is there, if one is.
-func addCredential(tx *storage.Tx, id int64, c Credential) error {
-	return tx.Exec(sqlAddKey, id, string(c.Hash), c.Salt, c.Iterations, c.StoredKey, c.ServerKey)
+// addCredential keeps the one that is there, if one is, and reports whether none was.
+func addCredential(tx *storage.Tx, id int64, c Credential) (added bool, err error) {
+	err = tx.Exec(sqlAddKey, id, string(c.Hash), c.Salt, c.Iterations, c.StoredKey, c.ServerKey)
+	return tx.Changes() == 1, err
 }
 
 // hashesOf returns those that an account has a credential for.

@@ -40,6 +40,16 @@ func (a *Accounts) countLacking(ctx context.Context) error {
 	})
 }
 
+// noteLacking counts a new account with a password, if it lacks a verifier. If the account
+// comes to nothing after all, a task is announced that nobody is asked for.
+func (a *Accounts) noteLacking(keys []Credential) {
+	for i, h := range hashes() {
+		if len(keys) > 0 && !slices.ContainsFunc(keys, func(c Credential) bool { return c.Hash == h }) {
+			a.lacking[i].Add(1)
+		}
+	}
+}
+
 // An Upgrade makes one more mechanism usable for an account (XEP-0480 §3).
 type Upgrade struct {
 	Task       string
@@ -87,17 +97,18 @@ func (u *Upgrade) Finish(ctx context.Context, salted []byte) error {
 		return u.x.failure(malformed("a salted password of a wrong length"))
 	}
 	c := fromSalted(u.hash, salted, u.Salt, u.Iterations)
-	err := u.x.a.accounts.store.Write(ctx, func(tx *storage.Tx) error {
-		if err := u.x.holds(tx); err != nil {
-			return err
+	added := false
+	err := u.x.a.accounts.store.Write(ctx, func(tx *storage.Tx) (err error) {
+		if err = u.x.holds(tx); err == nil {
+			added, err = addCredential(tx, u.x.account.ID, c)
 		}
-		return addCredential(tx, u.x.account.ID, c)
+		return err
 	})
 	if err != nil {
 		return u.x.failure(err)
 	}
-	u.x.a.accounts.lacking[slices.Index(hashList(), u.hash)].Add(-1)
+	if all := hashes(); added { // and not by another device at the same time
+		u.x.a.accounts.lacking[slices.Index(all[:], u.hash)].Add(-1)
+	}
 	return nil
 }
-
-func hashList() []Hash { h := hashes(); return h[:] }
