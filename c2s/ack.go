@@ -24,8 +24,8 @@ const maxUnread = 1024
 type ledger struct {
 	mu    sync.Mutex // a leaf
 	ids   []storage.ID
-	asked int // how many of them the ping under way is behind; 0: none is
-	last  time.Time
+	asked int   // how many of them the ping under way is behind; 0: none is
+	last  int64 // when the last one was sent, Unix nanoseconds
 }
 
 // add notes a message and reports whether the client is to be asked now.
@@ -39,10 +39,10 @@ func (l *ledger) add(id storage.ID, now time.Time) (ask bool) {
 // ask reports whether it is time to ask the client, and notes that it is asked then. The
 // lock is held.
 func (l *ledger) ask(now time.Time) bool {
-	if l.asked > 0 || len(l.ids) == 0 || now.Sub(l.last) < askEvery {
+	if l.asked > 0 || len(l.ids) == 0 || now.UnixNano()-l.last < int64(askEvery) {
 		return false
 	}
-	l.asked, l.last = len(l.ids), now
+	l.asked, l.last = len(l.ids), now.UnixNano()
 	return true
 }
 
@@ -79,31 +79,23 @@ func (l *ledger) overflow() []storage.ID {
 	return over
 }
 
-// Hand implements router.Session.
-func (c *conn) Hand(st *xmpp.Stanza, id storage.ID) error {
-	err := c.Push(st)
-	if err != nil {
-		return err
+// track is Hand for a client without stream management.
+func (s *session) track(id storage.ID) {
+	if s.unread.add(id, time.Now()) {
+		s.askRead()
 	}
-	if c.unread.add(id, time.Now()) {
-		c.askRead()
+	if over := s.unread.overflow(); over != nil && s.ready.Load() {
+		s.sender.Took(over)
 	}
-	if over := c.unread.overflow(); over != nil && c.bound.Load() {
-		c.sender.Took(over)
-	}
-	return nil
 }
 
 // askRead asks the client, behind what it was handed, whether it is there.
-func (c *conn) askRead() {
-	if !c.bound.Load() {
+func (s *session) askRead() {
+	if !s.ready.Load() {
 		return
 	}
 	var rd router.Round // whoever hands over flushes
 	var b xmpp.Builder
-	c.sender.Ask(&rd, "get", "read-"+strings.ToLower(rand.Text()[:12]), b.Open("urn:xmpp:ping", "ping").Payload(),
-		func(*xmpp.Stanza) { c.sender.Took(c.unread.answered()) })
+	s.sender.Ask(&rd, "get", "read-"+strings.ToLower(rand.Text()[:12]), b.Open("urn:xmpp:ping", "ping").Payload(),
+		func(*xmpp.Stanza) { s.sender.Took(s.unread.answered()) })
 }
-
-// Attention implements router.Session.
-func (c *conn) Attention() router.Attention { return router.Awake }

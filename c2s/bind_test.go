@@ -112,7 +112,7 @@ func TestBind2Inline(t *testing.T) {
 	}
 	c.Close()
 	nothing := func(st *xmpp.Stanza) { t.Errorf("heard %s", st) }
-	with, without := login("<tag>x</tag>"+carbons+carbons+"<enable xmlns='urn:xmpp:sm:3'/>"), login("<enable xmlns='x'/>")
+	with, without := login("<tag>x</tag>"+carbons+carbons+"<enable xmlns='urn:xmpp:mystery:0'/>"), login("<enable xmlns='x'/>")
 	romeo := h.login("romeo", "x")
 	desk := h.login("juliet", "desk")
 	romeo.Say("<message type='chat' to='juliet@%s/desk'><body>x</body></message>", host)

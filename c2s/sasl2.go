@@ -32,7 +32,16 @@ func (c *conn) sasl2(st *xmpp.Stanza) error {
 		return c.failed(d, err)
 	}
 	c.s.SetLimits(c.limits())
-	var bound xmpp.Payload
+	var failed, bound xmpp.Payload
+	if req := st.Child(nsSM, "resume"); !req.IsZero() { // before binding (XEP-0198 §9.2)
+		var s *session
+		if s, failed, err = c.reclaim(req.Attr("previd"), req.Attr("h")); err != nil {
+			return err
+		}
+		if s != nil {
+			return c.reenter(s, s.success(last, req.Attr("previd")))
+		}
+	}
 	if req := st.Child(nsBind2, "bind"); !req.IsZero() {
 		if bound, err = c.bind2(req); err != nil {
 			return err
@@ -48,7 +57,7 @@ func (c *conn) sasl2(st *xmpp.Stanza) error {
 		b.Leaf("", "additional-data", base64.StdEncoding.EncodeToString(last))
 	}
 	b.Leaf("", "authorization-identifier", identity.String())
-	b.Raw(bound)
+	b.Raw(failed).Raw(bound)
 	answer := c.appendFeatures(b.Payload()) // no restart: features follow at once
 	if c.sender != nil {
 		return c.enter(answer)

@@ -26,6 +26,7 @@ type Login struct {
 	SASL2          bool   // XEP-0388, with Bind 2 (XEP-0386) unless NoBind is set
 	NoBind         bool
 	Inline         string // elements that go into <bind/> of Bind 2
+	Beside         string // elements that go into <authenticate/> of SASL2
 }
 
 // Login logs in and binds a resource.
@@ -157,7 +158,7 @@ func begin(l Login, first string) string {
 		bind = "<bind xmlns='" + nsBind2 + "'>" + l.Inline + "</bind>"
 	}
 	return "<authenticate xmlns='" + nsSASL2 + "' mechanism='" + l.Mechanism + "'><initial-response>" + encode(first) +
-		"</initial-response>" + bind + "</authenticate>"
+		"</initial-response>" + l.Beside + bind + "</authenticate>"
 }
 
 // payload is the mechanism's part of a challenge or success.
