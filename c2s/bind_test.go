@@ -9,7 +9,10 @@ import (
 	"parley/xmpp/xmpptest"
 )
 
-const nsSASL2 = "urn:xmpp:sasl:2"
+const (
+	nsSASL2 = "urn:xmpp:sasl:2"
+	nsBind2 = "urn:xmpp:bind:0"
+)
 
 // Binding by IQ (RFC 6120 §7): a name of the client's or the server's choice, errors that
 // the stream survives.

@@ -53,6 +53,7 @@ type house struct {
 	auth     *auth.Auth
 	router   *router.Router
 	store    *storage.Store
+	disk     *storagetest.Disk
 	certs    *auth.Certs
 	starttls string
 	direct   string
@@ -65,6 +66,7 @@ type plan struct {
 	auth      auth.Config
 	resources int
 	clientCAs *x509.CertPool
+	features  []router.Feature // beside the usual ones
 }
 
 // open builds a house and opens its doors. Looks at silent sessions are frequent.
@@ -94,13 +96,14 @@ func open(t testing.TB, change func(*plan)) *house {
 		announce.New(&announce.Announcer{}, office{h}, admin.May(office{h}.Admin)),
 		caps.New(time.Now), carbons.New(), vcard.Search(true, func() int { return 3 }),
 	}
+	features = append(features, p.features...)
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range features {
 		if f.Schema.Name != "" {
 			schemas = append(schemas, f.Schema)
 		}
 	}
-	h.store = storagetest.Open(t, schemas...)
+	h.store, h.disk = storagetest.OpenFaulty(t, storage.Config{}, schemas...)
 	var err error
 	if h.auth, err = auth.New(t.Context(), h.store, p.auth); err != nil {
 		t.Fatal(err)
