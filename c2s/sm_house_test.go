@@ -30,8 +30,9 @@ type managed struct {
 	in    uint32 // stanzas that it got
 	out   uint32 // that the server has acknowledged
 	mute  bool
-	acks  int // elements that have said so
-	asked int // how often it was asked
+	acks  int      // elements that have said so
+	asked int      // how often it was asked
+	heard []string // the bodies of its messages
 }
 
 // managed logs in and enables stream management with resumption.
@@ -84,9 +85,16 @@ func (m *managed) get() *xmpp.Stanza {
 	for {
 		st := m.Next()
 		if !m.element(st) {
-			m.in++
+			m.count(st)
 			return st
 		}
+	}
+}
+
+func (m *managed) count(st *xmpp.Stanza) {
+	m.in++
+	if st.Kind == xmpp.Message {
+		m.heard = append(m.heard, st.Child("", "body").Text())
 	}
 }
 
@@ -112,7 +120,7 @@ func (m *managed) handled() uint32 {
 	m.Say("<r xmlns='urn:xmpp:sm:3'/>")
 	for m.acks == n {
 		if st := m.Next(); !m.element(st) {
-			m.in++
+			m.count(st)
 		}
 	}
 	return m.out
