@@ -31,7 +31,7 @@ type roamer struct {
 	said    int      // messages that it has sent
 	acked   uint32   // of its stanzas
 	pending []string // its messages that the server has not acknowledged
-	told    int // messages that the other one has sent
+	told    int      // messages that the other one has sent
 }
 
 func (r *roamer) step() {

@@ -145,6 +145,9 @@ func checkNumbers(cfg *Config) *badKey {
 		{"c2s.queue", cfg.C2S.Queue, 64 << 10, 1 << 30},
 		{"c2s.max_logins_per_address", cfg.C2S.PerAddress, 0, 1 << 30},
 		{"c2s.max_attempts", cfg.C2S.Attempts, 2, 5},
+		{"stream_management.queue_stanzas", cfg.SM.Stanzas, 10, 1 << 20},
+		{"stream_management.queue_bytes", cfg.SM.Bytes, 64 << 10, 1 << 28},
+		{"stream_management.sessions", cfg.SM.Sessions, 0, 1000},
 		{"auth.iterations", cfg.Auth.Iterations, 4096, 10_000_000},
 		{"registration.per_address_per_day", cfg.Registration.PerDay, 0, 1 << 30},
 		{"limits.resources", cfg.Limits.Resources, 1, 1000},
@@ -171,6 +174,13 @@ func checkNumbers(cfg *Config) *badKey {
 		// All that waits for a user is queued for their client at once.
 		return bad("c2s.queue", "%d is less than twice limits.offline_bytes, which is %d", cfg.C2S.Queue, least)
 	}
+	if least := (cfg.Limits.OfflineBytes + 1) / 2; cfg.SM.Bytes < least {
+		// That counts as much until the client has acknowledged it.
+		return bad("stream_management.queue_bytes", "%d is less than half of limits.offline_bytes, which is %d", cfg.SM.Bytes, cfg.Limits.OfflineBytes)
+	}
+	if least := (cfg.Limits.OfflineMessages + 1) / 2; cfg.SM.Stanzas < least {
+		return bad("stream_management.queue_stanzas", "%d is less than half of limits.offline_messages, which is %d", cfg.SM.Stanzas, cfg.Limits.OfflineMessages)
+	}
 	if most := 3 * cfg.C2S.Queue / 4; cfg.Limits.RosterBytes > most { // it is sent whole, with some XML around
 		return bad("limits.roster_bytes", "%d is more than three quarters of c2s.queue, which are %d", cfg.Limits.RosterBytes, most)
 	}
@@ -189,6 +199,12 @@ func checkDurations(cfg *Config) *badKey {
 		if d.Duration.Duration < time.Second {
 			return bad(d.key, "%s is less than a second", d.Duration.Duration)
 		}
+	}
+	if t := cfg.SM.Timeout.Duration; t < 0 || t > 24*time.Hour || t > 0 && t < time.Second {
+		return bad("stream_management.timeout", "%s is neither 0s nor between a second and a day", t)
+	}
+	if t := cfg.SM.AckWithin.Duration; t < time.Millisecond || t > 10*time.Second {
+		return bad("stream_management.ack_within", "%s is not between 1ms and 10s", t)
 	}
 	if e := cfg.Limits.OfflineExpiry.Duration; e != 0 && e < time.Hour {
 		return bad("limits.offline_expiry", "%s is less than an hour; 0s keeps messages for ever", e)

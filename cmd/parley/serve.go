@@ -212,6 +212,8 @@ func settings(cfg Config) c2s.Settings {
 		LoginTimeout: cfg.C2S.LoginTimeout.Duration, Idle: cfg.C2S.Idle.Duration, PingTimeout: cfg.C2S.PingTimeout.Duration,
 		StanzaTimeout: cfg.C2S.StanzaTime.Duration, Queue: cfg.C2S.Queue, Stall: cfg.C2S.Stall.Duration,
 		PerAddress: cfg.C2S.PerAddress, Attempts: cfg.C2S.Attempts,
+		SMTimeout: cfg.SM.Timeout.Duration, SMStanzas: cfg.SM.Stanzas, SMBytes: cfg.SM.Bytes,
+		SMSessions: cfg.SM.Sessions, SMAckWithin: cfg.SM.AckWithin.Duration,
 		Register: cfg.Registration.Open, RegisterPerDay: cfg.Registration.PerDay,
 		Reserved: func(jid xmpp.JID) bool { return slices.Contains(admins, jid) },
 	}
