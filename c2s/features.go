@@ -156,5 +156,7 @@ func SessionFeature() router.Feature {
 			router.Set(router.ToServer, xmpp.NSSession, "session", nothing),
 			router.Set(router.ToOwn, xmpp.NSSession, "session", nothing),
 		},
+		Forget: forget,
+		Schema: schema,
 	}
 }

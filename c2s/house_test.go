@@ -67,6 +67,7 @@ type plan struct {
 	resources int
 	clientCAs *x509.CertPool
 	features  []router.Feature // beside the usual ones
+	dir       string           // of the database, for a house that is opened again
 }
 
 // open builds a house and opens its doors. Looks at silent sessions are frequent.
@@ -103,7 +104,7 @@ func open(t testing.TB, change func(*plan)) *house {
 			schemas = append(schemas, f.Schema)
 		}
 	}
-	h.store, h.disk = storagetest.OpenFaulty(t, storage.Config{}, schemas...)
+	h.store, h.disk = storagetest.OpenFaulty(t, storage.Config{Dir: p.dir}, schemas...)
 	var err error
 	if h.auth, err = auth.New(t.Context(), h.store, p.auth); err != nil {
 		t.Fatal(err)
@@ -117,10 +118,13 @@ func open(t testing.TB, change func(*plan)) *house {
 		doors[name] = h.certs.Server(auth.TLSOptions{Host: name, ClientCAs: p.clientCAs})
 	}
 	h.Server = c2s.NewServer(c2s.Config{
-		Router: h.router, Auth: h.auth, Accounts: h.auth.Accounts(), Settings: p.set, Log: log, SweepEvery: 20 * time.Millisecond,
+		Router: h.router, Auth: h.auth, Accounts: h.auth.Accounts(), Store: h.store, Settings: p.set, Log: log, SweepEvery: 20 * time.Millisecond,
 		TLS:       func(name string) *auth.TLS { return doors[name] },
 		DirectTLS: h.certs.Server(auth.TLSOptions{ALPN: []string{"xmpp-client"}, ClientCAs: p.clientCAs}),
 	})
+	if err := h.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	h.starttls, h.direct = h.listen(false), h.listen(true)
 	t.Cleanup(h.stop)
 	return h

@@ -14,6 +14,7 @@ import (
 
 	"parley/auth"
 	"parley/router"
+	"parley/storage"
 	"parley/xmpp"
 )
 
@@ -58,6 +59,7 @@ type Config struct {
 	Router     *router.Router
 	Auth       *auth.Auth
 	Accounts   *auth.Accounts
+	Store      *storage.Store              // where sessions outlast the server, with the tables of SessionFeature; nil: they do not
 	TLS        func(host string) *auth.TLS // for STARTTLS on a stream to this domain
 	DirectTLS  *auth.TLS                   // with the ALPN protocol xmpp-client (XEP-0368 §3)
 	Settings   Settings
@@ -273,8 +275,9 @@ func (s *Server) CloseListeners() {
 	}
 }
 
-// Shutdown stops accepting, ends every stream with system-shutdown (RFC 6120 §4.9.3.20)
-// and waits until all are gone or ctx is over.
+// Shutdown stops accepting, ends every stream with system-shutdown (RFC 6120 §4.9.3.20),
+// waits until all are gone, and saves the sessions that may be resumed; or until ctx is
+// over.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.CloseListeners()
 	for _, c := range s.list() {
@@ -293,7 +296,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	gone := make(chan struct{})
 	go func() {
 		s.done.Wait()
-		s.rest()
+		s.rest(ctx)
 		close(gone)
 	}()
 	select {
@@ -301,13 +304,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	}
-}
-
-// rest ends the sessions that still wait to be resumed.
-func (s *Server) rest() {
-	for _, sess := range s.sleeping() {
-		sess.finish()
 	}
 }
 

@@ -83,7 +83,7 @@ func (q *queue) take(st *xmpp.Stanza, id storage.ID) (tracked bool, err error) {
 	if q.sm == nil || err != nil && !q.sm.lasting {
 		return false, err
 	}
-	if q.sm.add(st, id, time.Now()) && !q.over && q.err == nil {
+	if q.sm.add(st, id, !q.over && q.err == nil, time.Now()) {
 		*q.waiting = append(*q.waiting, askXML...)
 	}
 	return true, err

@@ -121,8 +121,10 @@ func (s *session) cut(err *xmpp.StreamError) {
 // finish takes a session out of the house that nobody can reach any more. What its client
 // has not acknowledged is not lost: the features see to messages that wait until they are
 // taken (Sender.Leave), and who else wants an answer gets one.
-func (s *session) finish() {
-	left := s.out.close()
+func (s *session) finish() { s.conclude(s.out.close()) }
+
+// conclude is finish with what was left in the queue.
+func (s *session) conclude(left []sent) {
 	s.srv.remember(s)
 	s.sender.Leave("")
 	s.refuse(left)

@@ -196,11 +196,11 @@ func (h *house) none(bare string) {
 	})
 }
 
-// contacts makes ann and bob, who see each other's presence.
+// contacts makes ann, bob and cid; ann and bob see each other, and ann sees cid.
 func (h *house) contacts() {
 	h.t.Helper()
-	h.account("ann", "bob")
-	for _, name := range []string{"ann", "bob"} {
+	h.account("ann", "bob", "cid")
+	for _, name := range []string{"ann", "bob", "cid"} {
 		h.router.Joined(xmpp.MustJID(name + "@" + host))
 	}
 	h.router.Wait(h.t.Context())

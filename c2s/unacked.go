@@ -39,6 +39,7 @@ type outbound struct {
 	acked   uint32
 	list    []sent
 	bytes   int
+	told    int    // of the first ones, how many were put on a stream
 	unasked int    // of the last ones, how many no <r/> is behind
 	asked   int64  // when the last <r/> was sent, Unix nanoseconds
 	waits   int64  // since when one waits for its answer; 0: none does
@@ -76,13 +77,18 @@ func (o *outbound) crowded() bool {
 	return len(o.list) > set.SMStanzas || o.bytes > set.SMBytes
 }
 
-// add notes what is sent, and reports whether an <r/> is to be sent behind it.
-func (o *outbound) add(st *xmpp.Stanza, id storage.ID, now time.Time) (ask bool) {
+// add notes what is sent, or is to be on the next stream, and reports whether an <r/> is to
+// be sent behind it.
+func (o *outbound) add(st *xmpp.Stanza, id storage.ID, on bool, now time.Time) (ask bool) {
 	if len(o.list) == 0 {
 		o.moved = now.UnixNano()
 	}
 	o.list = append(o.list, sent{st, id})
 	o.bytes += st.Len()
+	if !on {
+		return false
+	}
+	o.told = len(o.list)
 	o.unasked++
 	return o.ask(now, askStanzas)
 }
@@ -109,8 +115,8 @@ func (o *outbound) ack(h uint32, now time.Time) (took []storage.ID, back bool, e
 	switch {
 	case n > 1<<31:
 		return nil, true, nil
-	case int64(n) > int64(len(o.list)):
-		return nil, false, tooHigh(h, o.acked+uint32(len(o.list)))
+	case int64(n) > int64(o.told):
+		return nil, false, tooHigh(h, o.acked+uint32(o.told))
 	case n == 0:
 		return nil, false, nil
 	}
@@ -129,6 +135,7 @@ func (o *outbound) ack(h uint32, now time.Time) (took []storage.ID, back bool, e
 // once for each time it is acknowledged; nothing left holds no memory.
 func (o *outbound) drop(n int) {
 	clear(o.list[:n])
+	o.told -= n
 	if n == len(o.list) {
 		o.unasked = 0
 		if cap(o.list) > keepSent {
@@ -237,7 +244,8 @@ func (q *queue) attach(stream *xmpp.Stream, set *Settings, first []byte) error {
 	}
 	q.letGo()
 	q.dozing = nil
-	if q.sm.unasked = len(q.sm.list); q.sm.ask(time.Now(), 0) {
+	q.sm.told = len(q.sm.list)
+	if q.sm.unasked = q.sm.told; q.sm.ask(time.Now(), 0) {
 		*q.waiting = append(*q.waiting, askXML...)
 	}
 	q.sm.moved = time.Now().UnixNano()

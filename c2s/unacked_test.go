@@ -17,7 +17,7 @@ func TestCountsWrap(t *testing.T) {
 	now := time.Now()
 	o := outboundAt(1<<32 - 3)
 	for i := range 6 {
-		o.add(message("x"), storage.ID(i+1), now)
+		o.add(message("x"), storage.ID(i+1), true, now)
 	}
 	step := func(h uint32, n int, back, wrong bool) {
 		t.Helper()
@@ -56,7 +56,7 @@ func TestUnackedHoldsLittle(t *testing.T) {
 	o := outboundAt(0)
 	n := uint32(0)
 	for range 1000 {
-		o.add(message("x"), 0, now)
+		o.add(message("x"), 0, true, now)
 	}
 	for n < 1000 {
 		n += 7
@@ -64,6 +64,20 @@ func TestUnackedHoldsLittle(t *testing.T) {
 	}
 	if cap(o.list) > keepSent || o.bytes != 0 {
 		t.Errorf("room for %d, %d bytes", cap(o.list), o.bytes)
+	}
+}
+
+// Nobody acknowledges what was never sent, also where it waits (XEP-0198 §6).
+func TestWaitingIsNotSent(t *testing.T) {
+	now := time.Now()
+	o := outboundAt(0)
+	o.add(message("x"), 0, true, now)
+	o.add(message("y"), 0, false, now)
+	if _, _, err := o.ack(2, now); err == nil {
+		t.Error("acknowledged")
+	}
+	if _, _, err := o.ack(1, now); err != nil || len(o.list) != 1 || o.told != 0 {
+		t.Errorf("%v, %d left, %d sent", err, len(o.list), o.told)
 	}
 }
 

@@ -166,10 +166,13 @@ func (s *server) openC2S() error {
 		byHost[d] = s.certs.Server(auth.TLSOptions{Host: d, ClientCAs: cas})
 	}
 	s.c2s = c2s.NewServer(c2s.Config{
-		Router: s.router, Auth: s.auth, Accounts: s.accounts, Log: s.log, Settings: settings(s.cfg),
+		Router: s.router, Auth: s.auth, Accounts: s.accounts, Store: s.store, Log: s.log, Settings: settings(s.cfg),
 		TLS:       func(host string) *auth.TLS { return byHost[host] },
 		DirectTLS: s.certs.Server(auth.TLSOptions{ALPN: []string{"xmpp-client"}, ClientCAs: cas}),
 	})
+	if err := s.c2s.Restore(context.Background()); err != nil {
+		return fmt.Errorf("saved sessions could not be read: %w", err)
+	}
 	for _, door := range []struct {
 		addresses []string
 		direct    bool
