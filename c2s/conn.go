@@ -238,6 +238,7 @@ func quiet(err error) bool {
 func (c *conn) leave() {
 	if !c.srv.sleep(c.sess, c) {
 		c.sess.finish()
+		c.log().Info("session closed")
 	}
 	c.srv.forget(c)
 }

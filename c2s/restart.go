@@ -17,7 +17,7 @@ func (srv *Server) rest(ctx context.Context) {
 	list := srv.sleeping()
 	if srv.cfg.Store == nil || len(list) == 0 {
 		for _, s := range list {
-			s.finish()
+			s.endAway()
 		}
 		return
 	}

@@ -159,7 +159,7 @@ func (srv *Server) drop(s *session) {
 	srv.mu.Lock()
 	s.pass(over)
 	srv.mu.Unlock()
-	s.finish()
+	s.endAway()
 }
 
 // expire ends the sessions that have waited for long enough. It is called by the sweeper.
@@ -193,7 +193,7 @@ func (s *session) expire() bool {
 	srv.done.Add(1)
 	go func() {
 		defer srv.done.Done()
-		s.finish()
+		s.endAway()
 	}()
 	return true
 }
@@ -223,7 +223,7 @@ func (srv *Server) makeRoom(bare xmpp.JID) bool {
 	s := list[0]
 	s.pass(over)
 	srv.mu.Unlock()
-	s.finish()
+	s.endAway()
 	return true
 }
 

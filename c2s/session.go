@@ -128,6 +128,11 @@ func (s *session) conclude(left []sent) {
 	s.srv.remember(s)
 	s.sender.Leave("")
 	s.refuse(left)
+}
+
+// endAway is finish for a session without a connection.
+func (s *session) endAway() {
+	s.finish()
 	s.srv.log.Info("session closed", "jid", s.jid.String())
 }
 

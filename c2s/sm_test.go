@@ -434,7 +434,7 @@ func TestTooMuchWaits(t *testing.T) {
 	for _, c := range []struct {
 		what           string
 		stanzas, bytes int
-	}{{"stanzas", 10, 1 << 20}, {"bytes", 1000, 3000}} {
+	}{{"stanzas", 10, 1 << 20}, {"bytes", 1000, 5000}} {
 		t.Run(c.what, func(t *testing.T) {
 			h, k := keeping(t, func(p *plan) { p.set.SMStanzas, p.set.SMBytes = c.stanzas, c.bytes })
 			m := h.managed("juliet", "a")
@@ -471,13 +471,11 @@ func TestTooMuchWaits(t *testing.T) {
 
 // A connected client that never acknowledges anything is asked, and then ended.
 func TestNoAcknowledgements(t *testing.T) {
-	h := open(t, func(p *plan) { p.set.SMStanzas = 20 })
+	h := open(t, func(p *plan) { p.set.SMStanzas, p.set.SMBytes, p.set.Queue = 10, 3000, 8<<10 })
 	m := h.managed("juliet", "a")
 	romeo := h.login("romeo", "x")
 	m.mute = true
-	for i := range 100 {
-		say(romeo, m.JID.String(), fmt.Sprint(i))
-	}
+	go romeo.Write(strings.Repeat(fmt.Sprintf("<message type='chat' to='%s'><body>%0100d</body></message>", m.JID, 0), 100))
 	got := 0
 	for {
 		st, err := m.Read()

@@ -21,9 +21,12 @@ const (
 	// keepSent is for how many stanzas an idle session keeps the room.
 	keepSent = 4
 
-	// surplus is by how many times a connected client may exceed what it may leave
-	// unacknowledged, in a burst that it has not had the time to answer.
+	// surplus is by how many times a connected client may exceed the bytes that may wait,
+	// in a burst that it has not had the time to acknowledge.
 	surplus = 4
+
+	// sentOverhead is what a stanza takes beside its bytes, about.
+	sentOverhead = 256
 )
 
 var (
@@ -54,18 +57,17 @@ type sent struct {
 }
 
 // room says why a stanza of n bytes is too much, if it is. Who is connected may have more
-// for as long as acknowledgements come.
+// for as long as acknowledgements come: at least all that its queue takes (Settings.Queue),
+// and as much again.
 func (o *outbound) room(n int, away bool, now time.Time) error {
 	set := o.limits()
-	count, bytes := set.SMStanzas, set.SMBytes
-	over := len(o.list) >= count || o.bytes+n > bytes
-	switch {
+	bytes := o.bytes + n + sentOverhead
+	switch over := len(o.list) >= set.SMStanzas || bytes > set.SMBytes; {
 	case !over:
 	case away:
 		return errFull
 	case len(o.list) == 0: // whatever its size: it is what there is
-	case now.UnixNano()-o.moved > int64(set.PingTimeout), len(o.list) >= surplus*count,
-		o.bytes+n > surplus*bytes:
+	case now.UnixNano()-o.moved > int64(set.PingTimeout), bytes > max(surplus*set.SMBytes, 2*set.Queue):
 		return errNoAcks
 	}
 	return nil
@@ -84,7 +86,7 @@ func (o *outbound) add(st *xmpp.Stanza, id storage.ID, on bool, now time.Time) (
 		o.moved = now.UnixNano()
 	}
 	o.list = append(o.list, sent{st, id})
-	o.bytes += st.Len()
+	o.bytes += st.Len() + sentOverhead
 	if !on {
 		return false
 	}
@@ -121,7 +123,7 @@ func (o *outbound) ack(h uint32, now time.Time) (took []storage.ID, back bool, e
 		return nil, false, nil
 	}
 	for _, s := range o.list[:n] {
-		o.bytes -= s.st.Len()
+		o.bytes -= s.st.Len() + sentOverhead
 		if s.id != 0 {
 			took = append(took, s.id)
 		}

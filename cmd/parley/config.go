@@ -54,8 +54,8 @@ type C2SConfig struct {
 // StreamManagementConfig is about stream management. It counts for sessions that are there.
 type StreamManagementConfig struct {
 	Timeout   Duration `toml:"timeout" reload:"true" doc:"How long a session waits for its client to come back, at most; a client may ask for less. Contacts see it as it was until then. 0s: not at all."`
-	Stanzas   int      `toml:"queue_stanzas" reload:"true" doc:"How many stanzas may wait for one client's acknowledgement. A session that waits with more ends, and what is to be kept waits for the next login; a connected client has a minute to answer (c2s.ping_timeout), and four times as much."`
-	Bytes     int      `toml:"queue_bytes" reload:"true" doc:"How many bytes these may have."`
+	Stanzas   int      `toml:"queue_stanzas" reload:"true" doc:"How many stanzas may wait for one client's acknowledgement. A session that waits with more ends, and what is to be kept waits for the next login; a connected client has c2s.ping_timeout to acknowledge some of it."`
+	Bytes     int      `toml:"queue_bytes" reload:"true" doc:"How many bytes these may have, with 256 for each. A connected client is allowed four times as much, or twice c2s.queue if that is more."`
 	Sessions  int      `toml:"sessions" reload:"true" doc:"How many sessions of one account may wait for their clients at the same time; the one that has waited longest gives way."`
 	AckWithin Duration `toml:"ack_within" reload:"true" doc:"How long a client that asks for an acknowledgement waits for the write under way; then it gets the count so far."`
 }
