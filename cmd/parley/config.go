@@ -19,6 +19,7 @@ type Config struct {
 	Data    string   `toml:"data" doc:"The directory for everything that is kept: the database, certificates made by the server, the control socket. Relative to the working directory."`
 
 	C2S          C2SConfig                    `toml:"c2s" doc:"Clients."`
+	SM           StreamManagementConfig       `toml:"stream_management" doc:"What clients have acknowledged, and sessions that outlive their connection (XEP-0198)."`
 	TLS          TLSConfig                    `toml:"tls" doc:"Certificates."`
 	Auth         AuthConfig                   `toml:"auth" doc:"Who may log in, and how."`
 	Registration RegistrationConfig           `toml:"registration" doc:"Accounts that people make for themselves."`
@@ -49,6 +50,15 @@ type C2SConfig struct {
 	Stall        Duration `toml:"stall" reload:"true" doc:"How long a client may read nothing while a quarter of that waits."`
 	PerAddress   int      `toml:"max_logins_per_address" reload:"true" doc:"How many connections of one address may be on their way to a login at the same time. 0: any number."`
 	Attempts     int      `toml:"max_attempts" reload:"true" doc:"How many failed logins one connection may make (RFC 6120 §6.4.5: two to five)."`
+}
+
+// StreamManagementConfig is about stream management. It counts for sessions that are there.
+type StreamManagementConfig struct {
+	Timeout   Duration `toml:"timeout" reload:"true" doc:"How long a session waits for its client to come back, at most; a client may ask for less. Contacts see it as it was until then. 0s: not at all."`
+	Stanzas   int      `toml:"queue_stanzas" reload:"true" doc:"How many stanzas may wait for one client's acknowledgement. A session that waits with more ends, and what is to be kept waits for the next login; a connected client has c2s.ping_timeout to acknowledge some of it."`
+	Bytes     int      `toml:"queue_bytes" reload:"true" doc:"How many bytes these may have, with 256 for each. A connected client is allowed four times as much, or twice c2s.queue if that is more."`
+	Sessions  int      `toml:"sessions" reload:"true" doc:"How many sessions of one account may wait for their clients at the same time; the one that has waited longest gives way."`
+	AckWithin Duration `toml:"ack_within" reload:"true" doc:"How long a client that asks for an acknowledgement waits for the write under way; then it gets the count so far."`
 }
 
 // TLSConfig is about certificates.
@@ -174,6 +184,7 @@ func defaults() Config {
 			Idle: d(5 * time.Minute), PingTimeout: d(time.Minute), StanzaTime: d(2 * time.Minute), Queue: 4 << 20, Stall: d(10 * time.Second),
 			PerAddress: 200, Attempts: 3,
 		},
+		SM:           StreamManagementConfig{Timeout: d(10 * time.Minute), Stanzas: 2500, Bytes: 2 << 20, Sessions: 5, AckWithin: d(100 * time.Millisecond)},
 		Auth:         AuthConfig{Binding: true, Iterations: 10000, TokenLife: d(21 * 24 * time.Hour), RememberFor: d(90 * 24 * time.Hour), Devices: 50},
 		Registration: RegistrationConfig{PerDay: 3},
 		Search:       SearchConfig{Results: vcard.DefaultResults},
