@@ -107,7 +107,9 @@ func (c *conn) sessionFeatures(b *xmpp.Builder) {
 	b.Open("urn:xmpp:features:rosterver", "ver").Close()    // RFC 6121 §2.6.1
 	b.Open("urn:xmpp:features:pre-approval", "sub").Close() // RFC 6121 §3.4
 	b.Open(nsCSI, "csi").Close()                            // XEP-0352 §4.1
-	b.Open(nsSM, "sm").Close()                              // XEP-0198 §2
+	if c.sess == nil || c.sess.sm.Load() == nil {           // @xmpp/client enables it once more where it is announced
+		b.Open(nsSM, "sm").Close() // XEP-0198 §2
+	}
 	b.Raw(c.srv.cfg.Router.Caps(c.login.host).Features())
 }
 

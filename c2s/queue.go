@@ -73,6 +73,9 @@ func (q *queue) refuses(st *xmpp.Stanza) error {
 
 // take appends a stanza that is not held back. The lock is held.
 func (q *queue) take(st *xmpp.Stanza, id storage.ID) (tracked bool, err error) {
+	if q.over && q.sm != nil {
+		st = stamped(st, time.Now())
+	}
 	if !q.over && q.err == nil {
 		q.borrow()
 		*q.waiting = q.stream.Append(*q.waiting, st)

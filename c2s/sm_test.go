@@ -123,9 +123,11 @@ func TestResume(t *testing.T) {
 	if n := m.resume(); n != 2 {
 		t.Errorf("%d handled", n)
 	}
-	m.gets("<body>lost</body>")
-	m.gets("<body>meanwhile</body>")
-	m.gets("<body>to all</body>")
+	if st := m.gets("<body>lost</body>"); st.Has("urn:xmpp:delay", "delay") {
+		t.Errorf("got %s", st)
+	}
+	m.gets("<body>meanwhile</body>", "<delay xmlns='urn:xmpp:delay' from='"+host+"'") // XEP-0203 §2
+	m.gets("<body>to all</body>", "<delay")
 	say(m.Client, bob.JID.String(), "back")
 	for st := bob.Next(); !strings.Contains(st.String(), "<body>back"); st = bob.Next() {
 		if st.Kind == xmpp.Presence && st.Type == "unavailable" {

@@ -56,6 +56,15 @@ type sent struct {
 	id storage.ID
 }
 
+// stamped is a message as it is given to a client that was away when it came: with the time
+// at which the server had it (XEP-0203 §2), unless it says that already.
+func stamped(st *xmpp.Stanza, now time.Time) *xmpp.Stanza {
+	if st.Kind != xmpp.Message || st.Type == "error" || st.Has(xmpp.NSDelay, "delay") {
+		return st
+	}
+	return st.With(xmpp.Delay(st.To.Host(), now))
+}
+
 // room says why a stanza of n bytes is too much, if it is. Who is connected may have more
 // for as long as acknowledgements come: at least all that its queue takes (Settings.Queue),
 // and as much again.
