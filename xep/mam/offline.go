@@ -24,6 +24,8 @@ type Limits struct {
 	Messages int64         // 0 means 5,000
 	Bytes    int64         // 0 means 2 MiB
 	Expiry   time.Duration // how long a message waits; 0 means for ever
+
+	Archive func(host string) Archive // what holds for the archives of a domain; nil: the defaults
 }
 
 // readAgain is how often what waits is read again, where others' writes have failed the
@@ -48,7 +50,7 @@ type feature struct {
 // the server runs.
 func New(limits func() Limits) router.Feature {
 	f := &feature{limits: limits}
-	return router.Feature{
+	r := router.Feature{
 		Name: "offline messages",
 		XEPs: []router.XEP{
 			{Number: 13, Version: "1.3"}, {Number: 160, Version: "1.0.1"}, {Number: 203, Version: "2.0"},
@@ -70,6 +72,8 @@ func New(limits func() Limits) router.Feature {
 		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
 		Schema: schema,
 	}
+	f.reads(&r)
+	return r
 }
 
 // keep names what is to be written for a message that nobody is there for.

@@ -42,7 +42,36 @@ insert into kept select owner, id from due;
 insert into taken select owner, 0, messages, bytes from due_total;
 drop table due;
 drop table due_total;
-`}}
+`, `
+create table peer (id integer primary key, jid text not null unique); -- bare JIDs of others
+alter table body rename to body_before;
+create table body (
+	id integer primary key,
+	one integer not null, -- one, two: owners of kept rows, 0 for none
+	two integer not null,
+	stanza blob not null  -- with xmlns='jabber:client', without a stanza-id
+);
+insert into body select b.id, k.owner, 0, b.stanza from body_before b join kept k on k.id = b.id;
+drop table body_before;
+alter table kept rename to kept_before;
+create table kept (
+	owner integer not null,
+	id integer not null,
+	peer integer not null,     -- of the other side's bare JID; 0: unknown
+	flags integer not null,    -- 1 incoming, 2 outgoing, 4 hidden, 8 counts as unread, 16 tombstone
+	resource integer not null, -- 32-bit FNV-1a hash of the other side's resourcepart, 0 for a bare address
+	n integer not null,        -- how many visible rows the owner has had up to this one
+	m integer not null,        -- the same within (owner, peer)
+	primary key (owner, id)
+) without rowid;
+insert into kept select owner, id, 0, 5, 0, 0, 0 from kept_before;
+drop table kept_before;
+create index kept_peer on kept (owner, peer, id, flags, resource);
+create table taken_now (owner integer primary key, upto integer not null, missed blob not null);
+insert into taken_now select owner, upto, x'' from taken;
+drop table taken;
+alter table taken_now rename to taken;
+`, readingTables}}
 
 // A mark says what of an account's messages was taken and what is due.
 type mark struct {
@@ -53,23 +82,23 @@ type mark struct {
 
 // marked reads the mark of an account.
 func marked(tx *storage.Tx, owner int64) (m mark, err error) {
-	err = tx.Each(`select upto, messages, bytes from taken where owner = $1`, []any{owner}, func(r *storage.Row) error {
-		m = mark{r.ID(0), r.Int(1), r.Int(2)}
-		return nil
-	})
+	if _, err = tx.One(`select upto from taken where owner = $1`, []any{owner}, &m.upto); err != nil {
+		return m, err
+	}
+	_, err = tx.One(`select count(*), coalesce(sum(length(stanza)), 0) from kept join body on body.id = kept.id
+		where owner = $1 and kept.id > $2`, []any{owner, m.upto}, &m.messages, &m.bytes)
 	return m, err
 }
 
 // add keeps one message.
 func add(tx *storage.Tx, owner int64, id storage.ID, stanza []byte) error {
-	if err := tx.Exec(`insert into body (id, stanza) values ($1, $2)`, id, stanza); err != nil {
+	if err := tx.Exec(`insert into body (id, one, two, stanza) values ($1, $2, 0, $3)`, id, owner, stanza); err != nil {
 		return err
 	}
-	if err := tx.Exec(`insert into kept (owner, id) values ($1, $2)`, owner, id); err != nil {
+	if err := tx.Exec(`insert into kept (owner, id, peer, flags, resource, n, m) values ($1, $2, 0, 5, 0, 0, 0)`, owner, id); err != nil {
 		return err
 	}
-	return tx.Exec(`insert into taken (owner, upto, messages, bytes) values ($1, 0, 1, $2)
-		on conflict (owner) do update set messages = messages + 1, bytes = bytes + excluded.bytes`, owner, len(stanza))
+	return tx.Exec(`insert into taken (owner, upto, missed) values ($1, 0, x'') on conflict (owner) do nothing`, owner)
 }
 
 // waiting is one message that waits.
@@ -106,10 +135,7 @@ func one(tx *storage.Tx, owner int64, id storage.ID) (w waiting, found bool, err
 
 // take notes that an account has taken its messages up to an id.
 func take(tx *storage.Tx, owner int64, upto storage.ID) error {
-	return tx.Exec(`update taken set (upto, messages, bytes) = (
-			select $2, count(*), coalesce(sum(length(stanza)), 0) from kept join body on body.id = kept.id
-			where kept.owner = $1 and kept.id > $2)
-		where owner = $1 and upto < $2`, owner, upto)
+	return tx.Exec(`update taken set upto = $2 where owner = $1 and upto < $2`, owner, upto)
 }
 
 // sweep deletes up to n messages that their owner has taken, and reports whether there
@@ -142,7 +168,7 @@ var errNotDue = errors.New("no such message waits")
 // errNotDue.
 func drop(tx *storage.Tx, owner int64, ids ...storage.ID) error {
 	for _, id := range ids {
-		w, found, err := one(tx, owner, id)
+		_, found, err := one(tx, owner, id)
 		if err != nil {
 			return err
 		}
@@ -153,10 +179,6 @@ func drop(tx *storage.Tx, owner int64, ids ...storage.ID) error {
 			return err
 		}
 		if err := tx.Exec(`delete from kept where owner = $1 and id = $2`, owner, id); err != nil {
-			return err
-		}
-		err = tx.Exec(`update taken set messages = messages - 1, bytes = bytes - $2 where owner = $1`, owner, len(w.stanza))
-		if err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,47 @@
+package mam
+
+import (
+	"time"
+
+	"parley/router"
+	"parley/xmpp"
+)
+
+// An Archive says how archives are kept and read. The zero Archive is one with the defaults.
+type Archive struct {
+	Default   string        // what is archived of those whose users say nothing: PolicyAlways (also if empty), PolicyRoster or PolicyNever
+	Retention time.Duration // how long a message is kept; 0 means for ever
+	Messages  int64         // how many are kept for one account; 0 means any number
+	Bytes     int64         // how many bytes these may have; 0 means any number
+	Page      int           // how many messages one answer has at most; 0 means MaxPage
+}
+
+// archive returns what holds for the archive of an account.
+func (f *feature) archive(jid xmpp.JID) Archive {
+	var a Archive
+	if ask := f.limits().Archive; ask != nil {
+		a = ask(jid.Domain())
+	}
+	if a.Default == "" {
+		a.Default = PolicyAlways
+	}
+	if a.Page <= 0 {
+		a.Page = MaxPage
+	}
+	return a
+}
+
+// reads adds the reading of archives to the feature.
+func (f *feature) reads(r *router.Feature) {
+	r.XEPs = append(r.XEPs,
+		router.XEP{Number: 59, Version: "1.0.0"},
+		router.XEP{Number: 313, Version: "1.1.3"},
+	)
+	r.AccountDisco = append(r.AccountDisco, nsMAM, nsMAM+"#extended", nsMAM+"#groupchat-field", xmpp.NSRSM)
+	r.IQ = append(r.IQ,
+		router.Set(router.ToAccount, nsMAM, "query", f.query),
+		router.Get(router.ToAccount, nsMAM, "query", f.queryForm),
+		router.Get(router.ToAccount, nsMAM, "metadata", f.metadata),
+	)
+	r.Inline = append(r.Inline, router.Inline{Feature: nsMAM, Enable: f.bound})
+}
