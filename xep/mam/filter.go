@@ -4,6 +4,7 @@ import (
 	"hash/fnv"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"parley/storage"
@@ -91,7 +92,8 @@ func (f *filter) set(fd xmpp.Field) (err error) {
 			return wrong("include-groupchat is neither true nor false")
 		}
 	case fieldText:
-		f.text = v
+		f.text = strings.TrimSpace(v)
+		return checkText(v)
 	default:
 		return xmpp.Refuse("feature-not-implemented", "a field is not known")
 	}

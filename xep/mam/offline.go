@@ -44,6 +44,7 @@ type feature struct {
 	router *router.Router
 	store  *storage.Store
 	log    *slog.Logger
+	reading
 }
 
 // New returns the feature. limits is asked for each message, so that it may change while

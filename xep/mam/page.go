@@ -60,6 +60,7 @@ type wish struct {
 type leaf struct {
 	rows         []row // in the order of the archive
 	complete     bool  // nothing of the result follows, in the direction of paging
+	unstable     bool  // not all of the archive was looked at
 	index, count int   // or unknown
 }
 

@@ -47,10 +47,13 @@ func (f *feature) query(ctx context.Context, q *router.Request) (xmpp.Payload, e
 
 // pageOf reads the page that was asked for, in one snapshot.
 func (f *feature) pageOf(ctx context.Context, q *router.Request, what filter, paging xmpp.Paging) (p leaf, err error) {
+	unstable := false
 	if what.text != "" {
-		if err := f.indexOwner(ctx, q); err != nil {
+		all, err := f.indexOwner(ctx, q)
+		if err != nil {
 			return p, err
 		}
+		unstable = !all
 	}
 	err = f.store.Read(ctx, func(tx *storage.Tx) error {
 		src, err := f.source(tx, q.Account.ID, what)
@@ -65,6 +68,7 @@ func (f *feature) pageOf(ctx context.Context, q *router.Request, what filter, pa
 			return err
 		}
 		p, err = turn(tx, src, w)
+		p.unstable = unstable
 		return err
 	})
 	return p, err
@@ -128,12 +132,15 @@ func (f *feature) fin(p leaf) xmpp.Payload {
 	if n := len(p.rows); n > 0 {
 		set.First, set.Last = f.store.Opaque(p.rows[0].id), f.store.Opaque(p.rows[n-1].id)
 	}
-	complete := ""
+	complete, stable := "", ""
 	if p.complete {
 		complete = "true"
 	}
+	if p.unstable {
+		stable = "false"
+	}
 	var b xmpp.Builder
-	return b.Open(nsMAM, "fin", "complete", complete).Raw(set.Payload()).Payload()
+	return b.Open(nsMAM, "fin", "complete", complete, "stable", stable).Raw(set.Payload()).Payload()
 }
 
 // queryForm tells which fields a query may have (XEP-0313 §4.1.5).

@@ -16,6 +16,11 @@ type Archive struct {
 	Page      int           // how many messages one answer has at most; 0 means MaxPage
 }
 
+// reading is what the reading side remembers.
+type reading struct {
+	index indexer
+}
+
 // archive returns what holds for the archive of an account.
 func (f *feature) archive(jid xmpp.JID) Archive {
 	var a Archive
@@ -36,12 +41,38 @@ func (f *feature) reads(r *router.Feature) {
 	r.XEPs = append(r.XEPs,
 		router.XEP{Number: 59, Version: "1.0.0"},
 		router.XEP{Number: 313, Version: "1.1.3"},
+		router.XEP{Number: 431, Version: "0.2.0"},
 	)
-	r.AccountDisco = append(r.AccountDisco, nsMAM, nsMAM+"#extended", nsMAM+"#groupchat-field", xmpp.NSRSM)
+	r.AccountDisco = append(r.AccountDisco, nsMAM, nsMAM+"#extended", nsMAM+"#groupchat-field", xmpp.NSRSM, nsFullText)
 	r.IQ = append(r.IQ,
 		router.Set(router.ToAccount, nsMAM, "query", f.query),
 		router.Get(router.ToAccount, nsMAM, "query", f.queryForm),
 		router.Get(router.ToAccount, nsMAM, "metadata", f.metadata),
 	)
 	r.Inline = append(r.Inline, router.Inline{Feature: nsMAM, Enable: f.bound})
+	start, stop := r.Start, r.Stop
+	r.Start = func(h router.Hall) {
+		start(h)
+		f.index.store, f.index.fail = h.Store, func(err error) { h.Log.Warn("messages are not in the index yet", "error", err) }
+		f.index.wake() // what a crash left
+	}
+	r.Stop = func() {
+		if stop != nil {
+			stop()
+		}
+		f.index.stop()
+	}
+	r.Sent.Miss, r.Arrived.Miss = f.indexes(r.Sent.Miss), f.indexes(r.Arrived.Miss)
+}
+
+// indexes is a hook that has what was kept put into the index, behind another hook.
+func (f *feature) indexes(first func(*router.Passage)) func(*router.Passage) {
+	return func(p *router.Passage) {
+		if first != nil {
+			first(p)
+		}
+		if p.Kept() {
+			f.index.wake()
+		}
+	}
 }
