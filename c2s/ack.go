@@ -11,9 +11,12 @@ import (
 	"parley/xmpp"
 )
 
-// askEvery is how often, at most, a client without stream management is asked whether it
-// has what it was handed.
-const askEvery = time.Second
+// How often a client without stream management is asked whether it has what it was handed:
+// so many times at once, and in the long run once in this time.
+const (
+	asksAtOnce = 10
+	askEvery   = time.Second
+)
 
 // maxUnread is how many messages such a client may leave unacknowledged. What is older is
 // taken for read: it answers nothing, or would have been asked.
@@ -24,33 +27,43 @@ const maxUnread = 1024
 type ledger struct {
 	mu    sync.Mutex // a leaf
 	ids   []storage.ID
-	asked int // how many of them the ping under way is behind; 0: none is
-	last  time.Time
+	asked int       // how many of them the ping under way is behind; 0: none is
+	full  time.Time // when the client may be asked as often as at all
+	timer *time.Timer
 }
 
-// add notes a message and reports whether the client is to be asked now.
-func (l *ledger) add(id storage.ID, now time.Time) (ask bool) {
+// add notes a message, and returns the oldest if there are too many.
+func (l *ledger) add(id storage.ID) (over []storage.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ids = append(l.ids, id)
-	return l.ask(now)
-}
-
-// ask reports whether it is time to ask the client, and notes that it is asked then. The
-// lock is held.
-func (l *ledger) ask(now time.Time) bool {
-	if l.asked > 0 || len(l.ids) == 0 || now.Sub(l.last) < askEvery {
-		return false
+	if n := len(l.ids) - maxUnread; n > 0 {
+		over, l.ids = l.ids[:n:n], l.ids[n:]
+		l.asked = max(0, l.asked-n)
 	}
-	l.asked, l.last = len(l.ids), now
-	return true
+	return over
 }
 
-// due reports whether the client is to be asked for what add has put off.
-func (l *ledger) due(now time.Time) bool {
+// due reports whether the client is to be asked now, and notes that it is. Where it is only
+// too early, later is called when it is not.
+func (l *ledger) due(now time.Time, later func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.ask(now)
+	if len(l.ids) == 0 || l.asked > 0 {
+		return false
+	}
+	if l.full.Before(now) {
+		l.full = now
+	}
+	if early := l.full.Sub(now) - (asksAtOnce-1)*askEvery; early > 0 {
+		if l.timer == nil {
+			l.timer = time.AfterFunc(early, later)
+		}
+		return false
+	}
+	l.full = l.full.Add(askEvery)
+	l.asked, l.timer = len(l.ids), nil
+	return true
 }
 
 // answered returns what the ping was behind.
@@ -65,44 +78,41 @@ func (l *ledger) answered() []storage.ID {
 	return took
 }
 
-// overflow returns the oldest of those that are too many.
-func (l *ledger) overflow() []storage.ID {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := len(l.ids) - maxUnread
-	if n <= 0 {
-		return nil
-	}
-	over := l.ids[:n:n]
-	l.ids = l.ids[n:]
-	l.asked = max(0, l.asked-n)
-	return over
-}
-
-// Hand implements router.Session.
+// Hand implements router.Session. The client is asked for it behind all that is flushed
+// with it.
 func (c *conn) Hand(st *xmpp.Stanza, id storage.ID) error {
 	err := c.Push(st)
 	if err != nil {
 		return err
 	}
-	if c.unread.add(id, time.Now()) {
-		c.askRead()
-	}
-	if over := c.unread.overflow(); over != nil && c.bound.Load() {
+	if over := c.unread.add(id); over != nil && c.bound.Load() {
 		c.sender.Took(over)
 	}
+	c.asks.Store(true)
 	return nil
 }
 
-// askRead asks the client, behind what it was handed, whether it is there.
-func (c *conn) askRead() {
-	if !c.bound.Load() {
+// ask asks the client, behind what it was handed, whether it is there.
+func (c *conn) ask() {
+	if !c.bound.Load() || !c.asks.Swap(false) || !c.unread.due(time.Now(), c.askLater) {
 		return
 	}
 	var rd router.Round // whoever hands over flushes
 	var b xmpp.Builder
 	c.sender.Ask(&rd, "get", "read-"+strings.ToLower(rand.Text()[:12]), b.Open("urn:xmpp:ping", "ping").Payload(),
-		func(*xmpp.Stanza) { c.sender.Took(c.unread.answered()) })
+		func(*xmpp.Stanza) {
+			c.sender.Took(c.unread.answered())
+			c.asks.Store(true)
+			c.Flush()
+		})
+}
+
+func (c *conn) askLater() {
+	c.unread.mu.Lock()
+	c.unread.timer = nil
+	c.unread.mu.Unlock()
+	c.asks.Store(true)
+	c.Flush()
 }
 
 // Attention implements router.Session.

@@ -38,6 +38,7 @@ type conn struct {
 	jid    xmpp.JID       // full, once bound
 	out    queue
 	unread ledger
+	asks   atomic.Bool // something may have to be asked for
 
 	heard   atomic.Int64 // when bytes last came, Unix nanoseconds
 	asked   atomic.Int64 // when the server asked whether the client lives; 0 unless it waits
@@ -106,7 +107,12 @@ func endUnread() *xmpp.StreamError {
 }
 
 // Flush implements router.Session.
-func (c *conn) Flush() { c.out.flush() }
+func (c *conn) Flush() {
+	if c.asks.Load() {
+		c.ask()
+	}
+	c.out.flush()
+}
 
 // End implements router.Session: it writes the error and the end of the stream and
 // closes. The reader finds the connection closed and takes the session out. Only the first
@@ -223,10 +229,6 @@ func (c *conn) look(now time.Time) {
 		return
 	}
 	c.quieten(now)
-	if c.unread.due(now) {
-		c.askRead()
-		c.Flush()
-	}
 	if since := c.partial.Load(); since != 0 && now.Sub(time.Unix(0, since)) > c.set.StanzaTimeout {
 		c.End(xmpp.EndStream("connection-timeout", "a stanza was not complete in %s", c.set.StanzaTimeout))
 		return

@@ -25,11 +25,20 @@ func (s *Sender) Hand(rd *Round, st *xmpp.Stanza, id storage.ID) error {
 }
 
 // Took is called by the session when its client has acknowledged messages that it was
-// handed. It never waits; anyone may call it who holds no lock.
+// handed. It never waits; anyone may call it who holds no lock. What a session has that is
+// none for messages of the account (RFC 6121 §8.5.2.1.1) still waits for the others.
 func (s *Sender) Took(ids []storage.ID) {
+	if res, ok := s.account.Resource(s.jid.Resource()); ok && !res.due() {
+		s.hasCopies(ids)
+	} else {
+		s.took(ids)
+	}
 	for _, id := range ids {
 		s.release(id)
 	}
+}
+
+func (s *Sender) took(ids []storage.ID) {
 	for _, f := range s.r.features {
 		if f.Took != nil {
 			f.Took(s.account, ids)

@@ -30,6 +30,8 @@ type Passage struct {
 	loose   bool // in flight, and it may yet have to be kept
 	ours    bool // an error made by the house, whatever its 'from' says: no Guard refuses it
 	hidden  bool // the recipient refuses it as if there were no such account
+	untold  bool // its sender is not told that it is refused
+	asked   bool // whether it is has been found out
 	dropped bool // nobody is there and it is worth nothing later
 	reached int  // sessions that have it in their queues
 
@@ -117,6 +119,13 @@ func StanzaID(by xmpp.JID, id string) xmpp.Payload {
 
 // stanzaIDLen is about how long a <stanza-id/> is, in bytes.
 const stanzaIDLen = 112
+
+// WillBeRefused reports whether the message, as things stand, is to be answered with an
+// error. Where its sender may not be told so, it is not (RFC 6120 §13.11).
+func (p *Passage) WillBeRefused() bool { return p.fate() == refuse && (p.Recipient != nil || p.told()) }
+
+// WillBeIgnored reports whether the message, as things stand, reaches nobody.
+func (p *Passage) WillBeIgnored() bool { return p.fate() == ignore }
 
 // Drop says that the message is worth nothing to somebody who is not there now: it is
 // neither kept nor refused.
@@ -318,7 +327,11 @@ func (p *Passage) prepare() (err *xmpp.Error) {
 		for _, guard := range arrived.guard {
 			if err := guard(p); err != nil {
 				p.hidden = err.Condition == "service-unavailable"
-				return err
+				if !p.hidden || p.told() {
+					return err
+				}
+				p.release() // it goes on as one to nobody, whose sender is not told either
+				break
 			}
 		}
 	}
@@ -452,9 +465,6 @@ func (p *Passage) after(rd *Round) {
 
 // bounce answers the message with an error, where it may be answered with one.
 func (p *Passage) bounce(rd *Round, err *xmpp.Error) {
-	if p.hidden && !p.told() {
-		return
-	}
 	if answer := xmpp.Bounce(p.Stanza, err); answer != nil {
 		p.r.deliver(rd, answer, true)
 	}

@@ -26,7 +26,7 @@ var mayImport = map[string]string{
 	"router":  "xmpp storage",
 	"roster":  "xmpp storage router",
 	"xep/":    "xmpp storage router",
-	"c2s":     "xmpp auth router",
+	"c2s":     "xmpp auth router storage",
 }
 
 // sources yields every Go file of the tree.

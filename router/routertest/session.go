@@ -66,10 +66,18 @@ func (s *Session) Attention() router.Attention { return router.Awake }
 func (s *Session) Flush() {
 	s.mu.Lock()
 	s.flushed = len(s.pushed)
-	var took []storage.ID
-	if !s.silent {
-		took, s.handed = s.handed, nil
+	silent := s.silent
+	s.mu.Unlock()
+	if !silent {
+		s.Acknowledge()
 	}
+}
+
+// Acknowledge acknowledges what was handed over until now.
+func (s *Session) Acknowledge() {
+	s.mu.Lock()
+	took := s.handed
+	s.handed = nil
 	sender := s.sender
 	s.mu.Unlock()
 	if len(took) > 0 && sender != nil {
@@ -77,7 +85,7 @@ func (s *Session) Flush() {
 	}
 }
 
-// Silent has the session acknowledge nothing from now on.
+// Silent has the session acknowledge nothing by itself from now on.
 func (s *Session) Silent() {
 	s.mu.Lock()
 	s.silent = true

@@ -1,7 +1,6 @@
 package mam
 
 import (
-	"hash/fnv"
 	"math"
 	"slices"
 	"strings"
@@ -136,16 +135,6 @@ func timeOf(v string, otherwise, more storage.ID) (storage.ID, error) {
 	return id, nil
 }
 
-// resourceHash is what a row knows of a resource: 32 bits of FNV-1a, 0 for a bare address.
-func resourceHash(j xmpp.JID) int64 {
-	if j.Resource() == "" {
-		return 0
-	}
-	h := fnv.New32a()
-	h.Write([]byte(j.Resource()))
-	return int64(h.Sum32())
-}
-
 // source finds what the filter selects in an archive. An id that the archive does not have
 // is item-not-found (XEP-0313 §4.1.3).
 func (f *feature) source(tx *storage.Tx, owner int64, w filter) (source, error) {
@@ -219,9 +208,9 @@ func (f *feature) selected(tx *storage.Tx, s stretch, names []string) (source, e
 			return nil, xmpp.Refuse("item-not-found", "")
 		}
 		if id >= s.lo && id <= s.hi && (s.peer == 0 || r.peer == s.peer) && (s.resource == anyResource || r.between(s.with)) {
-			list = append(list, r.row)
+			list = append(list, r.entry)
 		}
 	}
-	slices.SortFunc(list, func(a, b row) int { return int(a.id - b.id) })
+	slices.SortFunc(list, func(a, b entry) int { return int(a.id - b.id) })
 	return list, nil
 }

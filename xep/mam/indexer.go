@@ -2,6 +2,7 @@ package mam
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -81,7 +82,7 @@ func (x *indexer) work(ctx context.Context, done chan struct{}) {
 			n, err = indexSome(tx, everybody, indexBatch)
 			return err
 		})
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, storage.ErrClosed) {
 			x.fail(err)
 		}
 		switch {

@@ -42,7 +42,7 @@ type source interface {
 	ends() (lo, hi storage.ID)
 	// rows calls each for up to n messages between two ids, the oldest or the newest first,
 	// until it says that it has enough.
-	rows(tx *storage.Tx, lo, hi storage.ID, back bool, n int, each func(row) (more bool)) error
+	rows(tx *storage.Tx, lo, hi storage.ID, back bool, n int, each func(entry) (more bool)) error
 	// count returns how many there are between two ids, or unknown.
 	count(tx *storage.Tx, lo, hi storage.ID) (int, error)
 	// at returns the message with that many before it; there is false behind the last.
@@ -58,10 +58,10 @@ type wish struct {
 
 // A leaf is a page of an archive.
 type leaf struct {
-	rows         []row // in the order of the archive
-	complete     bool  // nothing of the result follows, in the direction of paging
-	unstable     bool  // not all of the archive was looked at
-	index, count int   // or unknown
+	rows         []entry // in the order of the archive
+	complete     bool    // nothing of the result follows, in the direction of paging
+	unstable     bool    // not all of the archive was looked at
+	index, count int     // or unknown
 }
 
 // turn reads a page (XEP-0059 §2, XEP-0313 §4.3).
@@ -107,7 +107,7 @@ func (w wish) between(tx *storage.Tx, src source) (from, to storage.ID, none boo
 // read reads the rows, and one more to know whether there are more.
 func (p *leaf) read(tx *storage.Tx, src source, from, to storage.ID, w wish) error {
 	bytes, more := 0, false
-	err := src.rows(tx, from, to, w.paging.Backwards, w.max+1, func(r row) bool {
+	err := src.rows(tx, from, to, w.paging.Backwards, w.max+1, func(r entry) bool {
 		bytes += len(r.stanza)
 		if len(p.rows) == w.max || len(p.rows) > 0 && bytes > maxPageBytes {
 			more = true
@@ -139,14 +139,14 @@ func (s stretch) of(lo, hi storage.ID) span {
 	return c
 }
 
-func (s stretch) rows(tx *storage.Tx, lo, hi storage.ID, back bool, n int, each func(row) bool) error {
-	read := func(lo, hi storage.ID, n int, each func(row) bool) error {
+func (s stretch) rows(tx *storage.Tx, lo, hi storage.ID, back bool, n int, each func(entry) bool) error {
+	read := func(lo, hi storage.ID, n int, each func(entry) bool) error {
 		return rows(tx, s.of(lo, hi), s.resource, back, n, each)
 	}
 	if s.resource == anyResource {
 		return read(lo, hi, n, each)
 	}
-	return sifted(lo, hi, back, n, read, func(r row) bool { return r.between(s.with) }, each)
+	return sifted(lo, hi, back, n, read, func(r entry) bool { return r.between(s.with) }, each)
 }
 
 // count subtracts: every row says how many there have been before it, and only the oldest
@@ -223,20 +223,20 @@ func errIndex() error {
 
 // between reports whether a message was exchanged with that full JID. The rows know a hash
 // of the resource only.
-func (r row) between(with xmpp.JID) bool {
+func (r entry) between(with xmpp.JID) bool {
 	st, err := xmpp.ParseStanzaBytes(r.stanza)
 	if err != nil {
 		return false
 	}
-	return r.flags&flagIncoming != 0 && st.From == with || r.flags&flagOutgoing != 0 && st.To == with
+	return r.flags&incoming != 0 && st.From == with || r.flags&outgoing != 0 && st.To == with
 }
 
 // sifted reads the rows for which ok says so, up to n, going on where some had to be left
 // out.
-func sifted(lo, hi storage.ID, back bool, n int, read func(lo, hi storage.ID, n int, each func(row) bool) error, ok, each func(row) bool) error {
+func sifted(lo, hi storage.ID, back bool, n int, read func(lo, hi storage.ID, n int, each func(entry) bool) error, ok, each func(entry) bool) error {
 	for {
 		looked, done, want := 0, false, n
-		err := read(lo, hi, want, func(r row) bool {
+		err := read(lo, hi, want, func(r entry) bool {
 			if looked++; back {
 				hi = r.id - 1
 			} else {
@@ -256,7 +256,7 @@ func sifted(lo, hi storage.ID, back bool, n int, read func(lo, hi storage.ID, n 
 
 // A selection is the source of messages that were asked for one by one (XEP-0313 §4.1.3),
 // in the order of the archive.
-type selection []row
+type selection []entry
 
 func (s selection) ends() (lo, hi storage.ID) {
 	if len(s) == 0 {
@@ -265,7 +265,7 @@ func (s selection) ends() (lo, hi storage.ID) {
 	return s[0].id, s[len(s)-1].id
 }
 
-func (s selection) rows(_ *storage.Tx, lo, hi storage.ID, back bool, n int, each func(row) bool) error {
+func (s selection) rows(_ *storage.Tx, lo, hi storage.ID, back bool, n int, each func(entry) bool) error {
 	part := s.part(lo, hi)
 	for i := range part[:min(n, len(part))] {
 		if back {
@@ -279,8 +279,8 @@ func (s selection) rows(_ *storage.Tx, lo, hi storage.ID, back bool, n int, each
 }
 
 func (s selection) part(lo, hi storage.ID) selection {
-	from, _ := slices.BinarySearchFunc(s, lo, func(r row, id storage.ID) int { return int(r.id - id) })
-	to, _ := slices.BinarySearchFunc(s, hi+1, func(r row, id storage.ID) int { return int(r.id - id) })
+	from, _ := slices.BinarySearchFunc(s, lo, func(r entry, id storage.ID) int { return int(r.id - id) })
+	to, _ := slices.BinarySearchFunc(s, hi+1, func(r entry, id storage.ID) int { return int(r.id - id) })
 	return s[from:max(from, to)]
 }
 

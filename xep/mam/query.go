@@ -84,7 +84,7 @@ func (f *feature) pageSize(a *router.Account, wanted int) int {
 }
 
 // send pushes results, flipped where the client wants the newest first (XEP-0313 §4.3.4).
-func (f *feature) send(q *router.Request, queryID string, list []row, flip bool) {
+func (f *feature) send(q *router.Request, queryID string, list []entry, flip bool) {
 	if flip {
 		slices.Reverse(list)
 	}
@@ -96,8 +96,13 @@ func (f *feature) send(q *router.Request, queryID string, list []row, flip bool)
 	}
 }
 
-// pass gives the asker a result.
-func (f *feature) pass(q *router.Request, _ row, st *xmpp.Stanza) {
+// pass gives the asker a result. Of a message that waits for the account this is a delivery:
+// the asker has it when it has acknowledged the result, and is not given it once more.
+func (f *feature) pass(q *router.Request, r entry, st *xmpp.Stanza) {
+	if r.flags&incoming != 0 && f.trays.Of(q.Account).waits(r.id) && !q.Sender.Holds(r.id) {
+		q.Sender.Hand(q.Round, st, r.id)
+		return
+	}
 	q.Round.Push(q.Sender.Session(), st)
 }
 
@@ -106,7 +111,7 @@ const resultLen = 256
 
 // result is the message that carries one of the archive (XEP-0313 §4.2). What was kept is
 // well-formed and stands on its own, so it is put in as it is.
-func (f *feature) result(q *router.Request, queryID string, r row) *xmpp.Stanza {
+func (f *feature) result(q *router.Request, queryID string, r entry) *xmpp.Stanza {
 	var b xmpp.Builder
 	f.writeResult(&b, len(r.stanza), queryID, r)
 	return f.toAsker(q, xmpp.NewEnvelope(xmpp.Message, b.Payload()))
@@ -117,7 +122,7 @@ func (f *feature) toAsker(q *router.Request, st *xmpp.Stanza) *xmpp.Stanza {
 	return st
 }
 
-func (f *feature) writeResult(b *xmpp.Builder, size int, queryID string, r row) {
+func (f *feature) writeResult(b *xmpp.Builder, size int, queryID string, r entry) {
 	b.Grow(size+resultLen+len(queryID)).
 		Open(nsMAM, "result", "queryid", queryID, "id", f.store.Opaque(r.id)).
 		Open(nsForward, "forwarded").

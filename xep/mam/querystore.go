@@ -40,15 +40,6 @@ create virtual table words using fts5 (
 );
 `
 
-// Flags of a kept row.
-const (
-	flagIncoming  = 1
-	flagOutgoing  = 2 // with flagIncoming: to oneself
-	flagHidden    = 4 // it waits, and is not in the archive
-	flagContent   = 8 // incoming: counts as unread; outgoing: what came before it was read
-	flagTombstone = 16
-)
-
 // A span is a part of one archive: the rows between two ids, both included, of everybody
 // or of one peer.
 type span struct {
@@ -59,10 +50,10 @@ type span struct {
 
 func (s span) empty() bool { return s.lo > s.hi }
 
-// A row is one message of an archive.
-type row struct {
+// An entry is one message of an archive.
+type entry struct {
 	id     storage.ID
-	flags  int64
+	flags  flags
 	stanza []byte
 }
 
@@ -86,7 +77,7 @@ const anyResource = int64(-1)
 
 // rows calls each for up to n messages of a span, the oldest or the newest first, until it
 // says that it has enough. resource is a hash, or anyResource; it is used with a peer only.
-func rows(tx *storage.Tx, s span, resource int64, back bool, n int, each func(row) (more bool)) error {
+func rows(tx *storage.Tx, s span, resource int64, back bool, n int, each func(entry) (more bool)) error {
 	q, args := sqlPage, []any{s.owner, s.lo, s.hi, n}
 	switch {
 	case s.peer != 0 && back:
@@ -99,9 +90,9 @@ func rows(tx *storage.Tx, s span, resource int64, back bool, n int, each func(ro
 	return untilEnough(tx.Each(q, args, rowTo(each)))
 }
 
-func rowTo(each func(row) bool) func(*storage.Row) error {
+func rowTo(each func(entry) bool) func(*storage.Row) error {
 	return func(r *storage.Row) error {
-		if !each(row{r.ID(0), r.Int(1), r.Bytes(2)}) {
+		if !each(entry{r.ID(0), flags(r.Int(1)), r.Bytes(2)}) {
 			return errEnough
 		}
 		return nil
@@ -180,14 +171,15 @@ const sqlOne = `select k.flags, k.peer, k.resource, b.stanza from kept k cross j
 
 // A found is one message that was asked for by its id.
 type found struct {
-	row
+	entry
 	peer, resource int64
 }
 
 // byID reads one message of an archive; there is false where the archive does not have it.
 func byID(tx *storage.Tx, owner int64, id storage.ID) (f found, there bool, err error) {
-	f.id = id
-	there, err = tx.One(sqlOne, []any{owner, id}, &f.flags, &f.peer, &f.resource, &f.stanza)
+	var fl int64
+	there, err = tx.One(sqlOne, []any{owner, id}, &fl, &f.peer, &f.resource, &f.stanza)
+	f.id, f.flags = id, flags(fl)
 	return f, there, err
 }
 

@@ -27,20 +27,6 @@ const (
 	maxSearch = 1023     // bytes of these
 )
 
-// encrypted are the elements that say that a message's body is none to search in: there it
-// only says that it cannot be read.
-func encrypted(n xmpp.Name) bool {
-	switch n.Local {
-	case "encrypted": // XEP-0384, in both of its versions
-		return n.Space == "eu.siacs.conversations.axolotl" || strings.HasPrefix(n.Space, "urn:xmpp:omemo:")
-	case "openpgp": // XEP-0373
-		return strings.HasPrefix(n.Space, "urn:xmpp:openpgp:")
-	case "encryption": // XEP-0380
-		return n.Space == "urn:xmpp:eme:0"
-	}
-	return n.Space == "jabber:x:encrypted" || n.Space == "urn:xmpp:sce:1"
-}
-
 // indexable returns what the index is to know of a stanza: the hash of its name, and the
 // text of its bodies; nothing for one that cannot be read.
 func indexable(stanza []byte) (name, text string) {
@@ -53,10 +39,10 @@ func indexable(stanza []byte) (name, text string) {
 	}
 	var b strings.Builder
 	for e := range st.Children {
-		switch n := e.Name(); {
-		case encrypted(n):
+		switch {
+		case encrypted(e), e.Name().Space == nsEncryption: // its body only says that it cannot be read
 			return name, ""
-		case n == xmpp.Name{Local: "body"}:
+		case e.Is("", "body"):
 			b.WriteString(e.Text())
 			b.WriteByte('\n')
 		}
@@ -138,8 +124,8 @@ func searched(s stretch, text string) source {
 	return search{s, match}
 }
 
-func (s search) rows(tx *storage.Tx, lo, hi storage.ID, back bool, n int, each func(row) bool) error {
-	read := func(lo, hi storage.ID, n int, each func(row) bool) error {
+func (s search) rows(tx *storage.Tx, lo, hi storage.ID, back bool, n int, each func(entry) bool) error {
+	read := func(lo, hi storage.ID, n int, each func(entry) bool) error {
 		part := s.stretch
 		part.span = s.of(lo, hi)
 		return hits(tx, part, s.match, back, n, each)
@@ -147,7 +133,7 @@ func (s search) rows(tx *storage.Tx, lo, hi storage.ID, back bool, n int, each f
 	if s.resource == anyResource {
 		return read(lo, hi, n, each)
 	}
-	return sifted(lo, hi, back, n, read, func(r row) bool { return r.between(s.with) }, each)
+	return sifted(lo, hi, back, n, read, func(r entry) bool { return r.between(s.with) }, each)
 }
 
 // count looks at each of up to maxCount messages.
@@ -176,11 +162,11 @@ func (s search) at(tx *storage.Tx, index int) (id storage.ID, there bool, err er
 }
 
 // find returns the newest message of a conversation that from has sent under that id.
-func find(tx *storage.Tx, owner, peer int64, from xmpp.JID, id string) (r row, st *xmpp.Stanza, err error) {
+func find(tx *storage.Tx, owner, peer int64, from xmpp.JID, id string) (r entry, st *xmpp.Stanza, err error) {
 	if id == "" || peer == 0 {
-		return row{}, nil, nil
+		return entry{}, nil, nil
 	}
-	err = candidates(tx, owner, peer, nameHash(from, id), func(c row) bool {
+	err = candidates(tx, owner, peer, nameHash(from, id), func(c entry) bool {
 		got, err := xmpp.ParseStanzaBytes(c.stanza)
 		if err == nil && got.ID == id && got.From.Bare() == from.Bare() {
 			r, st = c, got

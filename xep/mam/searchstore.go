@@ -85,7 +85,7 @@ const (
 
 // hits calls each for up to n messages of a stretch that match, the oldest or the newest
 // first.
-func hits(tx *storage.Tx, s stretch, match string, back bool, n int, each func(row) bool) error {
+func hits(tx *storage.Tx, s stretch, match string, back bool, n int, each func(entry) bool) error {
 	q := sqlSearch
 	if back {
 		q = sqlSearchBack
@@ -119,13 +119,13 @@ const (
 // candidates calls each for messages of a conversation that may have that name, the newest
 // first, until it says that it has enough: those that the index knows by it, and before
 // them those that are not in the index yet.
-func candidates(tx *storage.Tx, owner, peer int64, name string, each func(row) (more bool)) error {
+func candidates(tx *storage.Tx, owner, peer int64, name string, each func(entry) (more bool)) error {
 	upto, err := indexedUpTo(tx, everybody)
 	if err != nil {
 		return err
 	}
 	more := true
-	err = tx.Each(sqlTail, []any{owner, peer, upto, maxTail}, rowTo(func(r row) bool { more = each(r); return more }))
+	err = tx.Each(sqlTail, []any{owner, peer, upto, maxTail}, rowTo(func(r entry) bool { more = each(r); return more }))
 	if err != nil || !more {
 		return untilEnough(err)
 	}
