@@ -11,7 +11,7 @@ import (
 // keepSent names what is to be written for a message that is for nobody of this house: the
 // sender's own row. One that is refused with an error is not kept.
 func (f *feature) keepSent(p *router.Passage) *xmpp.Error {
-	if p.Recipient != nil || p.WillBeRefused() || worthOf(p.Stanza) != archived || !f.archives(p.Sender, p.Stanza.To.Bare()) {
+	if p.Recipient != nil || p.WillBeRefused() || worthOf(p.Stanza) != archived || !f.archives(p.Sender, p.Stanza.To) {
 		return nil
 	}
 	k := &keeping{f: f, row: p.Stanza.AppendNS(nil, xmpp.NSClient), st: p.Stanza}
@@ -43,7 +43,7 @@ func (f *feature) keep(p *router.Passage) *xmpp.Error {
 	if self {
 		to.flags = incoming | outgoing
 	}
-	if w == archived && f.archives(p.Recipient, st.From.Bare()) {
+	if w == archived && f.archives(p.Recipient, st.From) {
 		p.Stamp(p.Recipient)
 	} else {
 		to.flags |= hidden
@@ -52,7 +52,7 @@ func (f *feature) keep(p *router.Passage) *xmpp.Error {
 		return xmpp.Refuse("service-unavailable", "too many messages wait for this user") // XEP-0160 §2
 	}
 	k.reserved = true
-	if p.Sender != nil && !self && w == archived && !invites(st) && f.archives(p.Sender, st.To.Bare()) {
+	if p.Sender != nil && !self && w == archived && !invites(st) && f.archives(p.Sender, st.To) {
 		k.rows[1] = row{account: p.Sender, tray: f.trays.Of(p.Sender), peer: st.To, flags: outgoing}
 		p.Stamp(p.Sender)
 	}
@@ -172,7 +172,3 @@ func resourceHash(j xmpp.JID) int64 {
 	h.Write([]byte(j.Resource()))
 	return int64(h.Sum32())
 }
-
-// archives reports whether the account wants what it exchanges with a bare address in its
-// archive.
-func (f *feature) archives(a *router.Account, peer xmpp.JID) bool { return true }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"parley/router"
+	"parley/storage"
 	"parley/xmpp"
 )
 
@@ -18,6 +19,7 @@ type Archive struct {
 
 // reading is what the reading side remembers.
 type reading struct {
+	prefs router.Memo[preferences]
 	index indexer
 }
 
@@ -42,14 +44,31 @@ func (f *feature) reads(r *router.Feature) {
 		router.XEP{Number: 59, Version: "1.0.0"},
 		router.XEP{Number: 313, Version: "1.1.3"},
 		router.XEP{Number: 431, Version: "0.2.0"},
+		router.XEP{Number: 441, Version: "0.2.0"},
 	)
 	r.AccountDisco = append(r.AccountDisco, nsMAM, nsMAM+"#extended", nsMAM+"#groupchat-field", xmpp.NSRSM, nsFullText)
 	r.IQ = append(r.IQ,
 		router.Set(router.ToAccount, nsMAM, "query", f.query),
 		router.Get(router.ToAccount, nsMAM, "query", f.queryForm),
 		router.Get(router.ToAccount, nsMAM, "metadata", f.metadata),
+		router.Get(router.ToAccount, nsMAM, "prefs", f.getPrefs),
+		router.Set(router.ToAccount, nsMAM, "prefs", f.setPrefs),
 	)
 	r.Inline = append(r.Inline, router.Inline{Feature: nsMAM, Enable: f.bound})
+	load := r.Load
+	r.Load = func(tx *storage.Tx, a *router.Account) error {
+		if err := load(tx, a); err != nil {
+			return err
+		}
+		return f.loadPrefs(tx, a)
+	}
+	forget := r.Forget
+	r.Forget = func(tx *storage.Tx, account int64, jid xmpp.JID) error {
+		if err := forgetPrefs(tx, account); err != nil {
+			return err
+		}
+		return forget(tx, account, jid)
+	}
 	start, stop := r.Start, r.Stop
 	r.Start = func(h router.Hall) {
 		start(h)

@@ -56,7 +56,7 @@ func TestSearch(t *testing.T) {
 		"quoted":                  "7",
 		`"quoted"`:                "7",
 		`"`:                       "",
-		`""" OR light`:            "",
+		`""" OR light`:            "7",
 		"light OR sun":            "",
 		"text:light":              "7",
 		"o1":                      "7",
