@@ -36,7 +36,7 @@ func (r *Router) BindWith(bare xmpp.JID, id int64, since uint64, resource string
 	if a == nil {
 		return nil, nil, xmpp.Refuse("not-allowed", "")
 	}
-	s := &Sender{r: r, account: a, jid: full}
+	s := &Sender{r: r, account: a, jid: full, began: time.Now()}
 	s.moved.L = &s.mu
 	var refused error
 	var bound xmpp.Payload

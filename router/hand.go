@@ -2,6 +2,7 @@ package router
 
 import (
 	"slices"
+	"time"
 
 	"parley/storage"
 	"parley/xmpp"
@@ -70,6 +71,20 @@ func (s *Sender) Held() []storage.ID {
 	defer s.mu.Unlock()
 	return slices.Clone(s.held)
 }
+
+// Unsure says that the session's stream is over, and that what came of it since that time
+// may not have been acknowledged to its client, which may send it again in another stream. The
+// session says so before it is ended, and before another one of its account can be bound.
+func (s *Sender) Unsure(since time.Time) {
+	for _, f := range s.r.features {
+		if f.Unsure != nil {
+			f.Unsure(s.account, since)
+		}
+	}
+}
+
+// Began returns when the session was bound.
+func (s *Sender) Began() time.Time { return s.began }
 
 // Flying returns how many messages of the client are not settled yet.
 func (s *Sender) Flying() int {

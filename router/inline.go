@@ -30,6 +30,11 @@ func (r *Router) inline(t *Turn, s *Sender, req xmpp.Element) (bound xmpp.Payloa
 		return nil
 	}
 	for _, f := range r.features {
+		if f.Bound != nil {
+			f.Bound(t, s)
+		}
+	}
+	for _, f := range r.features {
 		for _, in := range f.Inline {
 			if e := req.Child(in.Space, in.Name); in.Name == "" || !e.IsZero() {
 				bound = append(bound, in.Enable(t, s, e)...)

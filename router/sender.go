@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"parley/storage"
 	"parley/xmpp"
@@ -27,6 +28,7 @@ type Sender struct {
 	account *Account
 	session Session
 	jid     xmpp.JID
+	began   time.Time
 
 	over atomic.Bool // left, or replaced by a newer session
 	deaf atomic.Bool // the session has refused a stanza, and ends

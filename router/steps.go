@@ -17,23 +17,24 @@ type Passage struct {
 	Sender    *Account // the account that sent it, nil when none of this house did
 	Recipient *Account // the account it is for, nil when that is none of this house
 
-	r       *Router
-	speaker *Sender // whose window it stands in, nil when no local session speaks
-	writes  []Keeping
-	id      storage.ID   // of what is written
-	due     bool         // the recipient's row waits until some device has taken the message
-	stamps  stamps       // whose archives have it
-	out     *xmpp.Stanza // what the recipient's devices see of it; nil: the message itself
-	size    int          // bytes, about
-	written bool
-	heard   bool // its Keepings know what became of them
-	loose   bool // in flight, and it may yet have to be kept
-	ours    bool // an error made by the house, whatever its 'from' says: no Guard refuses it
-	hidden  bool // the recipient refuses it as if there were no such account
-	untold  bool // its sender is not told that it is refused
-	asked   bool // whether it is has been found out
-	dropped bool // nobody is there and it is worth nothing later
-	reached int  // sessions that have it in their queues
+	r         *Router
+	speaker   *Sender // whose window it stands in, nil when no local session speaks
+	writes    []Keeping
+	id        storage.ID   // of what is written
+	due       bool         // the recipient's row waits until some device has taken the message
+	swallowed bool         // it was sent before
+	stamps    stamps       // whose archives have it
+	out       *xmpp.Stanza // what the recipient's devices see of it; nil: the message itself
+	size      int          // bytes, about
+	written   bool
+	heard     bool // its Keepings know what became of them
+	loose     bool // in flight, and it may yet have to be kept
+	ours      bool // an error made by the house, whatever its 'from' says: no Guard refuses it
+	hidden    bool // the recipient refuses it as if there were no such account
+	untold    bool // its sender is not told that it is refused
+	asked     bool // whether it is has been found out
+	dropped   bool // nobody is there and it is worth nothing later
+	reached   int  // sessions that have it in their queues
 
 	how  fate       // what the table said when it was handed over
 	seen []Resource // the recipient's resources then
@@ -126,6 +127,16 @@ func (p *Passage) WillBeRefused() bool { return p.fate() == refuse && (p.Recipie
 
 // WillBeIgnored reports whether the message, as things stand, reaches nobody.
 func (p *Passage) WillBeIgnored() bool { return p.fate() == ignore }
+
+// Swallow says that the message has been sent before: nothing is done with it, and it counts
+// as handled. Only in Mark and Keep.
+func (p *Passage) Swallow() { p.swallowed, p.dropped = true, true }
+
+// Swallowed reports whether the message has been sent before.
+func (p *Passage) Swallowed() bool { return p.swallowed }
+
+// Speaker returns the local session that sends the message; nil where none does.
+func (p *Passage) Speaker() *Sender { return p.speaker }
 
 // Drop says that the message is worth nothing to somebody who is not there now: it is
 // neither kept nor refused.
@@ -384,6 +395,9 @@ func (p *Passage) write(tx *storage.Tx) error {
 // step, after the commit. again is true when the message must wait although nothing was
 // written for it: everybody has left since the Keeps looked.
 func (p *Passage) hand(rd *Round) (again bool) {
+	if p.swallowed {
+		return false
+	}
 	p.look()
 	switch p.how {
 	case ignore:

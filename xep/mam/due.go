@@ -25,6 +25,7 @@ func (f *feature) due(t *router.Turn, a *router.Account, res router.Resource, th
 		ids := tray.after(last, pageSize)
 		if len(ids) > 0 {
 			last = ids[len(ids)-1]
+			t.InOrder(nil, func(*router.Round, error) {}) // of the last the postman may just be giving out copies
 			f.give(&t.Round, a, []router.Resource{res}, f.unheld(a, res, ids))
 			t.Flush()
 			continue
@@ -42,10 +43,11 @@ func (f *feature) due(t *router.Turn, a *router.Account, res router.Resource, th
 func (f *feature) unheld(a *router.Account, res router.Resource, ids []storage.ID) []storage.ID {
 	list := ids[:0]
 	for _, id := range ids {
-		switch s := res.Sender(); {
+		switch s := res.Sender(); { // in the order in which Took moves it on
+		case s.Holds(id):
 		case s.HasCopy(id):
 			f.took(a, []storage.ID{id})
-		case s.Holds(id):
+		case !f.trays.Of(a).waits(id):
 		default:
 			list = append(list, id)
 		}

@@ -11,6 +11,10 @@ import (
 // keepSent names what is to be written for a message that is for nobody of this house: the
 // sender's own row. One that is refused with an error is not kept.
 func (f *feature) keepSent(p *router.Passage) *xmpp.Error {
+	if f.resent(p) {
+		p.Swallow()
+		return nil
+	}
 	if p.Recipient != nil || p.WillBeRefused() || worthOf(p.Stanza) != archived || !f.archives(p.Sender, p.Stanza.To) {
 		return nil
 	}
@@ -24,6 +28,9 @@ func (f *feature) keepSent(p *router.Passage) *xmpp.Error {
 // keep names what is to be written for a message: the recipient's row, which waits until a
 // device has taken it, and the sender's.
 func (f *feature) keep(p *router.Passage) *xmpp.Error {
+	if p.Swallowed() {
+		return nil
+	}
 	w := worthOf(p.Stanza)
 	if w == nothing {
 		p.Drop()

@@ -3,6 +3,7 @@
 package mam
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -26,20 +27,21 @@ type Limits struct {
 }
 
 type feature struct {
-	limits func() Limits
-	router *router.Router
-	store  *storage.Store
-	log    *slog.Logger
-	trays  router.Memo[tray]
-	late   flusher
-	peers  *peers
+	limits  func() Limits
+	router  *router.Router
+	store   *storage.Store
+	log     *slog.Logger
+	trays   router.Memo[tray]
+	late    flusher
+	peers   *peers
+	resends *resends
 	reading
 }
 
 // New returns the feature. limits is asked for each message, so that it may change while
 // the server runs.
 func New(limits func() Limits) router.Feature {
-	f := &feature{limits: limits, peers: newPeers()}
+	f := &feature{limits: limits, peers: newPeers(), resends: newResends()}
 	f.late.flush = f.flush
 	r := router.Feature{
 		Name: "message archive",
@@ -56,20 +58,43 @@ func New(limits func() Limits) router.Feature {
 		},
 		Sent:    router.Hooks{Mark: f.honest, Keep: f.keepSent},
 		Arrived: router.Hooks{Mark: f.unnamed, Keep: f.keep},
+		Bound:   f.bound,
 		Due:     f.due,
 		Took:    f.took,
 		Left:    f.left,
 		Load:    f.load,
 		Tidy:    f.tidy,
-		Start: func(h router.Hall) {
-			f.store, f.log, f.router = h.Store, h.Log, h.Router
-		},
-		Stop:   f.late.stop,
-		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
-		Schema: schema,
+		Unsure:  f.unsure,
+		Start:   f.start,
+		Stop:    f.stop,
+		Forget:  func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
+		Schema:  schema,
 	}
 	f.reads(&r)
 	return r
+}
+
+func (f *feature) start(h router.Hall) {
+	f.store, f.log, f.router = h.Store, h.Log, h.Router
+	var was bool
+	var last storage.ID
+	err := f.store.Write(context.Background(), func(tx *storage.Tx) (err error) {
+		last = tx.NextID()
+		was, err = wasRunning(tx)
+		return err
+	})
+	switch {
+	case err != nil:
+		f.log.Error("whether the server was stopped in good order could not be noted", "error", err)
+	case was:
+		f.crashed(last)
+	}
+}
+
+// stop writes what was put off, and that the server is being stopped in good order.
+func (f *feature) stop() {
+	f.late.stop()
+	f.store.Keep(0, func(tx *storage.Tx) error { return tx.Exec(`delete from running`) }, nil)
 }
 
 // load fills the account's tray from the disk.
@@ -83,6 +108,15 @@ func (f *feature) load(tx *storage.Tx, a *router.Account) error {
 		f.trays.Set(a, t)
 	}
 	return err
+}
+
+// bound has a client that has bound its resource by Bind 2 fetch what waits from the archive
+// (XEP-0386 §3.2): it is taken, except what is in no archive.
+func (f *feature) bound(_ *router.Turn, s *router.Sender) {
+	a := s.Account()
+	if t := f.trays.Of(a); t.takeIf(func(p pending) bool { return !p.hidden }) {
+		f.late.mark(a, t)
+	}
 }
 
 // took takes messages out of those that wait: a device has them.

@@ -207,10 +207,10 @@ func endsOf(tx *storage.Tx, owner int64) (ends [2]storage.ID, err error) {
 	return [2]storage.ID{begin.id, end.id}, err
 }
 
-// bound has the archive's ends of the very moment in which the session was bound stand in
+// inBound has the archive's ends of the very moment in which the session was bound stand in
 // <bound/> (XEP-0386 §3.2): what was kept up to then has been handed to those who were
 // there, and what is kept from now on is handed to the new session too.
-func (f *feature) bound(t *router.Turn, s *router.Sender, _ xmpp.Element) (p xmpp.Payload) {
+func (f *feature) inBound(t *router.Turn, s *router.Sender, _ xmpp.Element) (p xmpp.Payload) {
 	var ends [2]storage.ID
 	t.InOrder(func(tx *storage.Tx) (err error) {
 		ends, err = endsOf(tx, s.Account().ID)

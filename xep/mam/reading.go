@@ -54,7 +54,7 @@ func (f *feature) reads(r *router.Feature) {
 		router.Get(router.ToAccount, nsMAM, "prefs", f.getPrefs),
 		router.Set(router.ToAccount, nsMAM, "prefs", f.setPrefs),
 	)
-	r.Inline = append(r.Inline, router.Inline{Feature: nsMAM, Enable: f.bound})
+	r.Inline = append(r.Inline, router.Inline{Feature: nsMAM, Enable: f.inBound})
 	load := r.Load
 	r.Load = func(tx *storage.Tx, a *router.Account) error {
 		if err := load(tx, a); err != nil {

@@ -2,6 +2,7 @@ package mam
 
 import (
 	"errors"
+	"slices"
 
 	"parley/storage"
 )
@@ -66,6 +67,7 @@ create table taken_now (owner integer primary key, upto integer not null, missed
 insert into taken_now select owner, upto, x'' from taken;
 drop table taken;
 alter table taken_now rename to taken;
+create table running (one integer primary key);
 `, readingTables}}
 
 // flags say what a message is for the account that has a row of it. They are on disk.
@@ -196,6 +198,29 @@ func behind(tx *storage.Tx, owner int64, upto storage.ID, each func(p pending, i
 		each(pending{r.ID(0), int32(r.Int(2)), fl&hidden != 0}, fl&incoming != 0)
 		return nil
 	})
+}
+
+// lastSent reads the last n messages that an account has sent, between two ids.
+func lastSent(tx *storage.Tx, owner int64, after, before storage.ID, n int) (list []message, err error) {
+	err = tx.Each(`select kept.id, flags, stanza from kept join body on body.id = kept.id
+		where owner = $1 and kept.id > $2 and kept.id <= $3 and flags & 2 order by kept.id desc limit $4`,
+		[]any{owner, after, before, n}, func(r *storage.Row) error {
+			list = append(list, message{r.ID(0), flags(r.Int(1)), r.Bytes(2)})
+			return nil
+		})
+	slices.Reverse(list)
+	return list, err
+}
+
+// wasRunning says whether the server was stopped in good order: the table has a row while it
+// runs.
+func wasRunning(tx *storage.Tx) (was bool, err error) {
+	var n int
+	was, err = tx.One(`select 1 from running`, nil, &n)
+	if err == nil && !was {
+		err = tx.Exec(`insert into running (one) values (1)`)
+	}
+	return was, err
 }
 
 // forget removes all that is kept for an account.
