@@ -1,6 +1,7 @@
 package mam
 
 import (
+	"sync/atomic"
 	"time"
 
 	"parley/router"
@@ -21,6 +22,9 @@ type Archive struct {
 type reading struct {
 	prefs router.Memo[preferences]
 	index indexer
+	// shrunk counts messages that have ceased to be unread other than by being read: what
+	// was counted before is not to be believed. It changes in the writer's transactions.
+	shrunk atomic.Int64
 }
 
 // archive returns what holds for the archive of an account.
@@ -43,16 +47,22 @@ func (f *feature) reads(r *router.Feature) {
 	r.XEPs = append(r.XEPs,
 		router.XEP{Number: 59, Version: "1.0.0"},
 		router.XEP{Number: 313, Version: "1.1.3"},
+		router.XEP{Number: 333, Version: "1.0.0", Note: "what was displayed is read"},
+		router.XEP{Number: 424, Version: "0.4.2", Note: "tombstones"},
+		router.XEP{Number: 430, Version: "0.2.0"},
 		router.XEP{Number: 431, Version: "0.2.0"},
 		router.XEP{Number: 441, Version: "0.2.0"},
 	)
-	r.AccountDisco = append(r.AccountDisco, nsMAM, nsMAM+"#extended", nsMAM+"#groupchat-field", xmpp.NSRSM, nsFullText)
+	r.AccountDisco = append(r.AccountDisco, nsMAM, nsMAM+"#extended", nsMAM+"#groupchat-field", xmpp.NSRSM, nsFullText, nsInbox,
+		nsRetract, nsRetract+"#tombstone") // XEP-0424 §4
+	r.Disco = append(r.Disco, nsRetract) // XEP-0424 §2
 	r.IQ = append(r.IQ,
 		router.Set(router.ToAccount, nsMAM, "query", f.query),
 		router.Get(router.ToAccount, nsMAM, "query", f.queryForm),
 		router.Get(router.ToAccount, nsMAM, "metadata", f.metadata),
 		router.Get(router.ToAccount, nsMAM, "prefs", f.getPrefs),
 		router.Set(router.ToAccount, nsMAM, "prefs", f.setPrefs),
+		router.Get(router.ToAccount, nsInbox, "inbox", f.inbox),
 	)
 	r.Inline = append(r.Inline, router.Inline{Feature: nsMAM, Enable: f.inBound})
 	load := r.Load

@@ -161,19 +161,20 @@ func (s search) at(tx *storage.Tx, index int) (id storage.ID, there bool, err er
 	return id, n > index, err
 }
 
-// find returns the newest message of a conversation that from has sent under that id.
-func find(tx *storage.Tx, owner, peer int64, from xmpp.JID, id string) (r entry, st *xmpp.Stanza, err error) {
-	if id == "" || peer == 0 {
-		return entry{}, nil, nil
+// find returns the newest message of a conversation before an id that from has sent under
+// that name; st is nil where there is none.
+func find(tx *storage.Tx, owner, peer int64, from xmpp.JID, name string, before storage.ID) (e entry, st *xmpp.Stanza, err error) {
+	if name == "" || peer == 0 {
+		return e, nil, nil
 	}
-	err = candidates(tx, owner, peer, nameHash(from, id), func(c entry) bool {
+	err = candidates(tx, owner, peer, nameHash(from, name), before, func(c entry) bool {
 		got, err := xmpp.ParseStanzaBytes(c.stanza)
-		if err == nil && got.ID == id && got.From.Bare() == from.Bare() {
-			r, st = c, got
+		if err == nil && got.ID == name && got.From.Bare() == from.Bare() {
+			e, st = c, got
 		}
 		return st == nil
 	})
-	return r, st, err
+	return e, st, err
 }
 
 // indexNow is how many messages a search puts into the index before it begins, and

@@ -103,10 +103,11 @@ func hitIDs(tx *storage.Tx, s stretch, match string, n int, each func(storage.ID
 
 const (
 	sqlNamed = `select w.rowid, k.flags, b.stanza from words w cross join kept k cross join body b
-		where w.words match $1 and w.rowid <= $2 and k.owner = $3 and k.id = w.rowid and k.peer = $4 and k.flags & 4 = 0
+		where w.words match $1 and w.rowid < $2 and k.owner = $3 and k.id = w.rowid and k.peer = $4 and k.flags & 4 = 0
 		and b.id = k.id order by w.rowid desc limit $5`
 	sqlTail = `select k.id, k.flags, b.stanza from kept k cross join body b
-		where k.owner = $1 and k.peer = $2 and k.id > $3 and k.flags & 4 = 0 and b.id = k.id order by k.id desc limit $4`
+		where k.owner = $1 and k.peer = $2 and k.id > $3 and k.id < $5 and k.flags & 4 = 0 and b.id = k.id
+		order by k.id desc limit $4`
 )
 
 // maxNamesakes is how many messages with the same name are looked at, and maxTail how many
@@ -119,15 +120,15 @@ const (
 // candidates calls each for messages of a conversation that may have that name, the newest
 // first, until it says that it has enough: those that the index knows by it, and before
 // them those that are not in the index yet.
-func candidates(tx *storage.Tx, owner, peer int64, name string, each func(entry) (more bool)) error {
-	upto, err := indexedUpTo(tx, everybody)
+func candidates(tx *storage.Tx, owner, peer int64, name string, before storage.ID, each func(entry) (more bool)) error {
+	upto, err := indexedUpTo(tx, owner)
 	if err != nil {
 		return err
 	}
 	more := true
-	err = tx.Each(sqlTail, []any{owner, peer, upto, maxTail}, rowTo(func(r entry) bool { more = each(r); return more }))
+	err = tx.Each(sqlTail, []any{owner, peer, upto, maxTail, before}, rowTo(func(r entry) bool { more = each(r); return more }))
 	if err != nil || !more {
 		return untilEnough(err)
 	}
-	return untilEnough(tx.Each(sqlNamed, []any{matchName(owner, name), upto, owner, peer, maxNamesakes}, rowTo(each)))
+	return untilEnough(tx.Each(sqlNamed, []any{matchName(owner, name), min(upto+1, before), owner, peer, maxNamesakes}, rowTo(each)))
 }
