@@ -9,7 +9,6 @@ import (
 
 	"parley/router"
 	"parley/storage"
-	"parley/xmpp"
 )
 
 const (
@@ -67,7 +66,6 @@ func New(limits func() Limits) router.Feature {
 		Unsure:  f.unsure,
 		Start:   f.start,
 		Stop:    f.stop,
-		Forget:  func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
 		Schema:  schema,
 	}
 	f.reads(&r)

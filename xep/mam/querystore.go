@@ -28,6 +28,9 @@ create table measured (
 	upto integer not null,     -- up to it the stanzas are measured
 	bytes integer not null
 );
+create table leaving (
+	owner integer primary key  -- an account that was removed, whose rows are to be deleted
+);
 create table indexed (
 	owner integer primary key, -- 0: of all
 	upto integer not null

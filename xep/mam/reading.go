@@ -1,6 +1,8 @@
 package mam
 
 import (
+	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -72,13 +74,9 @@ func (f *feature) reads(r *router.Feature) {
 		}
 		return f.loadPrefs(tx, a)
 	}
-	forget := r.Forget
-	r.Forget = func(tx *storage.Tx, account int64, jid xmpp.JID) error {
-		if err := forgetPrefs(tx, account); err != nil {
-			return err
-		}
-		return forget(tx, account, jid)
-	}
+	r.Forget = func(tx *storage.Tx, account int64, _ xmpp.JID) error { return leave(tx, account) }
+	tidy := r.Tidy
+	r.Tidy = func(ctx context.Context) error { return errors.Join(tidy(ctx), f.retain(ctx)) }
 	start, stop := r.Start, r.Stop
 	r.Start = func(h router.Hall) {
 		start(h)

@@ -114,8 +114,12 @@ func removeRow(tx *storage.Tx, owner int64, id storage.ID) error {
 	if err := tx.Exec(`delete from kept where owner = $1 and id = $2`, owner, id); err != nil {
 		return err
 	}
-	return tx.Exec(`delete from body where id = $1 and not exists (
+	err := tx.Exec(`delete from body where id = $1 and not exists (
 		select 1 from kept where id = $1 and owner in (body.one, body.two))`, id)
+	if err != nil || tx.Changes() == 0 {
+		return err
+	}
+	return unindex(tx, id)
 }
 
 // removeHidden deletes up to n rows that are in no archive and older than an id, of
@@ -221,19 +225,4 @@ func wasRunning(tx *storage.Tx) (was bool, err error) {
 		err = tx.Exec(`insert into running (one) values (1)`)
 	}
 	return was, err
-}
-
-// forget removes all that is kept for an account.
-func forget(tx *storage.Tx, owner int64) error {
-	for _, q := range []string{
-		`delete from body where id in (select id from kept where owner = $1) and not exists (
-			select 1 from kept where kept.id = body.id and owner in (body.one, body.two) and owner <> $1)`,
-		`delete from kept where owner = $1`,
-		`delete from taken where owner = $1`,
-	} {
-		if err := tx.Exec(q, owner); err != nil {
-			return err
-		}
-	}
-	return nil
 }
