@@ -48,7 +48,7 @@ func (f *feature) inbox(ctx context.Context, q *router.Request) (xmpp.Payload, e
 	}
 	var in inbox
 	changes := f.shrunk.Load()
-	err = f.store.Read(ctx, func(tx *storage.Tx) error {
+	err = f.store.Read(context.WithoutCancel(ctx), func(tx *storage.Tx) error {
 		all, err := in.read(tx, q.Account.ID, only)
 		if err != nil {
 			return err
@@ -194,7 +194,7 @@ func (f *feature) sendConversation(q *router.Request, c conversation, with strin
 		q.Round.Push(q.Sender.Session(), f.toAsker(q, xmpp.NewStanza(xmpp.Message, b.Payload())))
 		return
 	}
-	f.writeResult(&b, len(e.stanza), q.Stanza.ID, e)
+	b.Raw(f.written(q.Stanza.ID, e))
 	f.pass(q, e, f.toAsker(q, xmpp.NewStanza(xmpp.Message, b.Payload())))
 }
 

@@ -55,23 +55,28 @@ func (f *feature) pageOf(ctx context.Context, q *router.Request, what filter, pa
 		}
 		unstable = !all
 	}
-	err = f.store.Read(ctx, func(tx *storage.Tx) error {
-		src, err := f.source(tx, q.Account.ID, what)
-		if err != nil {
-			return err
-		}
-		w := wish{paging: paging, max: f.pageSize(q.Account, paging.Max)}
-		if w.after, err = f.named(tx, q.Account.ID, paging.After); err != nil {
-			return err
-		}
-		if w.before, err = f.named(tx, q.Account.ID, paging.Before); err != nil {
-			return err
-		}
-		p, err = turn(tx, src, w)
+	ctx = context.WithoutCancel(ctx) // a page is short, and to be able to stop costs as much again
+	err = f.store.Read(ctx, func(tx *storage.Tx) (err error) {
+		p, err = f.readPage(tx, q.Account.ID, what, wish{paging: paging, max: f.pageSize(q.Account, paging.Max)})
 		p.unstable = unstable
 		return err
 	})
 	return p, err
+}
+
+// readPage reads a page of what a filter selects.
+func (f *feature) readPage(tx *storage.Tx, owner int64, what filter, w wish) (p leaf, err error) {
+	src, err := f.source(tx, owner, what)
+	if err != nil {
+		return p, err
+	}
+	if w.after, err = f.named(tx, owner, w.paging.After); err != nil {
+		return p, err
+	}
+	if w.before, err = f.named(tx, owner, w.paging.Before); err != nil {
+		return p, err
+	}
+	return turn(tx, src, w)
 }
 
 // pageSize returns how many messages a page has of which a client wants that many.
@@ -112,9 +117,7 @@ const resultLen = 256
 // result is the message that carries one of the archive (XEP-0313 §4.2). What was kept is
 // well-formed and stands on its own, so it is put in as it is.
 func (f *feature) result(q *router.Request, queryID string, r entry) *xmpp.Stanza {
-	var b xmpp.Builder
-	f.writeResult(&b, len(r.stanza), queryID, r)
-	return f.toAsker(q, xmpp.NewEnvelope(xmpp.Message, b.Payload()))
+	return f.toAsker(q, xmpp.NewEnvelope(xmpp.Message, f.written(queryID, r)))
 }
 
 func (f *feature) toAsker(q *router.Request, st *xmpp.Stanza) *xmpp.Stanza {
@@ -122,13 +125,21 @@ func (f *feature) toAsker(q *router.Request, st *xmpp.Stanza) *xmpp.Stanza {
 	return st
 }
 
-func (f *feature) writeResult(b *xmpp.Builder, size int, queryID string, r entry) {
-	b.Grow(size+resultLen+len(queryID)).
-		Open(nsMAM, "result", "queryid", queryID, "id", f.store.Opaque(r.id)).
-		Open(nsForward, "forwarded").
-		Open(xmpp.NSDelay, "delay", "stamp", r.id.Time().Format(stampForm)).Close().
-		Raw(r.stanza).
-		Close().Close()
+// written is the <result/>, as it is on the wire: a Builder would cost as much as all else.
+func (f *feature) written(queryID string, r entry) xmpp.Payload {
+	buf := make([]byte, 0, len(r.stanza)+resultLen+len(queryID))
+	buf = append(buf, "<result xmlns='"+nsMAM+"'"...)
+	if queryID != "" {
+		buf = append(buf, " queryid='"...)
+		buf = append(xmpp.AppendEscaped(buf, queryID), '\'')
+	}
+	buf = append(buf, " id='"...)
+	buf = append(buf, f.store.Opaque(r.id)...)
+	buf = append(buf, "'><forwarded xmlns='"+nsForward+"'><delay xmlns='"+xmpp.NSDelay+"' stamp='"...)
+	buf = r.id.Time().AppendFormat(buf, stampForm)
+	buf = append(buf, "'/>"...)
+	buf = append(buf, r.stanza...)
+	return append(buf, "</forwarded></result>"...)
 }
 
 // fin says how far the results were everything (XEP-0313 §4.3.2).

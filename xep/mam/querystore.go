@@ -112,11 +112,12 @@ type edge struct {
 const (
 	sqlFirst = `select id, n from kept where owner = $1 and id >= $2 and id <= $3 and flags & 4 = 0 order by id limit 1`
 	sqlLast  = `select id, n from kept where owner = $1 and id >= $2 and id <= $3 and flags & 4 = 0 order by id desc limit 1`
-	// A conversation is found in kept_peer, and m beside it.
-	sqlPeerFirst = `select id, m from kept where owner = $1 and peer = $4 and id >= $2 and id <= $3 and flags & 4 = 0
-		order by id limit 1`
-	sqlPeerLast = `select id, m from kept where owner = $1 and peer = $4 and id >= $2 and id <= $3 and flags & 4 = 0
-		order by id desc limit 1`
+	// The id is found in kept_peer, and m then beside it: asked for both at once, the engine
+	// would walk through the whole archive.
+	sqlPeerFirst = `select id, m from kept where owner = $1 and id = (
+		select id from kept where owner = $1 and peer = $4 and id >= $2 and id <= $3 and flags & 4 = 0 order by id limit 1)`
+	sqlPeerLast = `select id, m from kept where owner = $1 and id = (
+		select id from kept where owner = $1 and peer = $4 and id >= $2 and id <= $3 and flags & 4 = 0 order by id desc limit 1)`
 )
 
 // first and last return the visible rows at the ends of a span.
@@ -140,7 +141,8 @@ func edgeOf(tx *storage.Tx, s span, all, peer string) (e edge, found bool, err e
 const (
 	sqlUpTo = `select n from kept where owner = $1 and id <= $2 order by id desc limit 1`
 	// Hidden rows repeat the number before them, so they need not be left out.
-	sqlPeerUpTo = `select m from kept where owner = $1 and peer = $3 and id <= $2 order by id desc limit 1`
+	sqlPeerUpTo = `select m from kept where owner = $1 and id = (
+		select id from kept where owner = $1 and peer = $3 and id <= $2 order by id desc limit 1)`
 )
 
 // totalUpTo returns how many rows there have been up to an id: of all, or of a peer.

@@ -86,6 +86,13 @@ func addBody(tx *storage.Tx, id storage.ID, owners [2]int64, stanza []byte) erro
 	return tx.Exec(`insert into body (id, one, two, stanza) values ($1, $2, $3, $4)`, id, owners[0], owners[1], stanza)
 }
 
+// sqlAddKept finds the peer's last row in kept_peer, and m then beside it: asked for m at
+// once, the engine would walk back through the archive until it meets the peer.
+const sqlAddKept = `insert into kept (owner, id, peer, flags, resource, n, m) values ($1, $2, $3, $4, $5,
+	coalesce((select n from kept where owner = $1 order by id desc limit 1), 0) + $6,
+	coalesce((select m from kept where owner = $1 and id = (
+		select id from kept where owner = $1 and peer = $3 order by id desc limit 1)), 0) + $6)`
+
 // addKept adds an account's row. n and m count its visible rows, all of them and those of
 // the same peer, so that a range is counted by its ends.
 func addKept(tx *storage.Tx, owner int64, id storage.ID, peer int64, f flags, resource int64) error {
@@ -93,10 +100,7 @@ func addKept(tx *storage.Tx, owner int64, id storage.ID, peer int64, f flags, re
 	if f&hidden != 0 {
 		visible = 0
 	}
-	return tx.Exec(`insert into kept (owner, id, peer, flags, resource, n, m) values ($1, $2, $3, $4, $5,
-		coalesce((select n from kept where owner = $1 order by id desc limit 1), 0) + $6,
-		coalesce((select m from kept where owner = $1 and peer = $3 order by id desc limit 1), 0) + $6)`,
-		owner, id, peer, int64(f), resource, visible)
+	return tx.Exec(sqlAddKept, owner, id, peer, int64(f), resource, visible)
 }
 
 // peerNumber returns the number of a bare address, which is drawn if it has none.
