@@ -32,6 +32,7 @@ import (
 	"parley/xep/mam"
 	"parley/xep/ping"
 	"parley/xep/private"
+	"parley/xep/push"
 	"parley/xep/register"
 	"parley/xep/vcard"
 	"parley/xep/version"
@@ -92,7 +93,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		private.New(), vcard.New(func() []string { return nil }),
 		lastactivity.New(time.Now), command.New(time.Now), admin.New(office{h}),
 		announce.New(&announce.Announcer{}, office{h}, admin.May(office{h}.Admin)),
-		caps.New(time.Now), carbons.New(), vcard.Search(true, func() int { return 3 }),
+		caps.New(time.Now), carbons.New(), push.New(push.Config{}), vcard.Search(true, func() int { return 3 }),
 	}
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range features {

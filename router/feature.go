@@ -34,20 +34,22 @@ type Feature struct {
 	Sent    Hooks // steps of the sender's account
 	Arrived Hooks // steps of the recipient's account
 
-	Shown    func(a *Account, st *xmpp.Stanza) *xmpp.Stanza                     // may replace presence of any type that a client of a's sends; never waits
-	Presence func(t *Turn, a *Account, c PresenceChange)                        // an own resource came, changed or went
-	Absent   func(t *Turn, a *Account) xmpp.Payload                             // what is told of a, of whom no resource is available, to who may know
-	Due      func(t *Turn, a *Account, res Resource, then func(*Round))         // res begins to take messages; call then on the postman
-	Took     func(a *Account, ids []storage.ID)                                 // a device of a's has taken messages that wait; never waits
-	Unsure   func(a *Account, since time.Time)                                  // see Sender.Unsure; never waits
-	Left     func(t *Turn, a *Account, s *Sender)                               // a session of a's is gone for good, with what it holds (Sender.Held)
-	Outgoing func(t *Turn, a *Account, st *xmpp.Stanza) error                   // a subscription stanza of a's, from and to bare JIDs
-	Incoming func(t *Turn, a *Account, st *xmpp.Stanza)                         // a subscription stanza or a probe for a
-	Trusted  func(ctx context.Context, a *Account, from xmpp.JID) bool          // the bare JID from may see a's presence; anyone asks
-	Contact  func(ctx context.Context, a *Account, bare xmpp.JID) (bool, error) // the address is in a's roster; anyone asks
-	Barred   func(t *Turn, a *Account, match func(xmpp.JID) bool, now bool)     // a begins (now) or ceases to bar others; see Router.Barred
-	Leaving  func(t *Turn, a *Account) error                                    // a is about to be removed
-	Joined   func(bare xmpp.JID)                                                // an account has been made
+	Shown    func(a *Account, st *xmpp.Stanza) *xmpp.Stanza                 // may replace presence of any type that a client of a's sends; never waits
+	Presence func(t *Turn, a *Account, c PresenceChange)                    // an own resource came, changed or went
+	Absent   func(t *Turn, a *Account) xmpp.Payload                         // what is told of a, of whom no resource is available, to who may know
+	Due      func(t *Turn, a *Account, res Resource, then func(*Round))     // res begins to take messages; call then on the postman
+	Took     func(a *Account, ids []storage.ID)                             // a device of a's has taken messages that wait; never waits
+	Unsure   func(a *Account, since time.Time)                              // see Sender.Unsure; never waits
+	Lost     func(a *Account, s *Sender)                                    // see Sender.Lost; never waits
+	Left     func(t *Turn, a *Account, s *Sender)                           // a session of a's is gone for good, with what it holds (Sender.Held)
+	Outgoing func(t *Turn, a *Account, st *xmpp.Stanza) error               // a subscription stanza of a's, from and to bare JIDs
+	Incoming func(t *Turn, a *Account, st *xmpp.Stanza)                     // a subscription stanza or a probe for a
+	Trusted  func(ctx context.Context, a *Account, from xmpp.JID) bool      // the bare JID from may see a's presence; anyone asks
+	Barred   func(t *Turn, a *Account, match func(xmpp.JID) bool, now bool) // a begins (now) or ceases to bar others; see Router.Barred
+	Leaving  func(t *Turn, a *Account) error                                // a is about to be removed
+	Joined   func(bare xmpp.JID)                                            // an account has been made
+
+	Contact func(ctx context.Context, a *Account, bare xmpp.JID) (bool, error) // the address is in a's roster; anyone asks
 
 	Capabilities func(full xmpp.JID, st *xmpp.Stanza) ([]string, bool)      // see Router.Capabilities
 	Known        func(t *Turn, a *Account, res Resource, features []string) // see Router.Known

@@ -83,6 +83,15 @@ func (s *Sender) Unsure(since time.Time) {
 	}
 }
 
+// Lost says that the client's connection is gone, and the session waits for it to come back.
+func (s *Sender) Lost() {
+	for _, f := range s.r.features {
+		if f.Lost != nil {
+			f.Lost(s.account, s)
+		}
+	}
+}
+
 // Began returns when the session was bound.
 func (s *Sender) Began() time.Time { return s.began }
 

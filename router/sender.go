@@ -373,8 +373,9 @@ func (s *Sender) answers(st *xmpp.Stanza) bool {
 	then := s.asks[st.ID]
 	delete(s.asks, st.ID)
 	s.mu.Unlock()
-	if then != nil {
-		then(st)
+	if then == nil {
+		return false // it may be one of Router.Ask
 	}
+	then(st)
 	return true
 }

@@ -135,6 +135,14 @@ func (p *Passage) Swallow() { p.swallowed, p.dropped = true, true }
 // Swallowed reports whether the message has been sent before.
 func (p *Passage) Swallowed() bool { return p.swallowed }
 
+// ID returns the id under which the message is written; 0 where it is not. For Copy and Miss.
+func (p *Passage) ID() storage.ID {
+	if !p.written {
+		return 0
+	}
+	return p.id
+}
+
 // Speaker returns the local session that sends the message; nil where none does.
 func (p *Passage) Speaker() *Sender { return p.speaker }
 

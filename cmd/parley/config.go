@@ -23,6 +23,7 @@ type Config struct {
 	Auth         AuthConfig                   `toml:"auth" doc:"Who may log in, and how."`
 	Registration RegistrationConfig           `toml:"registration" doc:"Accounts that people make for themselves."`
 	Presence     PresenceConfig               `toml:"presence" doc:"What contacts see of each other."`
+	Push         PushConfig                   `toml:"push" doc:"Notifications for clients that are not there to see what comes (XEP-0357)."`
 	Search       SearchConfig                 `toml:"search" doc:"Searching for people by their vCards (XEP-0055)."`
 	Limits       LimitsConfig                 `toml:"limits" doc:"What one account may use."`
 	Storage      StorageConfig                `toml:"storage" doc:"The database."`
@@ -85,6 +86,11 @@ type PresenceConfig struct {
 	LastActivity bool `toml:"last_activity" reload:"true" doc:"Tell users who come online of each contact who is absent: since when, and with what last words (XEP-0256). Off, a client hears that only if it asks (XEP-0012). Contacts alone hear of it, either way. On, each login reads a little from the database for every absent contact."`
 }
 
+// PushConfig is about notifications of mobile clients.
+type PushConfig struct {
+	Summary bool `toml:"summary" reload:"true" doc:"Tell the services of clients who has written, and the beginning of what. They are other people's, and see it. Off, they learn that something has come; the client then fetches it."`
+}
+
 // SearchConfig is about the directory of users.
 type SearchConfig struct {
 	Enabled bool `toml:"enabled" doc:"Users may search the vCards of their own domain: names, nicknames and e-mail addresses, which are then no longer found only by who knows the user's address."`
@@ -105,6 +111,8 @@ type LimitsConfig struct {
 	PrivateBytes    int      `toml:"private_bytes" reload:"true" doc:"How many bytes of private XML (XEP-0049) clients may keep for a user."`
 	Blocked         int      `toml:"blocked" reload:"true" doc:"How many addresses and domains a user may block."`
 	UnknownErrors   int      `toml:"unknown_address_errors" reload:"true" doc:"How many errors for messages to addresses that do not exist one account gets in a minute. More are dropped without a word, so that nobody finds out who exists by trying names. 0: any number."`
+	Strangers       int      `toml:"stranger_messages" reload:"true" doc:"How many messages one account may send in a minute to people who neither have it among their contacts nor have written to it. 0: any number."`
+	Requests        int      `toml:"subscription_requests" reload:"true" doc:"How many people one account may ask in an hour to see their presence. 0: any number."`
 	Memory          int      `toml:"memory" doc:"A soft limit for the server's memory in MiB: near it the garbage collector works harder. 0: none."`
 }
 
@@ -168,7 +176,8 @@ func defaults() Config {
 		Search:       SearchConfig{Results: vcard.DefaultResults},
 		Limits: LimitsConfig{Resources: 10, OfflineMessages: 5000, OfflineBytes: 2 << 20, OfflineExpiry: d(365 * 24 * time.Hour),
 			RosterItems: 10000, RosterBytes: 2 << 20, RosterGroups: 100, RosterName: 1023,
-			VCardBytes: vcard.DefaultBytes, PrivateBytes: private.DefaultBytes, Blocked: blocking.DefaultItems, UnknownErrors: 20},
+			VCardBytes: vcard.DefaultBytes, PrivateBytes: private.DefaultBytes, Blocked: blocking.DefaultItems, UnknownErrors: 20,
+			Strangers: 60, Requests: 100},
 		Storage: StorageConfig{Readers: 3, Queue: 64 << 20},
 		Metrics: MetricsConfig{Listen: "127.0.0.1:5280"},
 		Log:     LogConfig{Level: "info", Format: "text"},

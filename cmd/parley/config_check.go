@@ -155,6 +155,8 @@ func checkNumbers(cfg *Config) *badKey {
 		{"limits.roster_groups", cfg.Limits.RosterGroups, 0, 1000},
 		{"limits.roster_name", cfg.Limits.RosterName, 1, 4096},
 		{"limits.vcard_bytes", cfg.Limits.VCardBytes, 1024, 16 << 20},
+		{"limits.stranger_messages", cfg.Limits.Strangers, 0, 1 << 30},
+		{"limits.subscription_requests", cfg.Limits.Requests, 0, 1 << 30},
 		{"limits.private_bytes", cfg.Limits.PrivateBytes, 1024, 64 << 20},
 		{"limits.blocked", cfg.Limits.Blocked, 1, 50000},
 		{"search.results", cfg.Search.Results, 1, 1000},

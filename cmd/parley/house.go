@@ -77,6 +77,7 @@ func (h *house) settle(cfg Config) {
 	h.live.admins.Store(&admins)
 	h.live.offline.Store(&mam.Limits{Messages: int64(cfg.Limits.OfflineMessages), Bytes: int64(cfg.Limits.OfflineBytes), Expiry: cfg.Limits.OfflineExpiry.Duration})
 	h.live.limits.Store(&cfg.Limits)
+	h.live.summary.Store(cfg.Push.Summary)
 	h.live.results.Store(int64(cfg.Search.Results))
 	h.live.groups.Set(sharedGroups(cfg))
 	if h.router != nil {
@@ -87,7 +88,10 @@ func (h *house) settle(cfg Config) {
 	}
 }
 
-func (h *house) close(ctx context.Context) error { return h.store.Close(ctx) }
+func (h *house) close(ctx context.Context) error {
+	h.router.Stop(ctx)
+	return h.store.Close(ctx)
+}
 
 // Lookup implements router.Directory.
 func (h *house) Lookup(ctx context.Context, bare xmpp.JID) (int64, bool, error) {

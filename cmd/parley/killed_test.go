@@ -34,7 +34,7 @@ type witness struct {
 // a result or with the answer to a later ping, is there after each restart, once and in
 // order.
 func TestKilledAtWork(t *testing.T) {
-	c := startChild(t)
+	c := startChild(t, "PARLEY_LIMITS_STRANGER_MESSAGES=0")
 	c.must("pw\n", "user", "add", "romeo@localhost")
 	c.must("pw\n", "user", "add", "juliet@localhost")
 	w := &witness{t: t, c: c, rnd: rand.New(rand.NewPCG(1, 2)), heard: map[int]bool{}, sure: map[int]bool{}, items: map[string]bool{}}

@@ -104,13 +104,14 @@ func (f *feature) each(_ context.Context, a *router.Account, fn func(storage.ID,
 			return nil
 		}
 		last = ids[len(ids)-1]
-		err := f.read(a, ids, func(m message, st *xmpp.Stanza) {
-			if f.router.MayGet(a, st) == nil {
-				fn(m.id, st)
-			}
-		})
+		list, err := f.read(a, ids)
 		if err != nil {
 			return err
+		}
+		for _, m := range list {
+			if st := f.parse(m); st != nil && f.router.MayGet(a, st) == nil {
+				fn(m.id, st)
+			}
 		}
 	}
 }
@@ -134,7 +135,13 @@ func (f *feature) view(ctx context.Context, q *router.Request) (xmpp.Payload, er
 	if err := f.allWait(q.Account, ids); err != nil {
 		return nil, err
 	}
-	return nil, f.read(q.Account, ids, func(m message, st *xmpp.Stanza) { f.show(q, m.id, st) })
+	list, err := f.read(q.Account, ids)
+	for _, m := range list {
+		if st := f.parse(m); st != nil {
+			f.show(q, m.id, st)
+		}
+	}
+	return nil, err
 }
 
 // allWait refuses what does not wait, whatever else it is (XEP-0013 §2.4).

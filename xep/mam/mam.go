@@ -92,7 +92,7 @@ func (f *feature) start(h router.Hall) {
 // stop writes what was put off, and that the server is being stopped in good order.
 func (f *feature) stop() {
 	f.late.stop()
-	f.store.Keep(0, func(tx *storage.Tx) error { return tx.Exec(`delete from running`) }, nil)
+	f.store.Keep(0, runsNoMore, nil)
 }
 
 // load fills the account's tray from the disk.

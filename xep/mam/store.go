@@ -208,6 +208,16 @@ func behind(tx *storage.Tx, owner int64, upto storage.ID, each func(p pending, i
 	})
 }
 
+// arrivedBehind reads the messages for an account behind an id.
+func arrivedBehind(tx *storage.Tx, owner int64, after storage.ID) (list []message, err error) {
+	err = tx.Each(`select kept.id, flags, stanza from kept join body on body.id = kept.id
+		where owner = $1 and kept.id > $2 and flags & 1 order by kept.id`, []any{owner, after}, func(r *storage.Row) error {
+		list = append(list, message{r.ID(0), flags(r.Int(1)), r.Bytes(2)})
+		return nil
+	})
+	return list, err
+}
+
 // lastSent reads the last n messages that an account has sent, between two ids.
 func lastSent(tx *storage.Tx, owner int64, after, before storage.ID, n int) (list []message, err error) {
 	err = tx.Each(`select kept.id, flags, stanza from kept join body on body.id = kept.id
@@ -230,3 +240,6 @@ func wasRunning(tx *storage.Tx) (was bool, err error) {
 	}
 	return was, err
 }
+
+// runsNoMore notes that the server is being stopped in good order.
+func runsNoMore(tx *storage.Tx) error { return tx.Exec(`delete from running`) }

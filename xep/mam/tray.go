@@ -168,6 +168,16 @@ func (t *tray) oldest() storage.ID {
 	return t.list[0].id
 }
 
+// highest returns the highest id of the account's that is known.
+func (t *tray) highest() storage.ID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := len(t.list); n > 0 {
+		return max(t.past, t.list[n-1].id)
+	}
+	return t.past
+}
+
 // number returns how many messages wait.
 func (t *tray) number() int {
 	t.mu.Lock()
