@@ -75,7 +75,7 @@ func (h *house) settle(cfg Config) {
 	h.live.contact.Store(&addresses)
 	admins := adminList(cfg.Admins)
 	h.live.admins.Store(&admins)
-	h.live.offline.Store(&mam.Limits{Messages: int64(cfg.Limits.OfflineMessages), Bytes: int64(cfg.Limits.OfflineBytes), Expiry: cfg.Limits.OfflineExpiry.Duration})
+	h.live.offline.Store(&mam.Limits{Messages: int64(cfg.Limits.OfflineMessages), Bytes: int64(cfg.Limits.OfflineBytes), Expiry: cfg.Limits.OfflineExpiry.Duration, Archive: cfg.archiveOf})
 	h.live.limits.Store(&cfg.Limits)
 	h.live.summary.Store(cfg.Push.Summary)
 	h.live.results.Store(int64(cfg.Search.Results))
