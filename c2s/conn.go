@@ -56,10 +56,13 @@ type login struct {
 	channel  auth.Channel
 	offered  []string // mechanisms of the features sent last
 	account  auth.Account
-	known    bool     // authenticated
-	opening  []byte   // our stream header, which leaves with the features
-	since    uint64   // the router's Forgets when the last attempt began
-	claimed  xmpp.JID // whom the last attempt was for; for the log
+	agent    xmpp.UserAgent // which client it says it is
+	shown    *auth.Exchange // how it has logged in
+	known    bool           // authenticated
+	version  string         // of what was announced (XEP-0509)
+	opening  []byte         // our stream header, which leaves with the features
+	since    uint64         // the router's Forgets when the last attempt began
+	claimed  xmpp.JID       // whom the last attempt was for; for the log
 	failures int
 	ctx      context.Context // ends with the time for logging in, or the server
 	stop     context.CancelFunc

@@ -27,6 +27,7 @@ import (
 	"parley/xep/carbons"
 	"parley/xep/command"
 	"parley/xep/contact"
+	"parley/xep/devices"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
 	"parley/xep/mam"
@@ -66,6 +67,7 @@ type plan struct {
 	auth      auth.Config
 	resources int
 	clientCAs *x509.CertPool
+	dir       string // of a store that is there already
 }
 
 // open builds a house and opens its doors. Looks at silent sessions are frequent.
@@ -94,6 +96,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		lastactivity.New(time.Now), command.New(time.Now), admin.New(office{h}),
 		announce.New(&announce.Announcer{}, office{h}, admin.May(office{h}.Admin)),
 		caps.New(time.Now), carbons.New(), push.New(push.Config{}), vcard.Search(true, func() int { return 3 }),
+		devices.New(clients{h}),
 	}
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range features {
@@ -101,7 +104,7 @@ func open(t testing.TB, change func(*plan)) *house {
 			schemas = append(schemas, f.Schema)
 		}
 	}
-	h.store = storagetest.Open(t, schemas...)
+	h.store, _ = storagetest.OpenFaulty(t, storage.Config{Dir: p.dir}, schemas...)
 	var err error
 	if h.auth, err = auth.New(t.Context(), h.store, p.auth); err != nil {
 		t.Fatal(err)

@@ -248,7 +248,7 @@ func (c *conn) bindIQ(st *xmpp.Stanza) error {
 // answers. Nothing reaches the client before enter.
 func (c *conn) bind(resource string, inline xmpp.Element) (xmpp.Payload, error) {
 	l := c.login
-	s, bound, err := c.srv.cfg.Router.BindWith(l.account.JID, l.account.ID, l.since, resource, inline, func(full xmpp.JID) routerSession {
+	s, bound, err := c.srv.cfg.Router.BindAgent(l.account.JID, l.account.ID, l.since, l.agent, resource, inline, func(full xmpp.JID) routerSession {
 		c.jid = full
 		c.out.hold()
 		return c
@@ -258,7 +258,7 @@ func (c *conn) bind(resource string, inline xmpp.Element) (xmpp.Payload, error) 
 		return nil, err
 	}
 	c.sender = s
-	return bound, nil
+	return bound, c.holds()
 }
 
 // enter closes the negotiation with its last answer, behind which everything comes that

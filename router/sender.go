@@ -28,6 +28,7 @@ type Sender struct {
 	account *Account
 	session Session
 	jid     xmpp.JID
+	agent   xmpp.UserAgent
 	began   time.Time
 
 	over atomic.Bool // left, or replaced by a newer session
@@ -55,6 +56,10 @@ type Sender struct {
 
 // JID returns the full JID of the session.
 func (s *Sender) JID() xmpp.JID { return s.jid }
+
+// Agent returns what the client said of itself when it logged in. It is for the account's
+// owner and the operator alone (XEP-0388 §2.3).
+func (s *Sender) Agent() xmpp.UserAgent { return s.agent }
 
 // Session returns the session itself.
 func (s *Sender) Session() Session { return s.session }

@@ -73,9 +73,12 @@ type SharedGroupConfig struct {
 
 // AuthConfig is about logins.
 type AuthConfig struct {
-	Plain      bool `toml:"plain" doc:"Offer PLAIN under TLS, for clients that cannot do SCRAM. It hands the password to the server and invites downgrade attacks (XEP-0388 §3)."`
-	Binding    bool `toml:"channel_binding" doc:"Offer the -PLUS mechanisms, which find out who listens in with a certificate of their own. Switch it off where a client chooses them and then fails, as one behind a TLS proxy must."`
-	Iterations int  `toml:"iterations" doc:"PBKDF2 iterations of new passwords; 4096 or more (RFC 7677 §4)."`
+	Plain       bool     `toml:"plain" doc:"Offer PLAIN under TLS, for clients that cannot do SCRAM. It hands the password to the server and invites downgrade attacks (XEP-0388 §3)."`
+	Binding     bool     `toml:"channel_binding" doc:"Offer the -PLUS mechanisms, which find out who listens in with a certificate of their own. Switch it off where a client chooses them and then fails, as one behind a TLS proxy must."`
+	Iterations  int      `toml:"iterations" doc:"PBKDF2 iterations of new passwords; 4096 or more (RFC 7677 §4)."`
+	TokenLife   Duration `toml:"token_lifetime" reload:"true" doc:"How long a token is good that a client has got at a login, to come back with instead of the password (XEP-0484). A client in use gets a new one every day. 0s: no tokens are given out, and none is taken."`
+	RememberFor Duration `toml:"remember_devices" reload:"true" doc:"How long a device that does not come is remembered in the list of its owner (XEP-0494): what it calls itself, and when it came first and last. 0s: only devices with tokens are kept, without names."`
+	Devices     int      `toml:"max_devices" reload:"true" doc:"How many devices of one account are remembered; those that have not come for the longest time are forgotten with their tokens."`
 }
 
 // RegistrationConfig is about in-band registration.
@@ -174,7 +177,7 @@ func defaults() Config {
 			Idle: d(5 * time.Minute), PingTimeout: d(time.Minute), StanzaTime: d(2 * time.Minute), Queue: 4 << 20, Stall: d(10 * time.Second),
 			PerAddress: 200, Attempts: 3,
 		},
-		Auth:         AuthConfig{Binding: true, Iterations: 10000},
+		Auth:         AuthConfig{Binding: true, Iterations: 10000, TokenLife: d(21 * 24 * time.Hour), RememberFor: d(90 * 24 * time.Hour), Devices: 50},
 		Registration: RegistrationConfig{PerDay: 3},
 		Search:       SearchConfig{Results: vcard.DefaultResults},
 		Archive:      ArchiveConfig{Default: mam.PolicyAlways, Retention: d(365 * 24 * time.Hour), Messages: 1_000_000, Bytes: 1 << 30, Page: mam.MaxPage},

@@ -162,6 +162,7 @@ func checkNumbers(cfg *Config) *badKey {
 		{"archive.max_messages", cfg.Archive.Messages, 0, 1 << 40},
 		{"archive.max_bytes", cfg.Archive.Bytes, 0, 1 << 50},
 		{"archive.max_page", cfg.Archive.Page, 10, 1000},
+		{"auth.max_devices", cfg.Auth.Devices, 1, 1000},
 		{"search.results", cfg.Search.Results, 1, 1000},
 		{"limits.unknown_address_errors", cfg.Limits.UnknownErrors, 0, 1 << 30},
 		{"limits.memory", cfg.Limits.Memory, 0, 1 << 30},
@@ -194,6 +195,12 @@ func checkDurations(cfg *Config) *badKey {
 		if d.Duration.Duration < time.Second {
 			return bad(d.key, "%s is less than a second", d.Duration.Duration)
 		}
+	}
+	if l := cfg.Auth.TokenLife.Duration; l != 0 && (l < time.Hour || l > 10*365*24*time.Hour) {
+		return bad("auth.token_lifetime", "%s is not between an hour and ten years; 0s switches tokens off", l)
+	}
+	if r := cfg.Auth.RememberFor.Duration; r != 0 && (r < time.Hour || r > 10*365*24*time.Hour) {
+		return bad("auth.remember_devices", "%s is not between an hour and ten years; 0s remembers no more than tokens need", r)
 	}
 	if e := cfg.Limits.OfflineExpiry.Duration; e != 0 && e < time.Hour {
 		return bad("limits.offline_expiry", "%s is less than an hour; 0s keeps messages for ever", e)

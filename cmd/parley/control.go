@@ -47,6 +47,8 @@ func operations() map[string]operation {
 		"user-show":         {existing, userShow},
 		"session-list":      {running, sessionList},
 		"session-kick":      {running, sessionKick},
+		"device-list":       {existing, deviceList},
+		"device-revoke":     {existing, deviceRevoke},
 		"archive-retention": {existing, archiveRetention},
 		"backup":            {existing, backup},
 		"reload":            {running, reload},

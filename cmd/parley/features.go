@@ -15,6 +15,7 @@ import (
 	"parley/xep/carbons"
 	"parley/xep/command"
 	"parley/xep/contact"
+	"parley/xep/devices"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
 	"parley/xep/mam"
@@ -81,5 +82,6 @@ func features(h *house) []router.Feature {
 		carbons.New(),
 		strangers.New(l.strangers, time.Now),
 		push.New(push.Config{Summary: l.summary.Load}),
+		devices.New(clients{h}),
 	}
 }

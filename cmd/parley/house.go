@@ -55,7 +55,7 @@ func openHouse(ctx context.Context, cfg Config, log *slog.Logger) (*house, error
 	if err != nil {
 		return nil, err
 	}
-	h.auth, err = auth.New(ctx, h.store, auth.Config{Iterations: cfg.Auth.Iterations, Plain: cfg.Auth.Plain, NoChannelBinding: !cfg.Auth.Binding, Log: log})
+	h.auth, err = auth.New(ctx, h.store, auth.Config{Iterations: cfg.Auth.Iterations, Plain: cfg.Auth.Plain, NoChannelBinding: !cfg.Auth.Binding, Devices: devicePolicy(cfg), Log: log})
 	if err != nil {
 		h.store.Close(ctx)
 		return nil, err
@@ -81,6 +81,7 @@ func (h *house) settle(cfg Config) {
 	h.live.results.Store(int64(cfg.Search.Results))
 	h.live.groups.Set(sharedGroups(cfg))
 	if h.router != nil {
+		h.accounts.SetDevices(devicePolicy(cfg))
 		h.router.SetHosts(cfg.Domains)
 		h.router.SetMaxResources(cfg.Limits.Resources)
 		h.router.SetLastActivity(cfg.Presence.LastActivity)
