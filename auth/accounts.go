@@ -39,13 +39,18 @@ type Accounts struct {
 	cfg   Config
 	gate  *gate
 
+	policy  atomic.Pointer[DevicePolicy]
+	lacking [3]atomic.Int64 // accounts without a credential for one of the hashes, in their order
+
 	lookups atomic.Uint64
 }
 
 // NewAccounts is for tools that need no logins; a server gets its Accounts from New.
 func NewAccounts(store *storage.Store, cfg Config) *Accounts {
 	cfg = cfg.withDefaults()
-	return &Accounts{store: store, cfg: cfg, gate: newGate(cfg)}
+	a := &Accounts{store: store, cfg: cfg, gate: newGate(cfg)}
+	a.SetDevices(cfg.Devices)
+	return a
 }
 
 // Hash makes the credentials of a password, one for each hash, each with a salt of its
@@ -109,6 +114,7 @@ func (a *Accounts) CreateTx(tx *storage.Tx, jid xmpp.JID, keys []Credential) (Ac
 	if id == 0 {
 		return Account{}, ErrExists
 	}
+	a.noteLacking(keys)
 	return Account{ID: id, JID: jid, Created: created}, replaceCredentials(tx, id, keys)
 }
 
@@ -129,17 +135,17 @@ func checkAll(keys []Credential) error {
 	return nil
 }
 
-// SetPassword replaces all credentials of an account. Errors: ErrNotFound,
+// SetPassword replaces all credentials of an account, and with them its tokens. Errors: ErrNotFound,
 // *PasswordError, ErrBusy.
 func (a *Accounts) SetPassword(ctx context.Context, jid xmpp.JID, password string) error {
 	keys, err := a.Hash(ctx, password)
 	if err != nil {
 		return err
 	}
-	return a.change(ctx, jid, func(tx *storage.Tx, id int64) error { return replaceCredentials(tx, id, keys) })
+	return a.change(ctx, jid, func(tx *storage.Tx, id int64) error { return replacePassword(tx, id, keys) })
 }
 
-// Disable forbids logins. Sessions that are open are the router's to end.
+// Disable forbids logins, and makes tokens worth nothing. Sessions that are open are the router's to end.
 func (a *Accounts) Disable(ctx context.Context, jid xmpp.JID) error {
 	return a.change(ctx, jid, func(tx *storage.Tx, id int64) error { return disableAccount(tx, id, true) })
 }

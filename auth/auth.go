@@ -19,10 +19,12 @@ type Auth struct {
 	accounts *Accounts
 	lockout  *lockout
 	inventor inventor // of credentials for accounts that do not exist
+	keeper   keeper   // of tokens
 	nonce    func() (string, error)
 
 	succeeded, failed atomic.Uint64
 	proofs            atomic.Uint64
+	returned, issued  atomic.Uint64 // logins with tokens, and tokens given out
 }
 
 // New makes an Auth over a store that was opened with Schema. The error is the store's.
@@ -39,7 +41,8 @@ func New(ctx context.Context, store *storage.Store, cfg Config) (*Auth, error) {
 		return nil, err
 	}
 	a.inventor = inventor{store.Secret("auth: unknown accounts"), cfg.Iterations, used}
-	return a, nil
+	a.keeper = keeper{store.Secret("auth: client tokens")}
+	return a, a.accounts.countLacking(ctx)
 }
 
 // Accounts returns the accounts that it lets in.
@@ -50,6 +53,9 @@ type Channel struct {
 	// TLS: the connection is confidential. Without it nothing is offered, unless the
 	// operator allows logins in clear, on a machine of its own say: then SCRAM is.
 	TLS, Clear bool
+	// Version of TLS, as the handshake writes it: 0x0304. SCRAM tells the client of it, so that
+	// nobody in between can use another one with us (XEP-0515 §4.1). Zero: unknown.
+	Version uint16
 	// Exporter is the channel binding tls-exporter (RFC 9266 §2), EndPoint is
 	// tls-server-end-point (RFC 5929 §4.1), Unique is tls-unique (RFC 5929 §3.1) of a TLS
 	// 1.2 connection with the extended master secret; nil where there is none.
@@ -148,7 +154,7 @@ func (a *Auth) Start(ctx context.Context, mechanism string, ch Channel, offered 
 	if !slices.Contains(offered, mechanism) || !slices.Contains(a.Mechanisms(ch), mechanism) {
 		return nil, &Failure{Condition: InvalidMechanism, Cause: cause("a mechanism that was not offered")}
 	}
-	x := &Exchange{a: a, ch: ch}
+	x := &Exchange{a: a, ch: ch, mechanism: mechanism}
 	switch mechanism {
 	case external:
 		x.next = x.external
@@ -176,6 +182,8 @@ type Stats struct {
 	Refused, Delayed  uint64 // verdicts of the brake on guessing
 	Lookups           uint64 // of accounts with their credentials
 	Proofs            uint64 // SCRAM proofs checked, for accounts that exist or not
+	Tokens            uint64 // logins with a token
+	Issued            uint64 // tokens given out
 	Hashed            uint64 // turns of PBKDF2 for PLAIN and new passwords
 	HashRefused       uint64 // those that got no turn
 }
@@ -185,7 +193,7 @@ func (a *Auth) Stats() Stats {
 	return Stats{
 		Succeeded: a.succeeded.Load(), Failed: a.failed.Load(),
 		Refused: a.lockout.refused.Load(), Delayed: a.lockout.delayed.Load(),
-		Lookups: a.accounts.lookups.Load(), Proofs: a.proofs.Load(),
+		Lookups: a.accounts.lookups.Load(), Proofs: a.proofs.Load(), Tokens: a.returned.Load(), Issued: a.issued.Load(),
 		Hashed: a.accounts.gate.runs.Load(), HashRefused: a.accounts.gate.turned.Load(),
 	}
 }

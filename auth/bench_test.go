@@ -118,3 +118,28 @@ func TestNamePreparationIsCheap(t *testing.T) {
 		t.Errorf("%v, %v", j, err)
 	}
 }
+
+// The server's part of a login with a token: one message, one read of the database, four
+// hashes.
+func BenchmarkToken(b *testing.B) {
+	a, _ := open(b, Config{})
+	create(b, a, "romeo", "pencil")
+	ch := channel(somewhere)
+	token := enrol(b, a, ch, "romeo", phone, TokenExporter)
+	admitted(b, a, ch, "romeo", phone, TokenExporter, token.Secret) // from now on it is the one in use
+	ctx := context.Background()
+	in := append([]byte("romeo\x00"), hashToken(token.Secret, "Initiator", ch.Exporter)...)
+	b.ReportAllocs()
+	for b.Loop() {
+		x, err := a.StartToken(ctx, TokenExporter, ch, agentOf(phone))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, done, err := x.Step(ctx, in); err != nil || !done {
+			b.Fatal(err)
+		}
+		if _, err := x.Admit(ctx, Visit{Agent: agentOf(phone)}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

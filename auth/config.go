@@ -34,8 +34,8 @@ type Config struct {
 	// them and cannot do them, such as those behind a TLS proxy. Default off: channel binding finds out who listens in
 	// with a certificate of their own.
 	NoChannelBinding bool
-	// NoDowngradeHash leaves the hash of XEP-0474 §6.1 out of SCRAM challenges.
-	// Default: it is sent.
+	// NoDowngradeHash leaves the hash of XEP-0474 §6.1 and the version of TLS (XEP-0515 §4.1) out
+	// of SCRAM challenges. Default: they are sent.
 	NoDowngradeHash bool
 
 	// Hashers is how many password hashes (PBKDF2) run at once. Default GOMAXPROCS-1,
@@ -53,6 +53,10 @@ type Config struct {
 	// LoginEvery is the resolution of Account.LastLogin: it is written anew only when it
 	// is older than this. Default 1 h.
 	LoginEvery time.Duration
+
+	// Devices says what is kept of clients, and how long tokens are good. It may be changed
+	// later: Accounts.SetDevices.
+	Devices DevicePolicy
 
 	Log *slog.Logger     // default: silent
 	Now func() time.Time // default: time.Now

@@ -17,6 +17,11 @@ type Exchange struct {
 	over    bool
 	claimed xmpp.JID
 	account Account
+
+	mechanism string
+	proved    Credential   // of the password that was shown; zero if none was
+	agent     string       // which client shows a token
+	used      *storedToken // the one that was shown
 }
 
 // step handles one message of the client.

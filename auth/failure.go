@@ -12,6 +12,7 @@ type Failure struct {
 // (aborted, incorrect-encoding) are the door's.
 const (
 	AccountDisabled      = "account-disabled"
+	CredentialsExpired   = "credentials-expired"
 	EncryptionRequired   = "encryption-required"
 	InvalidAuthzid       = "invalid-authzid"
 	InvalidMechanism     = "invalid-mechanism"

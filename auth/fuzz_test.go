@@ -81,3 +81,27 @@ func isFailure(t *testing.T, err error) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Whatever a client sends as a token, nobody is let in, and the failure has a condition.
+func FuzzToken(f *testing.F) {
+	a, _ := open(f, Config{Throttle: Throttle{AddressFree: 1 << 30, AddressLimit: 1 << 30, AccountFree: 1 << 30}})
+	create(f, a, "romeo", "pencil")
+	enrol(f, a, channel(somewhere), "romeo", phone, TokenUnbound)
+	for _, s := range []string{"", "romeo", "romeo\x00", "romeo\x00" + strings.Repeat("x", 32), "\x00\x00", "romeo@example.org\x00" + strings.Repeat("\x00", 32), "\xff\x00" + strings.Repeat("x", 32)} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		x, err := a.StartToken(t.Context(), TokenUnbound, unbound(somewhere), agentOf(phone))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, done, err := x.Step(t.Context(), in)
+		if err == nil {
+			if done || in != nil {
+				t.Fatalf("%q was let in", in)
+			}
+			return
+		}
+		isFailure(t, err)
+	})
+}

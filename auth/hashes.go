@@ -112,11 +112,16 @@ func derive(h Hash, prepared string, salt []byte, iterations int) (Credential, e
 	if err != nil {
 		return Credential{}, fmt.Errorf("auth: %w", err)
 	}
+	return fromSalted(h, salted, salt, iterations), nil
+}
+
+// fromSalted makes the credential of a SaltedPassword (RFC 5802 §3).
+func fromSalted(h Hash, salted, salt []byte, iterations int) Credential {
 	return Credential{
 		Hash: h, Salt: salt, Iterations: iterations,
 		StoredKey: h.sum(h.mac(salted, []byte("Client Key"))),
 		ServerKey: h.mac(salted, []byte("Server Key")),
-	}, nil
+	}
 }
 
 // proves reports whether proof is the ClientProof for authMessage (RFC 5802 §3). It

@@ -56,6 +56,7 @@ func (x *Exchange) password(ctx context.Context, password string) error {
 	if !right || acc.ID == 0 {
 		return refused("wrong password or no such account")
 	}
+	x.proved = cheapestOf(keys)
 	return x.accept(acc)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -104,6 +105,9 @@ func (s *scramServer) makeChallenge() (string, error) {
 	if !s.x.a.cfg.NoDowngradeHash {
 		b = append(b, ",h="...)
 		b = base64.StdEncoding.AppendEncode(b, s.hash.sum(announcement(s.offered, s.x.a.Bindings(s.x.ch))))
+		if v := s.x.ch.Version; v != 0 { // XEP-0515 §4.1, which needs the other one (§5)
+			b = fmt.Appendf(b, ",t=%04x", v)
+		}
 	}
 	challenge := string(b)
 	s.nonce = challenge[len("r="):nonceEnd]
@@ -150,6 +154,7 @@ func (s *scramServer) final(ctx context.Context, in []byte) ([]byte, bool, error
 	if err := s.recheck(ctx); err != nil {
 		return nil, false, err
 	}
+	s.x.proved = s.keys
 	if err := s.x.accept(s.account); err != nil {
 		return nil, false, err
 	}

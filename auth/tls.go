@@ -151,7 +151,7 @@ func (t *TLS) Channel(state tls.ConnectionState) Channel {
 }
 
 func (t *TLS) channel(state tls.ConnectionState, hc *hostCert) Channel {
-	ch := Channel{TLS: true, EndPoint: hc.endPoint, Certs: t.clientChain(state)}
+	ch := Channel{TLS: true, Version: state.Version, EndPoint: hc.endPoint, Certs: t.clientChain(state)}
 	// RFC 9266 §2. Before TLS 1.3 it needs the extended master secret (RFC 9266 §4.2):
 	// without it there is an error, and no such binding.
 	if b, err := state.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32); err == nil {

@@ -11,9 +11,12 @@ import (
 	"parley/xmpp"
 )
 
-// askEvery is how often, at most, a client without stream management is asked whether it
-// has what it was handed.
-const askEvery = time.Second
+// How often a client without stream management is asked whether it has what it was handed:
+// so many times at once, and in the long run once in this time.
+const (
+	asksAtOnce = 10
+	askEvery   = time.Second
+)
 
 // maxUnread is how many messages such a client may leave unacknowledged. What is older is
 // taken for read: it answers nothing, or would have been asked.
@@ -25,32 +28,52 @@ type ledger struct {
 	mu    sync.Mutex // a leaf
 	ids   []storage.ID
 	asked int   // how many of them the ping under way is behind; 0: none is
-	last  int64 // when the last one was sent, Unix nanoseconds
+	full  int64 // when the client may be asked as often as at all, Unix nanoseconds
+	timed bool  // later will be called
+	want  bool  // something may have to be asked for
 }
 
-// add notes a message and reports whether the client is to be asked now.
-func (l *ledger) add(id storage.ID, now time.Time) (ask bool) {
+// add notes a message, and returns the oldest if there are too many.
+func (l *ledger) add(id storage.ID) (over []storage.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ids = append(l.ids, id)
-	return l.ask(now)
+	l.want = true
+	if n := len(l.ids) - maxUnread; n > 0 {
+		over, l.ids = l.ids[:n:n], l.ids[n:]
+		l.asked = max(0, l.asked-n)
+	}
+	return over
 }
 
-// ask reports whether it is time to ask the client, and notes that it is asked then. The
-// lock is held.
-func (l *ledger) ask(now time.Time) bool {
-	if l.asked > 0 || len(l.ids) == 0 || now.UnixNano()-l.last < int64(askEvery) {
+// due reports whether the client is to be asked now, and notes that it is. Where it is only
+// too early, later is called when it is not.
+func (l *ledger) due(later func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.want || len(l.ids) == 0 || l.asked > 0 {
 		return false
 	}
-	l.asked, l.last = len(l.ids), now.UnixNano()
+	l.want = false
+	now := time.Now().UnixNano()
+	l.full = max(l.full, now)
+	if early := time.Duration(l.full-now) - (asksAtOnce-1)*askEvery; early > 0 {
+		if !l.timed {
+			l.timed = true
+			time.AfterFunc(early, later)
+		}
+		return false
+	}
+	l.full += int64(askEvery)
+	l.asked = len(l.ids)
 	return true
 }
 
-// due reports whether the client is to be asked for what add has put off.
-func (l *ledger) due(now time.Time) bool {
+// again has it looked once more whether the client is to be asked.
+func (l *ledger) again() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.ask(now)
+	l.timed, l.want = false, true
+	l.mu.Unlock()
 }
 
 // answered returns what the ping was behind.
@@ -61,41 +84,36 @@ func (l *ledger) answered() []storage.ID {
 	if l.ids = l.ids[l.asked:]; len(l.ids) == 0 {
 		l.ids = nil
 	}
-	l.asked = 0
+	l.asked, l.want = 0, true
 	return took
 }
 
-// overflow returns the oldest of those that are too many.
-func (l *ledger) overflow() []storage.ID {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := len(l.ids) - maxUnread
-	if n <= 0 {
-		return nil
-	}
-	over := l.ids[:n:n]
-	l.ids = l.ids[n:]
-	l.asked = max(0, l.asked-n)
-	return over
-}
-
-// track is Hand for a client without stream management.
+// track is Hand for a client without stream management. It is asked behind all that is
+// flushed with the message.
 func (s *session) track(id storage.ID) {
-	if s.unread.add(id, time.Now()) {
-		s.askRead()
-	}
-	if over := s.unread.overflow(); over != nil && s.ready.Load() {
+	if over := s.unread.add(id); over != nil && s.ready.Load() {
 		s.sender.Took(over)
 	}
+	s.asks.Store(true)
 }
 
 // askRead asks the client, behind what it was handed, whether it is there.
 func (s *session) askRead() {
-	if !s.ready.Load() {
+	if !s.ready.Load() || !s.asks.Swap(false) || !s.unread.due(s.askAgain) {
 		return
 	}
 	var rd router.Round // whoever hands over flushes
 	var b xmpp.Builder
 	s.sender.Ask(&rd, "get", "read-"+strings.ToLower(rand.Text()[:12]), b.Open("urn:xmpp:ping", "ping").Payload(),
-		func(*xmpp.Stanza) { s.sender.Took(s.unread.answered()) })
+		func(*xmpp.Stanza) {
+			s.sender.Took(s.unread.answered())
+			s.asks.Store(true)
+			s.Flush()
+		})
+}
+
+func (s *session) askAgain() {
+	s.unread.again()
+	s.asks.Store(true)
+	s.Flush()
 }

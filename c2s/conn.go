@@ -63,10 +63,13 @@ type login struct {
 	channel  auth.Channel
 	offered  []string // mechanisms of the features sent last
 	account  auth.Account
-	known    bool     // authenticated
-	opening  []byte   // our stream header, which leaves with the features
-	since    uint64   // the router's Forgets when the last attempt began
-	claimed  xmpp.JID // whom the last attempt was for; for the log
+	agent    xmpp.UserAgent // which client it says it is
+	shown    *auth.Exchange // how it has logged in
+	known    bool           // authenticated
+	version  string         // of what was announced (XEP-0509)
+	opening  []byte         // our stream header, which leaves with the features
+	since    uint64         // the router's Forgets when the last attempt began
+	claimed  xmpp.JID       // whom the last attempt was for; for the log
 	failures int
 	ctx      context.Context // ends with the time for logging in, or the server
 	stop     context.CancelFunc
@@ -250,10 +253,6 @@ func (c *conn) look(now time.Time) {
 	}
 	c.quieten(now)
 	s := c.sess
-	if s.unread.due(now) {
-		s.askRead()
-		s.Flush()
-	}
 	if since := c.partial.Load(); since != 0 && now.Sub(time.Unix(0, since)) > c.set.StanzaTimeout {
 		c.lose(xmpp.EndStream("connection-timeout", "a stanza was not complete in %s", c.set.StanzaTimeout))
 		return

@@ -48,6 +48,7 @@ func (c *conn) appendFeatures(dst []byte) []byte {
 	}
 	c.limitFeature(&b)
 	dst = append(dst, "<stream:features>"...)
+	c.versionFeature(&b)
 	dst = append(dst, b.Payload()...)
 	return append(dst, "</stream:features>"...)
 }
@@ -69,6 +70,9 @@ func (c *conn) loginFeatures(b *xmpp.Builder, overTLS bool) {
 		for _, m := range l.offered {
 			b.Leaf("", "mechanism", m)
 		}
+		for _, task := range c.srv.cfg.Auth.Upgrades() { // XEP-0480 §2.1
+			b.Leaf(nsUpgrade, "upgrade", task)
+		}
 		b.Open("", "inline").Open(nsSM, "sm").Close().Open(nsBind2, "bind") // XEP-0198 §9.2
 		if inline := c.srv.cfg.Router.Inline(); len(inline) > 0 {
 			b.Open("", "inline")
@@ -77,7 +81,9 @@ func (c *conn) loginFeatures(b *xmpp.Builder, overTLS bool) {
 			}
 			b.Close()
 		}
-		b.Close().Close().Close()
+		b.Close()
+		c.tokenFeature(b)
+		b.Close().Close()
 	}
 	if bindings := c.srv.cfg.Auth.Bindings(l.channel); len(bindings) > 0 {
 		b.Open(nsBindings, "sasl-channel-binding")
@@ -145,10 +151,14 @@ func SessionFeature() router.Feature {
 			{Number: 352, Version: "1.0.0"},
 			{Number: 368, Version: "1.1.0", Note: "clients; the DNS records are the operator's"},
 			{Number: 386, Version: "1.1.0", Note: "inline: carbons, client state, stream management"},
-			{Number: 388, Version: "1.0.4", Note: "without tasks and without user agents"},
+			{Number: 388, Version: "1.0.4"},
 			{Number: 440, Version: "1.0.0"},
 			{Number: 474, Version: "0.5.0"},
 			{Number: 478, Version: "0.2.0"},
+			{Number: 480, Version: "0.2.0", Note: "SCRAM; after a login with a password"},
+			{Number: 484, Version: "0.2.0", Note: "HT-SHA-256-ENDP, -EXPR and -NONE; no 0-RTT"},
+			{Number: 509, Version: "0.2.0"},
+			{Number: 515, Version: "0.1.0"},
 		},
 		Inline: []router.Inline{
 			{Feature: nsCSI, Space: nsCSI, Name: "inactive", Enable: born},

@@ -27,11 +27,13 @@ import (
 	"parley/xep/carbons"
 	"parley/xep/command"
 	"parley/xep/contact"
+	"parley/xep/devices"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
 	"parley/xep/mam"
 	"parley/xep/ping"
 	"parley/xep/private"
+	"parley/xep/push"
 	"parley/xep/register"
 	"parley/xep/vcard"
 	"parley/xep/version"
@@ -67,7 +69,7 @@ type plan struct {
 	resources int
 	clientCAs *x509.CertPool
 	features  []router.Feature // beside the usual ones
-	dir       string           // of the database, for a house that is opened again
+	dir       string           // of a store that is there already
 }
 
 // open builds a house and opens its doors. Looks at silent sessions are frequent.
@@ -95,7 +97,8 @@ func open(t testing.TB, change func(*plan)) *house {
 		private.New(), vcard.New(func() []string { return nil }),
 		lastactivity.New(time.Now), command.New(time.Now), admin.New(office{h}),
 		announce.New(&announce.Announcer{}, office{h}, admin.May(office{h}.Admin)),
-		caps.New(time.Now), carbons.New(), vcard.Search(true, func() int { return 3 }),
+		caps.New(time.Now), carbons.New(), push.New(push.Config{}), vcard.Search(true, func() int { return 3 }),
+		devices.New(clients{h}),
 	}
 	features = append(features, p.features...)
 	schemas := []storage.Schema{auth.Schema()}

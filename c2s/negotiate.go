@@ -261,7 +261,7 @@ func (c *conn) bind(resource string, inline xmpp.Element) (xmpp.Payload, error) 
 func (c *conn) tryBind(resource string, inline xmpp.Element) (xmpp.Payload, error) {
 	l := c.login
 	var sess *session
-	s, bound, err := c.srv.cfg.Router.BindWith(l.account.JID, l.account.ID, l.since, resource, inline, func(full xmpp.JID) routerSession {
+	s, bound, err := c.srv.cfg.Router.BindAgent(l.account.JID, l.account.ID, l.since, l.agent, resource, inline, func(full xmpp.JID) routerSession {
 		c.out.hold()
 		sess = &session{srv: c.srv, jid: full, out: c.out.queue(), conn: c}
 		return sess
@@ -272,7 +272,7 @@ func (c *conn) tryBind(resource string, inline xmpp.Element) (xmpp.Payload, erro
 	sess.sender = s
 	sess.ready.Store(true)
 	c.sess, c.sender, c.jid = sess, s, sess.jid
-	return bound, nil
+	return bound, c.holds()
 }
 
 // enter closes the negotiation with its last answer, behind which everything comes that

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"parley/auth"
 	"parley/router"
 	"parley/xmpp"
 )
@@ -85,6 +86,9 @@ func (srv *Server) enroll(s *session, key resumeKey) {
 // sleep has a session wait to be resumed whose connection was lost, and whose reader this
 // is. It returns false where it is over.
 func (srv *Server) sleep(s *session, c *conn) bool {
+	if c.ended.Load() == endedLost {
+		s.unsure()
+	}
 	sm := s.sm.Load()
 	keep := c.ended.Load() == endedLost && c.bound.Load() && sm != nil && sm.max > 0
 	keep = keep && s.out.detach()
@@ -104,6 +108,7 @@ func (srv *Server) sleep(s *session, c *conn) bool {
 	}
 	srv.mu.Unlock()
 	c.log().Info("session waits to be resumed", "max", sm.max.String())
+	s.sender.Lost()
 	if oldest != nil {
 		oldest.expire()
 	}
@@ -285,7 +290,7 @@ func (s *session) resumed(b *xmpp.Builder, previd string) {
 }
 
 // success is what answers for it inside SASL2: no features follow (XEP-0198 §9.2).
-func (s *session) success(last []byte, previd string) []byte {
+func (s *session) success(last []byte, previd string, token auth.Token) []byte {
 	var b xmpp.Builder
 	b.Open(nsSASL2, "success")
 	if last != nil {
@@ -293,6 +298,7 @@ func (s *session) success(last []byte, previd string) []byte {
 	}
 	b.Leaf("", "authorization-identifier", s.jid.String())
 	s.resumed(&b, previd)
+	appendToken(&b, token)
 	return b.Payload()
 }
 
@@ -313,6 +319,9 @@ func (c *conn) reenter(s *session, answer []byte) error {
 	}
 	c.srv.stats.Resumed.Add(1)
 	c.log().Info("session resumed")
+	if err == nil {
+		err = c.holds()
+	}
 	return err
 }
 

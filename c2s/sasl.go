@@ -32,10 +32,11 @@ func (c *conn) sasl(st *xmpp.Stanza) error {
 	if err != nil {
 		return c.failed(d, err)
 	}
-	last, err := c.exchange(d, mechanism, initial)
+	x, last, err := c.exchange(d, mechanism, initial)
 	if err != nil {
 		return c.failed(d, err)
 	}
+	c.login.account, c.login.shown, c.login.known = x.Account(), x, true
 	c.s.Renew(c.limits())
 	c.out.write(xmlText(d.ns, "success", base64.StdEncoding.EncodeToString(last)))
 	c.expectHeader()
@@ -43,32 +44,56 @@ func (c *conn) sasl(st *xmpp.Stanza) error {
 }
 
 // exchange runs one mechanism to its end and returns the data that goes with success.
-func (c *conn) exchange(d dialect, mechanism string, in []byte) ([]byte, error) {
+func (c *conn) exchange(d dialect, mechanism string, in []byte) (*auth.Exchange, []byte, error) {
 	l := c.login
 	l.claimed, l.since = xmpp.JID{}, c.srv.cfg.Router.Forgets()
-	x, err := c.srv.cfg.Auth.Start(l.ctx, mechanism, l.channel, l.offered)
+	x, err := c.start(d, mechanism)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { l.claimed = x.Claimed() }()
 	if in == nil { // the client speaks first in all our mechanisms: ask it to
 		if in, err = c.challenge(d, nil); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	for {
 		out, last, err := x.Step(l.ctx, in)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if last {
-			l.account, l.known = x.Account(), true
-			return out, nil
+			return x, out, nil
 		}
 		if in, err = c.challenge(d, out); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
+}
+
+// holds ends a session that has just been bound if what its client has shown was taken back
+// meanwhile: who did that found no session to end.
+func (c *conn) holds() error {
+	l := c.login
+	err := l.shown.Holds(l.ctx)
+	var f *auth.Failure
+	if errors.As(err, &f) && f.Condition != auth.TemporaryAuthFailure {
+		return xmpp.EndStream("reset", "the login has been taken back") // RFC 6120 §4.9.3.16
+	}
+	if err != nil {
+		return xmpp.EndStream("internal-server-error", "")
+	}
+	return nil
+}
+
+// start begins an exchange. Tokens are for SASL2 alone, and announced on their own
+// (XEP-0484 §3.1).
+func (c *conn) start(d dialect, mechanism string) (*auth.Exchange, error) {
+	l := c.login
+	if d.ns == nsSASL2 && auth.IsToken(mechanism) {
+		return c.srv.cfg.Auth.StartToken(l.ctx, mechanism, l.channel, l.agent)
+	}
+	return c.srv.cfg.Auth.Start(l.ctx, mechanism, l.channel, l.offered)
 }
 
 // challenge sends a challenge and returns the client's response (RFC 6120 §6.4.3).

@@ -16,6 +16,10 @@ func (c *conn) sasl2(st *xmpp.Stanza) error {
 	d := dialect{nsSASL2}
 	l := c.login
 	mechanism, _ := st.Attr("mechanism")
+	l.agent = xmpp.ParseUserAgent(st.Child(nsSASL2, "user-agent"))
+	if !c.upToDate(st) {
+		return c.outdated()
+	}
 	var initial []byte
 	var err error
 	if e := st.Child(nsSASL2, "initial-response"); !e.IsZero() {
@@ -23,14 +27,25 @@ func (c *conn) sasl2(st *xmpp.Stanza) error {
 			return c.failed(d, err)
 		}
 	}
-	last, err := c.exchange(d, mechanism, initial)
-	if err == nil && l.from != "" && l.account.JID.String() != l.from {
-		l.known = false // XEP-0388 §2.3: the stream's 'from' must match
+	v, err := visit(st, mechanism, l.agent)
+	if err != nil {
+		return c.failed(d, err)
+	}
+	x, last, err := c.exchange(d, mechanism, initial)
+	if err == nil && l.from != "" && x.Account().JID.String() != l.from { // XEP-0388 §2.3: the stream's 'from' must match
 		err = &auth.Failure{Condition: "invalid-authzid"}
 	}
 	if err != nil {
 		return c.failed(d, err)
 	}
+	if last, err = c.upgrades(x, upgradesOf(st), last); err != nil {
+		return err
+	}
+	token, err := x.Admit(l.ctx, v)
+	if err != nil {
+		return c.failed(d, err)
+	}
+	l.account, l.shown, l.known = x.Account(), x, true
 	c.s.SetLimits(c.limits())
 	var failed, bound xmpp.Payload
 	if req := st.Child(nsSM, "resume"); !req.IsZero() { // before binding (XEP-0198 §9.2)
@@ -39,7 +54,7 @@ func (c *conn) sasl2(st *xmpp.Stanza) error {
 			return err
 		}
 		if s != nil {
-			return c.reenter(s, s.success(last, req.Attr("previd")))
+			return c.reenter(s, s.success(last, req.Attr("previd"), token))
 		}
 	}
 	if req := st.Child(nsBind2, "bind"); !req.IsZero() {
@@ -58,6 +73,7 @@ func (c *conn) sasl2(st *xmpp.Stanza) error {
 	}
 	b.Leaf("", "authorization-identifier", identity.String())
 	b.Raw(failed).Raw(bound)
+	appendToken(&b, token)
 	answer := c.appendFeatures(b.Payload()) // no restart: features follow at once
 	if c.sender != nil {
 		return c.enter(answer)

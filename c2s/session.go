@@ -3,6 +3,7 @@ package c2s
 import (
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"parley/router"
 	"parley/storage"
@@ -17,6 +18,7 @@ type session struct {
 	sender *router.Sender
 	out    *queue
 	unread ledger // where there is no stream management
+	asks   atomic.Bool
 	ready  atomic.Bool
 	sm     atomic.Pointer[inbound] // nil without stream management
 
@@ -78,7 +80,12 @@ func endUnread() *xmpp.StreamError {
 }
 
 // Flush implements router.Session.
-func (s *session) Flush() { s.out.flush() }
+func (s *session) Flush() {
+	if s.asks.Load() {
+		s.askRead()
+	}
+	s.out.flush()
+}
 
 // Attention implements router.Session.
 func (s *session) Attention() router.Attention {
@@ -94,6 +101,7 @@ func (s *session) Attention() router.Attention {
 // End implements router.Session: the session is over, whether it has a connection or not.
 // It does not wait.
 func (s *session) End(err *xmpp.StreamError) {
+	s.unsure()
 	if s.expire() {
 		return
 	}
@@ -105,6 +113,18 @@ func (s *session) End(err *xmpp.StreamError) {
 	s.srv.mu.Unlock()
 	if c != nil {
 		c.End(err) // its reader takes the session out
+	}
+}
+
+// mayResend is how long before the end of a stream its client may have sent what it will send
+// again.
+const mayResend = 10 * time.Minute
+
+// unsure says that the client of a stream that did not end by its own will may not know what
+// of its last messages has come.
+func (s *session) unsure() {
+	if s.sm.Load() != nil && s.ready.Load() {
+		s.sender.Unsure(time.Now().Add(-mayResend))
 	}
 }
 

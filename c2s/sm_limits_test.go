@@ -119,7 +119,12 @@ func TestNoAcknowledgements(t *testing.T) {
 	m := h.managed("juliet", "a")
 	romeo := h.login("romeo", "x")
 	m.mute = true
-	go romeo.Write(strings.Repeat(fmt.Sprintf("<message type='chat' to='%s'><body>%0100d</body></message>", m.JID, 0), 100))
+	go func() { // a few at a time: what is committed together is pushed together
+		for range 20 {
+			romeo.Write(strings.Repeat(fmt.Sprintf("<message type='chat' to='%s'><body>%0100d</body></message>", m.JID, 0), 5))
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
 	got := 0
 	for {
 		st, err := m.Read()

@@ -189,7 +189,7 @@ func TestInlineManagement(t *testing.T) {
 	romeo.Ping(nil)
 
 	c = h.dial()
-	l.Beside = fmt.Sprintf("<resume xmlns='urn:xmpp:sm:3' previd='%s' h='%d'/>", m.id, m.in)
+	l.Extra = fmt.Sprintf("<resume xmlns='urn:xmpp:sm:3' previd='%s' h='%d'/>", m.id, m.in)
 	if st, err = c.Authenticate(l); err != nil {
 		t.Fatal(err)
 	}

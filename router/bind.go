@@ -22,6 +22,13 @@ func (r *Router) Bind(bare xmpp.JID, id int64, since uint64, resource string, ma
 // BindWith is Bind with what a <bind/> of Bind 2 enables at once (XEP-0386 §3.2). It also
 // returns what is to stand in <bound/>.
 func (r *Router) BindWith(bare xmpp.JID, id int64, since uint64, resource string, req xmpp.Element, make func(xmpp.JID) Session) (*Sender, xmpp.Payload, error) {
+	return r.BindAgent(bare, id, since, xmpp.UserAgent{}, resource, req, make)
+}
+
+// BindAgent is BindWith for a client that says which one it is. Earlier sessions of the
+// same client are ended with conflict (XEP-0386 §3.2): it has lost them, or it would not
+// come again.
+func (r *Router) BindAgent(bare xmpp.JID, id int64, since uint64, agent xmpp.UserAgent, resource string, req xmpp.Element, make func(xmpp.JID) Session) (*Sender, xmpp.Payload, error) {
 	if resource == "" {
 		resource = strings.ToLower(rand.Text())
 	}
@@ -36,7 +43,7 @@ func (r *Router) BindWith(bare xmpp.JID, id int64, since uint64, resource string
 	if a == nil {
 		return nil, nil, xmpp.Refuse("not-allowed", "")
 	}
-	s := &Sender{r: r, account: a, jid: full}
+	s := &Sender{r: r, account: a, jid: full, agent: agent, began: time.Now()}
 	s.moved.L = &s.mu
 	var refused error
 	var bound xmpp.Payload
@@ -46,6 +53,7 @@ func (r *Router) BindWith(bare xmpp.JID, id int64, since uint64, resource string
 			return
 		}
 		defer r.replace(t, a, full)() // the older one hears of it when the newer one is there
+		defer r.succeed(t, a, agent)()
 		if limit := int(r.maxResources.Load()); len(a.Resources()) >= limit {
 			refused = tooManyResources()
 			return
@@ -102,6 +110,23 @@ func (r *Router) replace(t *Turn, a *Account, full xmpp.JID) (end func()) {
 	}
 	r.depart(t, a, old.sender, unavailable(full, ""))
 	return func() { old.End(xmpp.EndStream("conflict", "a newer session has taken this resource")) }
+}
+
+// succeed takes out the sessions of a client that has come again, and returns what then
+// ends them.
+func (r *Router) succeed(t *Turn, a *Account, agent xmpp.UserAgent) (end func()) {
+	var old []Session
+	for _, res := range a.Resources() {
+		if agent.ID != "" && res.sender.agent.ID == agent.ID {
+			r.depart(t, a, res.sender, unavailable(res.JID(), ""))
+			old = append(old, res.Session)
+		}
+	}
+	return func() {
+		for _, s := range old {
+			s.End(xmpp.EndStream("conflict", "this client has opened a newer session"))
+		}
+	}
 }
 
 // Leave takes the session out of its account: unavailable presence is sent for it unless

@@ -35,14 +35,19 @@ func (p *Passage) Said(s Session) bool { return p.speaker != nil && p.speaker.se
 // Show hands a session of either account a copy of the message, of whatever form. One that
 // has a copy of a message that waits is not given the message later.
 func (p *Passage) Show(rd *Round, res *Resource, st *xmpp.Stanza) {
-	taking := p.due && p.written && res.due() && p.hasRecipient(res)
+	var err error
 	switch {
 	case res.deaf():
-	case taking && res.sender.Hand(rd, st, p.id) == nil: // to have the copy is to have the message
-	case taking || rd.Push(res.Session, st) != nil:
+		return
+	case !p.due || !p.written || !p.hasRecipient(res):
+		err = rd.Push(res.Session, st)
+	case res.due(): // to have the copy is to have the message
+		err = res.sender.Hand(rd, st, p.id)
+	default:
+		err = res.sender.handCopy(rd, st, p.id)
+	}
+	if err != nil {
 		res.sender.deaf.Store(true)
-	case p.written: // it may be read among what waits
-		res.sender.hasCopy(p.id)
 	}
 }
 
@@ -75,16 +80,17 @@ func (p *Passage) later(rd *Round, res *Resource) {
 	res.sender.later(rd, p.arriving(), id)
 }
 
-func (s *Sender) hasCopy(id storage.ID) {
+func (s *Sender) hasCopies(ids []storage.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.copied) >= maxCopied {
-		s.copied = slices.Delete(s.copied, 0, 1)
+	s.copied = append(s.copied, ids...)
+	if n := len(s.copied) - maxCopied; n > 0 {
+		s.copied = slices.Delete(s.copied, 0, n)
 	}
-	s.copied = append(s.copied, id)
 }
 
-// HasCopy reports whether the session was shown a copy of a message that waits.
+// HasCopy reports whether the session has acknowledged a message, while it was not one of
+// those that messages for the account are for.
 func (s *Sender) HasCopy(id storage.ID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

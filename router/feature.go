@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"parley/storage"
 	"parley/xmpp"
@@ -27,7 +28,8 @@ type Feature struct {
 	Node     func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // what stands under a node of the server; nil: none of this feature's
 	OwnNode  func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // the same of the asker's own account
 
-	Inline []Inline // what Bind 2 may enable with a session (XEP-0386 §3.1)
+	Inline []Inline                 // what Bind 2 may enable with a session (XEP-0386 §3.1)
+	Bound  func(t *Turn, s *Sender) // s was bound by Bind 2; called before what is enabled with it
 
 	Sent    Hooks // steps of the sender's account
 	Arrived Hooks // steps of the recipient's account
@@ -37,6 +39,8 @@ type Feature struct {
 	Absent   func(t *Turn, a *Account) xmpp.Payload                         // what is told of a, of whom no resource is available, to who may know
 	Due      func(t *Turn, a *Account, res Resource, then func(*Round))     // res begins to take messages; call then on the postman
 	Took     func(a *Account, ids []storage.ID)                             // a device of a's has taken messages that wait; never waits
+	Unsure   func(a *Account, since time.Time)                              // see Sender.Unsure; never waits
+	Lost     func(a *Account, s *Sender)                                    // see Sender.Lost; never waits
 	Left     func(t *Turn, a *Account, s *Sender)                           // a session of a's is gone for good, with what it holds (Sender.Held)
 	Outgoing func(t *Turn, a *Account, st *xmpp.Stanza) error               // a subscription stanza of a's, from and to bare JIDs
 	Incoming func(t *Turn, a *Account, st *xmpp.Stanza)                     // a subscription stanza or a probe for a

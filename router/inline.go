@@ -26,8 +26,13 @@ func (r *Router) Inline() (features []string) {
 // alone (XEP-0386 §3.2). A panic leaves the session as it is.
 func (r *Router) inline(t *Turn, s *Sender, req xmpp.Element) (bound xmpp.Payload) {
 	defer r.caught("binding", nil)
-	if req.First().IsZero() {
+	if req.IsZero() {
 		return nil
+	}
+	for _, f := range r.features {
+		if f.Bound != nil {
+			f.Bound(t, s)
+		}
 	}
 	for _, f := range r.features {
 		for _, in := range f.Inline {

@@ -67,7 +67,9 @@ func (r *Router) iq(ctx context.Context, rd *Round, st *xmpp.Stanza, s *Sender) 
 	case to.Resource() != "" && to.Local() != "":
 		r.toResource(ctx, rd, st, s)
 	case !request:
-		// A result or error nobody waits for (RFC 6120 §10.3.3).
+		if to.Local() == "" {
+			r.answered(st)
+		}
 	case to.Local() == "" && to.Resource() != "":
 		r.answer(rd, st, nil, xmpp.Refuse("service-unavailable", ""), s)
 	default:

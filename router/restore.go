@@ -14,6 +14,7 @@ import (
 // is made for being written as JSON.
 type Saved struct {
 	JID      string            // full
+	Agent    xmpp.UserAgent    // what the client has said that it is
 	Presence string            // as the client has sent it; "" unless available
 	Sent     time.Time         // when it has
 	Priority int8              // RFC 6121 §4.7.2.3
@@ -41,7 +42,7 @@ func (s *Sender) Save() (sv Saved, ok bool) {
 			return
 		}
 		sv = Saved{
-			JID: s.jid.String(), Sent: res.Sent, Priority: res.Priority, Ready: res.Ready,
+			JID: s.jid.String(), Agent: s.agent, Sent: res.Sent, Priority: res.Priority, Ready: res.Ready,
 			Interest: res.Interest, Copies: res.Copies, Since: res.since, Features: map[string][]byte{},
 		}
 		if res.said != nil {
@@ -80,7 +81,7 @@ func (r *Router) Restore(ctx context.Context, sv Saved, held []storage.ID, make 
 	if a == nil {
 		return nil, fmt.Errorf("router: there is no account %s", full.Bare())
 	}
-	s := &Sender{r: r, account: a, jid: full, held: held}
+	s := &Sender{r: r, account: a, jid: full, held: held, agent: sv.Agent, began: sv.Since}
 	s.moved.L = &s.mu
 	whole := s.directedTo(sv.Directed)
 	failed := a.Do(func(t *Turn) {

@@ -50,7 +50,9 @@ type Router struct {
 	postman  Round // of the postman's goroutine alone
 	stats    Stats
 	unknown  unknown
-	working  tally // inboxes at work
+
+	questions questions
+	working   tally // inboxes at work
 
 	hosts        atomic.Pointer[map[string]bool]
 	maxResources atomic.Int64
@@ -258,6 +260,9 @@ func (r *Router) Deliver(rd *Round, st *xmpp.Stanza) { r.deliver(rd, st, false) 
 func (r *Router) deliver(rd *Round, st *xmpp.Stanza, ours bool) {
 	ctx := context.Background()
 	if st.To.IsZero() || st.To.Local() == "" {
+		if st.Kind == xmpp.IQ && (st.Type == "result" || st.Type == "error") && r.Serves(st.To.Domain()) {
+			r.answered(st)
+		}
 		return // an answer to somebody who is not reachable from here
 	}
 	if !r.Serves(st.To.Domain()) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"parley/storage"
 	"parley/xmpp"
@@ -27,6 +28,8 @@ type Sender struct {
 	account *Account
 	session Session
 	jid     xmpp.JID
+	agent   xmpp.UserAgent
+	began   time.Time
 
 	over atomic.Bool // left, or replaced by a newer session
 	deaf atomic.Bool // the session has refused a stanza, and ends
@@ -37,6 +40,7 @@ type Sender struct {
 	begun  uint64       // messages that ever were
 	bytes  int          // their size
 	held   []storage.ID // handed over, not acknowledged, and waiting until some device does
+	shown  []storage.ID // of these, what it has copies of that do not count as taking it
 	copied []storage.ID // waiting messages that the session has copies of
 	loose  []*Account   // recipients of those that may yet have to be kept
 	detour []*Passage   // see Passage.follows
@@ -53,6 +57,10 @@ type Sender struct {
 
 // JID returns the full JID of the session.
 func (s *Sender) JID() xmpp.JID { return s.jid }
+
+// Agent returns what the client said of itself when it logged in. It is for the account's
+// owner and the operator alone (XEP-0388 §2.3).
+func (s *Sender) Agent() xmpp.UserAgent { return s.agent }
 
 // Session returns the session itself.
 func (s *Sender) Session() Session { return s.session }
@@ -371,8 +379,9 @@ func (s *Sender) answers(st *xmpp.Stanza) bool {
 	then := s.asks[st.ID]
 	delete(s.asks, st.ID)
 	s.mu.Unlock()
-	if then != nil {
-		then(st)
+	if then == nil {
+		return false // it may be one of Router.Ask
 	}
+	then(st)
 	return true
 }

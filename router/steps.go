@@ -17,21 +17,24 @@ type Passage struct {
 	Sender    *Account // the account that sent it, nil when none of this house did
 	Recipient *Account // the account it is for, nil when that is none of this house
 
-	r       *Router
-	speaker *Sender // whose window it stands in, nil when no local session speaks
-	writes  []Keeping
-	id      storage.ID // of what is written
-	due     bool       // the recipient's row waits until some device has taken the message
-	stamps  stamps     // whose archives have it
-	out     *xmpp.Stanza // what the recipient's devices see of it; nil: the message itself
-	size    int        // bytes, about
-	written bool
-	heard   bool // its Keepings know what became of them
-	loose   bool // in flight, and it may yet have to be kept
-	ours    bool // an error made by the house, whatever its 'from' says: no Guard refuses it
-	hidden  bool // the recipient refuses it as if there were no such account
-	dropped bool // nobody is there and it is worth nothing later
-	reached int  // sessions that have it in their queues
+	r         *Router
+	speaker   *Sender // whose window it stands in, nil when no local session speaks
+	writes    []Keeping
+	id        storage.ID   // of what is written
+	due       bool         // the recipient's row waits until some device has taken the message
+	swallowed bool         // it was sent before
+	stamps    stamps       // whose archives have it
+	out       *xmpp.Stanza // what the recipient's devices see of it; nil: the message itself
+	size      int          // bytes, about
+	written   bool
+	heard     bool // its Keepings know what became of them
+	loose     bool // in flight, and it may yet have to be kept
+	ours      bool // an error made by the house, whatever its 'from' says: no Guard refuses it
+	hidden    bool // the recipient refuses it as if there were no such account
+	untold    bool // its sender is not told that it is refused
+	asked     bool // whether it is has been found out
+	dropped   bool // nobody is there and it is worth nothing later
+	reached   int  // sessions that have it in their queues
 
 	how  fate       // what the table said when it was handed over
 	seen []Resource // the recipient's resources then
@@ -117,6 +120,31 @@ func StanzaID(by xmpp.JID, id string) xmpp.Payload {
 
 // stanzaIDLen is about how long a <stanza-id/> is, in bytes.
 const stanzaIDLen = 112
+
+// WillBeRefused reports whether the message, as things stand, is to be answered with an
+// error. Where its sender may not be told so, it is not (RFC 6120 §13.11).
+func (p *Passage) WillBeRefused() bool { return p.fate() == refuse && (p.Recipient != nil || p.told()) }
+
+// WillBeIgnored reports whether the message, as things stand, reaches nobody.
+func (p *Passage) WillBeIgnored() bool { return p.fate() == ignore }
+
+// Swallow says that the message has been sent before: nothing is done with it, and it counts
+// as handled. Only in Mark and Keep.
+func (p *Passage) Swallow() { p.swallowed, p.dropped = true, true }
+
+// Swallowed reports whether the message has been sent before.
+func (p *Passage) Swallowed() bool { return p.swallowed }
+
+// ID returns the id under which the message is written; 0 where it is not. For Copy and Miss.
+func (p *Passage) ID() storage.ID {
+	if !p.written {
+		return 0
+	}
+	return p.id
+}
+
+// Speaker returns the local session that sends the message; nil where none does.
+func (p *Passage) Speaker() *Sender { return p.speaker }
 
 // Drop says that the message is worth nothing to somebody who is not there now: it is
 // neither kept nor refused.
@@ -318,7 +346,11 @@ func (p *Passage) prepare() (err *xmpp.Error) {
 		for _, guard := range arrived.guard {
 			if err := guard(p); err != nil {
 				p.hidden = err.Condition == "service-unavailable"
-				return err
+				if !p.hidden || p.told() {
+					return err
+				}
+				p.release() // it goes on as one to nobody, whose sender is not told either
+				break
 			}
 		}
 	}
@@ -371,6 +403,9 @@ func (p *Passage) write(tx *storage.Tx) error {
 // step, after the commit. again is true when the message must wait although nothing was
 // written for it: everybody has left since the Keeps looked.
 func (p *Passage) hand(rd *Round) (again bool) {
+	if p.swallowed {
+		return false
+	}
 	p.look()
 	switch p.how {
 	case ignore:
@@ -452,9 +487,6 @@ func (p *Passage) after(rd *Round) {
 
 // bounce answers the message with an error, where it may be answered with one.
 func (p *Passage) bounce(rd *Round, err *xmpp.Error) {
-	if p.hidden && !p.told() {
-		return
-	}
 	if answer := xmpp.Bounce(p.Stanza, err); answer != nil {
 		p.r.deliver(rd, answer, true)
 	}

@@ -19,11 +19,13 @@ import (
 	"parley/xep/carbons"
 	"parley/xep/command"
 	"parley/xep/contact"
+	"parley/xep/devices"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
 	"parley/xep/mam"
 	"parley/xep/ping"
 	"parley/xep/private"
+	"parley/xep/push"
 	"parley/xep/register"
 	"parley/xep/vcard"
 	"parley/xep/version"
@@ -48,7 +50,7 @@ func fullHouse(t testing.TB) *routertest.House {
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(o), private.New(),
 		vcard.New(func() []string { return nil }), lastactivity.New(time.Now), command.New(time.Now), admin.New(o),
 		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)), caps.New(time.Now),
-		vcard.Search(true, func() int { return 3 }), carbons.New(),
+		vcard.Search(true, func() int { return 3 }), carbons.New(), push.New(push.Config{}), devices.New(noDevices{}),
 	}})
 	o.house = h
 	return h
@@ -90,6 +92,15 @@ func (a *accounts) Remove(ctx context.Context, bare xmpp.JID) error {
 		a.house.Dir.Remove(bare)
 	}
 	return err
+}
+
+// noDevices is devices.Accounts where nobody is remembered.
+type noDevices struct{}
+
+func (noDevices) Devices(context.Context, int64) ([]devices.Device, error) { return nil, nil }
+func (noDevices) TidyDevices(context.Context) error                        { return nil }
+func (noDevices) RevokeDevice(context.Context, int64, string) error {
+	return xmpp.Refuse("item-not-found", "")
 }
 
 func TestTalk(t *testing.T) {

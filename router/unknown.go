@@ -55,6 +55,13 @@ func (u *unknown) tell(sender string, now time.Time) bool {
 // Senders of this house count by account, all others by domain: a domain has as many
 // accounts as it likes.
 func (p *Passage) told() bool {
+	if !p.asked {
+		p.asked, p.untold = true, !p.mayTell()
+	}
+	return !p.untold
+}
+
+func (p *Passage) mayTell() bool {
 	if fateOf(p.Stanza.Type, p.Stanza.To.Resource(), true, nil) == refuse {
 		return true
 	}

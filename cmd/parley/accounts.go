@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"parley/auth"
@@ -61,13 +62,34 @@ func (h *house) removeUser(ctx context.Context, by string, jid xmpp.JID) error {
 	return nil
 }
 
-// kick ends one session (a full address) or all of an account, and returns which.
+// kick ends one session (a full address) or all of an account, and returns which. Tokens of
+// their clients are worth nothing from then on: who comes again has to show the password.
 func (h *house) kick(by string, want xmpp.JID) []string {
+	h.dropTokens(want)
 	ended := h.endSessions(want, xmpp.JID{}, "policy-violation", "ended by "+who(by))
 	if len(ended) > 0 {
 		h.log.Info("sessions ended", "sessions", strings.Join(ended, " "), "by", by)
 	}
 	return ended
+}
+
+// dropTokens takes back the tokens of the client that has a session (a full address), or of
+// all clients of an account.
+func (h *house) dropTokens(want xmpp.JID) {
+	var agents []string
+	h.router.WithAccountInMemory(want.Bare(), func(a *router.Account) {
+		if res, ok := a.Resource(want.Resource()); ok {
+			agents = append(agents, res.Sender().Agent().ID)
+		}
+	})
+	if !want.IsBare() && len(agents) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	if err := h.accounts.DropTokens(ctx, want.Bare(), agents...); err != nil && !errors.Is(err, auth.ErrNotFound) {
+		h.log.Error("tokens could not be taken back", "account", want.String(), "error", err)
+	}
 }
 
 // who is what users are told of who did something.

@@ -24,6 +24,7 @@ type Config struct {
 	Auth         AuthConfig                   `toml:"auth" doc:"Who may log in, and how."`
 	Registration RegistrationConfig           `toml:"registration" doc:"Accounts that people make for themselves."`
 	Presence     PresenceConfig               `toml:"presence" doc:"What contacts see of each other."`
+	Push         PushConfig                   `toml:"push" doc:"Notifications for clients that are not there to see what comes (XEP-0357)."`
 	Search       SearchConfig                 `toml:"search" doc:"Searching for people by their vCards (XEP-0055)."`
 	Limits       LimitsConfig                 `toml:"limits" doc:"What one account may use."`
 	Storage      StorageConfig                `toml:"storage" doc:"The database."`
@@ -79,9 +80,12 @@ type SharedGroupConfig struct {
 
 // AuthConfig is about logins.
 type AuthConfig struct {
-	Plain      bool `toml:"plain" doc:"Offer PLAIN under TLS, for clients that cannot do SCRAM. It hands the password to the server and invites downgrade attacks (XEP-0388 §3)."`
-	Binding    bool `toml:"channel_binding" doc:"Offer the -PLUS mechanisms, which find out who listens in with a certificate of their own. Switch it off where a client chooses them and then fails, as one behind a TLS proxy must."`
-	Iterations int  `toml:"iterations" doc:"PBKDF2 iterations of new passwords; 4096 or more (RFC 7677 §4)."`
+	Plain       bool     `toml:"plain" doc:"Offer PLAIN under TLS, for clients that cannot do SCRAM. It hands the password to the server and invites downgrade attacks (XEP-0388 §3)."`
+	Binding     bool     `toml:"channel_binding" doc:"Offer the -PLUS mechanisms, which find out who listens in with a certificate of their own. Switch it off where a client chooses them and then fails, as one behind a TLS proxy must."`
+	Iterations  int      `toml:"iterations" doc:"PBKDF2 iterations of new passwords; 4096 or more (RFC 7677 §4)."`
+	TokenLife   Duration `toml:"token_lifetime" reload:"true" doc:"How long a token is good that a client has got at a login, to come back with instead of the password (XEP-0484). A client in use gets a new one every day. 0s: no tokens are given out, and none is taken."`
+	RememberFor Duration `toml:"remember_devices" reload:"true" doc:"How long a device that does not come is remembered in the list of its owner (XEP-0494): what it calls itself, and when it came first and last. 0s: only devices with tokens are kept, without names."`
+	Devices     int      `toml:"max_devices" reload:"true" doc:"How many devices of one account are remembered; those that have not come for the longest time are forgotten with their tokens."`
 }
 
 // RegistrationConfig is about in-band registration.
@@ -93,6 +97,11 @@ type RegistrationConfig struct {
 // PresenceConfig is about presence.
 type PresenceConfig struct {
 	LastActivity bool `toml:"last_activity" reload:"true" doc:"Tell users who come online of each contact who is absent: since when, and with what last words (XEP-0256). Off, a client hears that only if it asks (XEP-0012). Contacts alone hear of it, either way. On, each login reads a little from the database for every absent contact."`
+}
+
+// PushConfig is about notifications of mobile clients.
+type PushConfig struct {
+	Summary bool `toml:"summary" reload:"true" doc:"Tell the services of clients who has written, and the beginning of what. They are other people's, and see it. Off, they learn that something has come; the client then fetches it."`
 }
 
 // SearchConfig is about the directory of users.
@@ -115,6 +124,8 @@ type LimitsConfig struct {
 	PrivateBytes    int      `toml:"private_bytes" reload:"true" doc:"How many bytes of private XML (XEP-0049) clients may keep for a user."`
 	Blocked         int      `toml:"blocked" reload:"true" doc:"How many addresses and domains a user may block."`
 	UnknownErrors   int      `toml:"unknown_address_errors" reload:"true" doc:"How many errors for messages to addresses that do not exist one account gets in a minute. More are dropped without a word, so that nobody finds out who exists by trying names. 0: any number."`
+	Strangers       int      `toml:"stranger_messages" reload:"true" doc:"How many messages one account may send in a minute to people who neither have it among their contacts nor have written to it. 0: any number."`
+	Requests        int      `toml:"subscription_requests" reload:"true" doc:"How many people one account may ask in an hour to see their presence. 0: any number."`
 	Memory          int      `toml:"memory" doc:"A soft limit for the server's memory in MiB: near it the garbage collector works harder. 0: none."`
 }
 
@@ -174,12 +185,13 @@ func defaults() Config {
 			PerAddress: 200, Attempts: 3,
 		},
 		SM:           StreamManagementConfig{Timeout: d(10 * time.Minute), Stanzas: 2500, Bytes: 2 << 20, Sessions: 5, AckWithin: d(100 * time.Millisecond)},
-		Auth:         AuthConfig{Binding: true, Iterations: 10000},
+		Auth:         AuthConfig{Binding: true, Iterations: 10000, TokenLife: d(21 * 24 * time.Hour), RememberFor: d(90 * 24 * time.Hour), Devices: 50},
 		Registration: RegistrationConfig{PerDay: 3},
 		Search:       SearchConfig{Results: vcard.DefaultResults},
 		Limits: LimitsConfig{Resources: 10, OfflineMessages: 5000, OfflineBytes: 2 << 20, OfflineExpiry: d(365 * 24 * time.Hour),
 			RosterItems: 10000, RosterBytes: 2 << 20, RosterGroups: 100, RosterName: 1023,
-			VCardBytes: vcard.DefaultBytes, PrivateBytes: private.DefaultBytes, Blocked: blocking.DefaultItems, UnknownErrors: 20},
+			VCardBytes: vcard.DefaultBytes, PrivateBytes: private.DefaultBytes, Blocked: blocking.DefaultItems, UnknownErrors: 20,
+			Strangers: 60, Requests: 100},
 		Storage: StorageConfig{Readers: 3, Queue: 64 << 20},
 		Metrics: MetricsConfig{Listen: "127.0.0.1:5280"},
 		Log:     LogConfig{Level: "info", Format: "text"},

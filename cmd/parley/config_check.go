@@ -158,8 +158,11 @@ func checkNumbers(cfg *Config) *badKey {
 		{"limits.roster_groups", cfg.Limits.RosterGroups, 0, 1000},
 		{"limits.roster_name", cfg.Limits.RosterName, 1, 4096},
 		{"limits.vcard_bytes", cfg.Limits.VCardBytes, 1024, 16 << 20},
+		{"limits.stranger_messages", cfg.Limits.Strangers, 0, 1 << 30},
+		{"limits.subscription_requests", cfg.Limits.Requests, 0, 1 << 30},
 		{"limits.private_bytes", cfg.Limits.PrivateBytes, 1024, 64 << 20},
 		{"limits.blocked", cfg.Limits.Blocked, 1, 50000},
+		{"auth.max_devices", cfg.Auth.Devices, 1, 1000},
 		{"search.results", cfg.Search.Results, 1, 1000},
 		{"limits.unknown_address_errors", cfg.Limits.UnknownErrors, 0, 1 << 30},
 		{"limits.memory", cfg.Limits.Memory, 0, 1 << 30},
@@ -192,6 +195,12 @@ func checkDurations(cfg *Config) *badKey {
 		if d.Duration.Duration < time.Second {
 			return bad(d.key, "%s is less than a second", d.Duration.Duration)
 		}
+	}
+	if l := cfg.Auth.TokenLife.Duration; l != 0 && (l < time.Hour || l > 10*365*24*time.Hour) {
+		return bad("auth.token_lifetime", "%s is not between an hour and ten years; 0s switches tokens off", l)
+	}
+	if r := cfg.Auth.RememberFor.Duration; r != 0 && (r < time.Hour || r > 10*365*24*time.Hour) {
+		return bad("auth.remember_devices", "%s is not between an hour and ten years; 0s remembers no more than tokens need", r)
 	}
 	if t := cfg.SM.Timeout.Duration; t < 0 || t > 24*time.Hour || t > 0 && t < time.Second {
 		return bad("stream_management.timeout", "%s is neither 0s nor between a second and a day", t)

@@ -15,12 +15,15 @@ import (
 	"parley/xep/carbons"
 	"parley/xep/command"
 	"parley/xep/contact"
+	"parley/xep/devices"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
 	"parley/xep/mam"
 	"parley/xep/ping"
 	"parley/xep/private"
+	"parley/xep/push"
 	"parley/xep/register"
+	"parley/xep/strangers"
 	"parley/xep/vcard"
 	xepversion "parley/xep/version"
 	"parley/xmpp"
@@ -33,6 +36,7 @@ type live struct {
 	admins  atomic.Pointer[[]xmpp.JID]
 	limits  atomic.Pointer[LimitsConfig]
 	results atomic.Int64 // of one search
+	summary atomic.Bool  // of notifications
 	groups  *roster.Groups
 }
 
@@ -41,6 +45,12 @@ func (l *live) administrators() []string { return (*l.contact.Load())["admin"] }
 
 // admin reports whether a bare address is one of those who may administrate.
 func (l *live) admin(bare xmpp.JID) bool { return slices.Contains(*l.admins.Load(), bare) }
+
+// strangers returns the budgets of who writes to people who do not know them.
+func (l *live) strangers() strangers.Limits {
+	c := l.limits.Load()
+	return strangers.Limits{Messages: c.Strangers, Requests: c.Requests}
+}
 
 // roster returns the limits of contacts.
 func (l *live) roster() roster.Limits {
@@ -70,5 +80,8 @@ func features(h *house) []router.Feature {
 		announce.New(&h.announcer, office, admin.May(l.admin)),
 		caps.New(time.Now),
 		carbons.New(),
+		strangers.New(l.strangers, time.Now),
+		push.New(push.Config{Summary: l.summary.Load}),
+		devices.New(clients{h}),
 	}
 }

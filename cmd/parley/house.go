@@ -55,7 +55,7 @@ func openHouse(ctx context.Context, cfg Config, log *slog.Logger) (*house, error
 	if err != nil {
 		return nil, err
 	}
-	h.auth, err = auth.New(ctx, h.store, auth.Config{Iterations: cfg.Auth.Iterations, Plain: cfg.Auth.Plain, NoChannelBinding: !cfg.Auth.Binding, Log: log})
+	h.auth, err = auth.New(ctx, h.store, auth.Config{Iterations: cfg.Auth.Iterations, Plain: cfg.Auth.Plain, NoChannelBinding: !cfg.Auth.Binding, Devices: devicePolicy(cfg), Log: log})
 	if err != nil {
 		h.store.Close(ctx)
 		return nil, err
@@ -77,9 +77,11 @@ func (h *house) settle(cfg Config) {
 	h.live.admins.Store(&admins)
 	h.live.offline.Store(&mam.Limits{Messages: int64(cfg.Limits.OfflineMessages), Bytes: int64(cfg.Limits.OfflineBytes), Expiry: cfg.Limits.OfflineExpiry.Duration})
 	h.live.limits.Store(&cfg.Limits)
+	h.live.summary.Store(cfg.Push.Summary)
 	h.live.results.Store(int64(cfg.Search.Results))
 	h.live.groups.Set(sharedGroups(cfg))
 	if h.router != nil {
+		h.accounts.SetDevices(devicePolicy(cfg))
 		h.router.SetHosts(cfg.Domains)
 		h.router.SetMaxResources(cfg.Limits.Resources)
 		h.router.SetLastActivity(cfg.Presence.LastActivity)
@@ -87,7 +89,10 @@ func (h *house) settle(cfg Config) {
 	}
 }
 
-func (h *house) close(ctx context.Context) error { return h.store.Close(ctx) }
+func (h *house) close(ctx context.Context) error {
+	h.router.Stop(ctx)
+	return h.store.Close(ctx)
+}
 
 // Lookup implements router.Directory.
 func (h *house) Lookup(ctx context.Context, bare xmpp.JID) (int64, bool, error) {

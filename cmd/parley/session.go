@@ -63,7 +63,7 @@ func sessionKick(_ context.Context, h *house, args arguments) (any, error) {
 }
 
 func sessionCommand(o *options) *cobra.Command {
-	c := group("session", "See and end the sessions of connected clients")
+	c := group("session", "See and end the sessions of clients, and what they have access with")
 	c.AddCommand(&cobra.Command{
 		Use: "list", Short: "List connected clients, and sessions that wait for theirs", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -85,7 +85,7 @@ func sessionCommand(o *options) *cobra.Command {
 			})
 		},
 	}, &cobra.Command{
-		Use: "kick ADDRESS", Short: "End one session (full address) or all of an account", Args: cobra.ExactArgs(1),
+		Use: "kick ADDRESS", Short: "End one session (full address) or all of an account, and take back its tokens", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var kicked []string
 			if err := o.call(cmd.Context(), "session-kick", arguments{"jid": args[0]}, &kicked); err != nil {
@@ -98,5 +98,6 @@ func sessionCommand(o *options) *cobra.Command {
 			})
 		},
 	})
+	c.AddCommand(devicesCommand(o), revokeCommand(o))
 	return c
 }

@@ -74,6 +74,7 @@ func NewWith(t testing.TB, cfg Config) *House {
 		for _, p := range h.peers {
 			p.leave()
 		}
+		h.Router.Stop(context.Background())
 	})
 	return h
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"parley/xmpp"
@@ -15,6 +16,8 @@ import (
 // compared, and 'type', which must be absent where the pattern has none; an empty value
 // wants an attribute to be absent. Of children everything is compared, and their order. In
 // values and text '*' stands for anything. '…' stands for any content up to what follows it.
+// Where the pattern speaks of no <stanza-id/>, those of the account that hears the stanza are
+// not looked at: what it keeps it has under an id (XEP-0313 §3.5).
 func Match(pattern string, st *xmpp.Stanza) string {
 	want, err := parse(pattern)
 	if err != nil {
@@ -23,6 +26,11 @@ func Match(pattern string, st *xmpp.Stanza) string {
 	got, err := parse(st.String())
 	if err != nil {
 		return fmt.Sprintf("what was heard: %v", err)
+	}
+	if !strings.Contains(pattern, "stanza-id") {
+		got.without(func(n *node) bool {
+			return n.name == xml.Name{Space: "urn:xmpp:sid:0", Local: "stanza-id"} && n.attrs["by"] == st.To.Bare().String()
+		})
 	}
 	if want.name != got.name {
 		return fmt.Sprintf("<%s/> instead of <%s/>", got.name.Local, want.name.Local)
@@ -108,6 +116,14 @@ type node struct {
 	attrs   map[string]string
 	text    string
 	content []*node
+}
+
+// without takes out what drop says so of, at any depth.
+func (n *node) without(drop func(*node) bool) {
+	n.content = slices.DeleteFunc(n.content, drop)
+	for _, c := range n.content {
+		c.without(drop)
+	}
 }
 
 func (n *node) String() string {

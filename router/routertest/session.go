@@ -17,16 +17,17 @@ var errClosed = errors.New("routertest: the session takes nothing")
 type Session struct {
 	jid xmpp.JID
 
-	mu      sync.Mutex
-	pushed  []*xmpp.Stanza
-	flushed int // how many of them have left
-	read    int
-	closed  bool
-	err     *xmpp.StreamError
-	handed  []storage.ID // not acknowledged
-	silent  bool
-	sender  *router.Sender
-	tap     func(*xmpp.Stanza)
+	mu        sync.Mutex
+	pushed    []*xmpp.Stanza
+	flushed   int // how many of them have left
+	read      int
+	closed    bool
+	err       *xmpp.StreamError
+	handed    []storage.ID // not acknowledged
+	silent    bool
+	attention router.Attention
+	sender    *router.Sender
+	tap       func(*xmpp.Stanza)
 }
 
 // JID implements router.Session.
@@ -60,16 +61,35 @@ func (s *Session) Hand(st *xmpp.Stanza, id storage.ID) error {
 }
 
 // Attention implements router.Session.
-func (s *Session) Attention() router.Attention { return router.Awake }
+func (s *Session) Attention() router.Attention {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.attention
+}
+
+// Attend has the session say who is there.
+func (s *Session) Attend(a router.Attention) {
+	s.mu.Lock()
+	s.attention = a
+	s.mu.Unlock()
+}
 
 // Flush implements router.Session.
 func (s *Session) Flush() {
 	s.mu.Lock()
 	s.flushed = len(s.pushed)
-	var took []storage.ID
-	if !s.silent {
-		took, s.handed = s.handed, nil
+	silent := s.silent
+	s.mu.Unlock()
+	if !silent {
+		s.Acknowledge()
 	}
+}
+
+// Acknowledge acknowledges what was handed over until now.
+func (s *Session) Acknowledge() {
+	s.mu.Lock()
+	took := s.handed
+	s.handed = nil
 	sender := s.sender
 	s.mu.Unlock()
 	if len(took) > 0 && sender != nil {
@@ -77,7 +97,7 @@ func (s *Session) Flush() {
 	}
 }
 
-// Silent has the session acknowledge nothing from now on.
+// Silent has the session acknowledge nothing by itself from now on.
 func (s *Session) Silent() {
 	s.mu.Lock()
 	s.silent = true
@@ -125,6 +145,13 @@ func (s *Session) Next() *xmpp.Stanza {
 	}
 	s.read++
 	return s.pushed[s.read-1]
+}
+
+// Heard reports whether something has left that was not read yet.
+func (s *Session) Heard() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.read < s.flushed
 }
 
 // Waiting returns how many stanzas were pushed and not yet flushed.

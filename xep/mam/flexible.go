@@ -2,7 +2,6 @@ package mam
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -93,34 +92,26 @@ func (f *feature) node(ctx context.Context, q *router.Request, name string) (*ro
 }
 
 // number returns how many messages wait for an account.
-func (f *feature) number(ctx context.Context, a *router.Account) (n int64, err error) {
-	err = f.store.Read(ctx, func(tx *storage.Tx) error {
-		m, err := marked(tx, a.ID)
-		n = m.messages
-		return err
-	})
-	return n, err
+func (f *feature) number(_ context.Context, a *router.Account) (int64, error) {
+	return int64(f.trays.Of(a).number()), nil
 }
 
-// each reads all that is due, a page at a time.
-func (f *feature) each(ctx context.Context, a *router.Account, fn func(storage.ID, *xmpp.Stanza)) error {
+// each reads all that waits, a page at a time.
+func (f *feature) each(_ context.Context, a *router.Account, fn func(storage.ID, *xmpp.Stanza)) error {
 	for last := storage.ID(0); ; {
-		var list []waiting
-		err := f.store.Read(ctx, func(tx *storage.Tx) (err error) {
-			list, err = page(tx, a.ID, last, pageSize)
-			return err
-		})
+		ids := f.trays.Of(a).after(last, pageSize)
+		if len(ids) == 0 {
+			return nil
+		}
+		last = ids[len(ids)-1]
+		list, err := f.read(a, ids)
 		if err != nil {
 			return err
 		}
-		for _, w := range list {
-			last = w.id
-			if st, err := w.parse(); err == nil && f.router.MayGet(a, st) == nil {
-				fn(w.id, st)
+		for _, m := range list {
+			if st := f.parse(m); st != nil && f.router.MayGet(a, st) == nil {
+				fn(m.id, st)
 			}
-		}
-		if len(list) < pageSize {
-			return nil
 		}
 	}
 }
@@ -141,31 +132,26 @@ func (f *feature) view(ctx context.Context, q *router.Request) (xmpp.Payload, er
 		}
 		return nil, f.each(ctx, q.Account, func(id storage.ID, st *xmpp.Stanza) { f.show(q, id, st) })
 	}
-	list := make([]waiting, len(ids))
-	err = f.store.Read(ctx, func(tx *storage.Tx) error {
-		for i, id := range ids {
-			w, found, err := one(tx, q.Account.ID, id)
-			if err != nil {
-				return err
-			}
-			if !found {
-				return errNotDue
-			}
-			list[i] = w
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, told(err)
+	if err := f.allWait(q.Account, ids); err != nil {
+		return nil, err
 	}
-	for _, w := range list {
-		st, err := w.parse()
-		if err != nil {
-			return nil, err
+	list, err := f.read(q.Account, ids)
+	for _, m := range list {
+		if st := f.parse(m); st != nil {
+			f.show(q, m.id, st)
 		}
-		f.show(q, w.id, st)
 	}
-	return nil, nil
+	return nil, err
+}
+
+// allWait refuses what does not wait, whatever else it is (XEP-0013 §2.4).
+func (f *feature) allWait(a *router.Account, ids []storage.ID) error {
+	for _, id := range ids {
+		if !f.trays.Of(a).waits(id) {
+			return xmpp.Refuse("item-not-found", "")
+		}
+	}
+	return nil
 }
 
 // show sends the asker one message, with the name it has here (XEP-0013 §2.4).
@@ -185,30 +171,22 @@ func (f *feature) remove(ctx context.Context, q *router.Request) (xmpp.Payload, 
 	if err != nil {
 		return nil, err
 	}
-	owner := q.Account.ID
-	for more := true; more; {
-		err = q.Write(ctx, func(tx *storage.Tx) (err error) {
-			if more = false; !all {
-				return drop(tx, owner, ids...)
-			}
-			if err = take(tx, owner, tx.NextID()); err == nil {
-				more, err = sweep(tx, owner, atOnce)
-			}
-			return err
-		})
-		if err != nil {
-			return nil, told(err)
-		}
+	if err := f.allWait(q.Account, ids); err != nil {
+		return nil, err
 	}
-	return nil, nil
-}
-
-// told is the error for the client.
-func told(err error) error {
-	if errors.Is(err, errNotDue) {
-		return xmpp.Refuse("item-not-found", "")
+	t := f.trays.Of(q.Account)
+	if all {
+		t.takeIf(func(pending) bool { return true })
+	} else {
+		t.take(ids)
 	}
-	return err
+	m := t.mark() // what is answered is on disk
+	err = q.Write(ctx, func(tx *storage.Tx) error { return writeMark(tx, m) })
+	if err != nil {
+		t.unwritten(m)
+		f.late.mark(q.Account, t)
+	}
+	return nil, err
 }
 
 // maxItems is how many messages one request may name.

@@ -2,15 +2,15 @@ package mam
 
 import (
 	"errors"
+	"slices"
 
 	"parley/storage"
-	"parley/xmpp"
 )
 
-// schema is what is kept of messages: bodies once, in the order of their ids, beside them
-// whose they are, and one row an account that says up to which id some device of it has
-// taken them, and how much is behind that. What is kept for nothing but that is deleted
-// when it was taken.
+// schema is what is kept of messages: bodies once, in the order of their ids; beside them a
+// narrow row for each account that has the message; and one row an account that says what
+// of it was taken. The first two steps are those of a time when messages were kept for who
+// was absent only.
 var schema = storage.Schema{Name: "offline", Steps: []string{`
 create table body (
 	id integer primary key,
@@ -42,184 +42,205 @@ insert into kept select owner, id from due;
 insert into taken select owner, 0, messages, bytes from due_total;
 drop table due;
 drop table due_total;
+`, `
+create table peer (id integer primary key, jid text not null unique);
+alter table body rename to body_before;
+create table body (id integer primary key, one integer not null, two integer not null, stanza blob not null);
+insert into body select b.id, k.owner, 0, b.stanza from body_before b join kept k on k.id = b.id;
+drop table body_before;
+alter table kept rename to kept_before;
+create table kept (
+	owner integer not null,
+	id integer not null,
+	peer integer not null,
+	flags integer not null,
+	resource integer not null,
+	n integer not null,
+	m integer not null,
+	primary key (owner, id)
+) without rowid;
+insert into kept select owner, id, 0, 5, 0, 0, 0 from kept_before;
+drop table kept_before;
+create index kept_peer on kept (owner, peer, id, flags, resource);
+create index kept_hidden on kept (id, owner) where flags & 4;
+create table taken_now (owner integer primary key, upto integer not null, missed blob not null);
+insert into taken_now select owner, upto, x'' from taken;
+drop table taken;
+alter table taken_now rename to taken;
+create table running (one integer primary key);
 `}}
 
-// A mark says what of an account's messages was taken and what is due.
-type mark struct {
-	upto     storage.ID // all up to it were taken
-	messages int64      // those behind it
-	bytes    int64      // that they have
+// flags say what a message is for the account that has a row of it. They are on disk.
+type flags int64
+
+const (
+	incoming  flags = 1 << iota // it is for the account
+	outgoing                    // the account has sent it; to itself: both
+	hidden                      // it waits, and is not in the archive
+	unread                      // incoming, and something to read
+	tombstone                   // it was retracted (XEP-0424)
+)
+
+// addBody stores a message, with the accounts that have a row of it.
+func addBody(tx *storage.Tx, id storage.ID, owners [2]int64, stanza []byte) error {
+	return tx.Exec(`insert into body (id, one, two, stanza) values ($1, $2, $3, $4)`, id, owners[0], owners[1], stanza)
 }
 
-// marked reads the mark of an account.
-func marked(tx *storage.Tx, owner int64) (m mark, err error) {
-	err = tx.Each(`select upto, messages, bytes from taken where owner = $1`, []any{owner}, func(r *storage.Row) error {
-		m = mark{r.ID(0), r.Int(1), r.Int(2)}
+// addKept adds an account's row. n and m count its visible rows, all of them and those of
+// the same peer, so that a range is counted by its ends.
+func addKept(tx *storage.Tx, owner int64, id storage.ID, peer int64, f flags, resource int64) error {
+	visible := 1
+	if f&hidden != 0 {
+		visible = 0
+	}
+	return tx.Exec(`insert into kept (owner, id, peer, flags, resource, n, m) values ($1, $2, $3, $4, $5,
+		coalesce((select n from kept where owner = $1 order by id desc limit 1), 0) + $6,
+		coalesce((select m from kept where owner = $1 and peer = $3 order by id desc limit 1), 0) + $6)`,
+		owner, id, peer, int64(f), resource, visible)
+}
+
+// peerNumber returns the number of a bare address, which is drawn if it has none.
+func peerNumber(tx *storage.Tx, bare string) (n int64, err error) {
+	found, err := tx.One(`select id from peer where jid = $1`, []any{bare}, &n)
+	if err != nil || found {
+		return n, err
+	}
+	_, err = tx.One(`insert into peer (jid) values ($1) returning id`, []any{bare}, &n)
+	return n, err
+}
+
+// removeRow deletes an account's row, and the message if no other account has it.
+func removeRow(tx *storage.Tx, owner int64, id storage.ID) error {
+	if err := tx.Exec(`delete from kept where owner = $1 and id = $2`, owner, id); err != nil {
+		return err
+	}
+	return tx.Exec(`delete from body where id = $1 and not exists (
+		select 1 from kept where id = $1 and owner in (body.one, body.two))`, id)
+}
+
+// removeHidden deletes up to n rows that are in no archive and older than an id, of
+// whomsoever, and returns how many there were.
+func removeHidden(tx *storage.Tx, before storage.ID, n int) (gone int, err error) {
+	type place struct {
+		owner int64
+		id    storage.ID
+	}
+	var list []place
+	err = tx.Each(`select owner, id from kept where flags & 4 and id < $1 order by id limit $2`, []any{before, n}, func(r *storage.Row) error {
+		list = append(list, place{r.Int(0), r.ID(1)})
 		return nil
 	})
-	return m, err
+	for _, p := range list {
+		if err == nil {
+			err = removeRow(tx, p.owner, p.id)
+		}
+	}
+	return len(list), err
 }
 
-// add keeps one message.
-func add(tx *storage.Tx, owner int64, id storage.ID, stanza []byte) error {
-	if err := tx.Exec(`insert into body (id, stanza) values ($1, $2)`, id, stanza); err != nil {
-		return err
-	}
-	if err := tx.Exec(`insert into kept (owner, id) values ($1, $2)`, owner, id); err != nil {
-		return err
-	}
-	return tx.Exec(`insert into taken (owner, upto, messages, bytes) values ($1, 0, 1, $2)
-		on conflict (owner) do update set messages = messages + 1, bytes = bytes + excluded.bytes`, owner, len(stanza))
-}
-
-// waiting is one message that waits.
-type waiting struct {
+// A message is one row of an account, with what it says.
+type message struct {
 	id     storage.ID
+	flags  flags
 	stanza []byte
 }
 
-// parse reads the stanza.
-func (w waiting) parse() (*xmpp.Stanza, error) { return xmpp.ParseStanzaBytes(w.stanza) }
+// one reads one message of an account.
+func one(tx *storage.Tx, owner int64, id storage.ID) (m message, found bool, err error) {
+	err = tx.Each(`select flags, stanza from kept join body on body.id = kept.id where owner = $1 and kept.id = $2`,
+		[]any{owner, id}, func(r *storage.Row) error {
+			m, found = message{id, flags(r.Int(0)), r.Bytes(1)}, true
+			return nil
+		})
+	return m, found, err
+}
 
-// page reads up to n messages that are due, behind an id.
-func page(tx *storage.Tx, owner int64, after storage.ID, n int) (list []waiting, err error) {
-	m, err := marked(tx, owner)
-	if err != nil || m.messages == 0 {
-		return nil, err
+var errMark = errors.New("what an account has taken cannot be read")
+
+// readMark reads up to where an account has taken its messages, and what it has not of
+// these.
+func readMark(tx *storage.Tx, owner int64) (upto storage.ID, missed []byte, err error) {
+	_, err = tx.One(`select upto, missed from taken where owner = $1`, []any{owner}, &upto, &missed)
+	return upto, missed, err
+}
+
+// writeMark writes it, and deletes the hidden rows that were taken.
+func writeMark(tx *storage.Tx, m mark) error {
+	missed := m.missed
+	if missed == nil {
+		missed = []byte{}
 	}
-	err = tx.Each(`select kept.id, stanza from kept join body on body.id = kept.id
-		where owner = $1 and kept.id > $2 order by kept.id limit $3`, []any{owner, max(after, m.upto), n}, func(r *storage.Row) error {
-		list = append(list, waiting{r.ID(0), r.Bytes(1)})
+	err := tx.Exec(`insert into taken (owner, upto, missed) values ($1, $2, $3)
+		on conflict (owner) do update set upto = excluded.upto, missed = excluded.missed`, m.owner, m.upto, missed)
+	for _, id := range m.gone {
+		if err == nil {
+			err = removeRow(tx, m.owner, id)
+		}
+	}
+	return err
+}
+
+// waiting reads what a tray has to know of one message.
+func waiting(tx *storage.Tx, owner int64, id storage.ID) (p pending, found bool, err error) {
+	err = tx.Each(`select flags, length(stanza) from kept join body on body.id = kept.id where owner = $1 and kept.id = $2`,
+		[]any{owner, id}, func(r *storage.Row) error {
+			p, found = pending{id, int32(r.Int(1)), flags(r.Int(0))&hidden != 0}, true
+			return nil
+		})
+	return p, found, err
+}
+
+// behind reads the rows behind a mark; in says that a row is for the account.
+func behind(tx *storage.Tx, owner int64, upto storage.ID, each func(p pending, in bool)) error {
+	return tx.Each(`select kept.id, flags, length(stanza) from kept join body on body.id = kept.id
+		where owner = $1 and kept.id > $2 order by kept.id`, []any{owner, upto}, func(r *storage.Row) error {
+		fl := flags(r.Int(1))
+		each(pending{r.ID(0), int32(r.Int(2)), fl&hidden != 0}, fl&incoming != 0)
+		return nil
+	})
+}
+
+// arrivedBehind reads the messages for an account behind an id.
+func arrivedBehind(tx *storage.Tx, owner int64, after storage.ID) (list []message, err error) {
+	err = tx.Each(`select kept.id, flags, stanza from kept join body on body.id = kept.id
+		where owner = $1 and kept.id > $2 and flags & 1 order by kept.id`, []any{owner, after}, func(r *storage.Row) error {
+		list = append(list, message{r.ID(0), flags(r.Int(1)), r.Bytes(2)})
 		return nil
 	})
 	return list, err
 }
 
-// one reads one message that is due; found is false where it is not.
-func one(tx *storage.Tx, owner int64, id storage.ID) (w waiting, found bool, err error) {
-	list, err := page(tx, owner, id-1, 1)
-	if err != nil || len(list) == 0 || list[0].id != id {
-		return w, false, err
-	}
-	return list[0], true, nil
-}
-
-// take notes that an account has taken its messages up to an id.
-func take(tx *storage.Tx, owner int64, upto storage.ID) error {
-	return tx.Exec(`update taken set (upto, messages, bytes) = (
-			select $2, count(*), coalesce(sum(length(stanza)), 0) from kept join body on body.id = kept.id
-			where kept.owner = $1 and kept.id > $2)
-		where owner = $1 and upto < $2`, owner, upto)
-}
-
-// sweep deletes up to n messages that their owner has taken, and reports whether there
-// may be more.
-func sweep(tx *storage.Tx, owner int64, n int) (more bool, err error) {
-	m, err := marked(tx, owner)
-	if err != nil {
-		return false, err
-	}
-	return prune(tx, owner, m.upto, n)
-}
-
-// prune deletes up to n messages of an account, up to an id.
-func prune(tx *storage.Tx, owner int64, upto storage.ID, n int) (more bool, err error) {
-	err = tx.Exec(`delete from body where id in (
-		select id from kept where owner = $1 and id <= $2 order by id limit $3)`, owner, upto, n)
-	if err != nil {
-		return false, err
-	}
-	gone := tx.Changes()
-	err = tx.Exec(`delete from kept where owner = $1 and id in (
-		select id from kept where owner = $1 and id <= $2 order by id limit $3)`, owner, upto, n)
-	return gone == int64(n), err
-}
-
-// errNotDue says that a message is none that waits.
-var errNotDue = errors.New("no such message waits")
-
-// drop takes single messages out of those that are due; all of them, or none and
-// errNotDue.
-func drop(tx *storage.Tx, owner int64, ids ...storage.ID) error {
-	for _, id := range ids {
-		w, found, err := one(tx, owner, id)
-		if err != nil {
-			return err
-		}
-		if !found {
-			return errNotDue
-		}
-		if err := tx.Exec(`delete from body where id = $1`, id); err != nil {
-			return err
-		}
-		if err := tx.Exec(`delete from kept where owner = $1 and id = $2`, owner, id); err != nil {
-			return err
-		}
-		err = tx.Exec(`update taken set messages = messages - 1, bytes = bytes - $2 where owner = $1`, owner, len(w.stanza))
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// expire takes up to n of the due messages that are older than an id out, of whomsoever,
-// behind that owner, and returns how many, and the owner to go on behind: 0 at the end.
-func expire(tx *storage.Tx, before storage.ID, behind int64, n int) (gone int, next int64, err error) {
-	var list []int64
-	err = tx.Each(`select owner from taken where owner > $1 order by owner limit $2`, []any{behind, n}, func(r *storage.Row) error {
-		list = append(list, r.Int(0))
-		return nil
-	})
-	if err != nil {
-		return 0, 0, err
-	}
-	for _, owner := range list {
-		g, err := expireOf(tx, owner, before, n-gone)
-		if err != nil {
-			return 0, 0, err
-		}
-		if gone += g; gone >= n {
-			return gone, owner - 1, nil // there may be more of this one
-		}
-		next = owner
-	}
-	if len(list) < n {
-		next = 0
-	}
-	return gone, next, nil
-}
-
-// expireOf does it for one owner. What a crash left of messages that were taken goes too.
-func expireOf(tx *storage.Tx, owner int64, before storage.ID, n int) (gone int, err error) {
-	if _, err := sweep(tx, owner, n); err != nil {
-		return 0, err
-	}
-	m, err := marked(tx, owner)
-	if err != nil || m.messages == 0 {
-		return 0, err
-	}
-	last := storage.ID(0)
-	err = tx.Each(`select id from kept where owner = $1 and id > $2 and id < $3 order by id limit $4`,
-		[]any{owner, m.upto, before, n}, func(r *storage.Row) error {
-			gone++
-			last = r.ID(0)
+// lastSent reads the last n messages that an account has sent, between two ids.
+func lastSent(tx *storage.Tx, owner int64, after, before storage.ID, n int) (list []message, err error) {
+	err = tx.Each(`select kept.id, flags, stanza from kept join body on body.id = kept.id
+		where owner = $1 and kept.id > $2 and kept.id <= $3 and flags & 2 order by kept.id desc limit $4`,
+		[]any{owner, after, before, n}, func(r *storage.Row) error {
+			list = append(list, message{r.ID(0), flags(r.Int(1)), r.Bytes(2)})
 			return nil
 		})
-	if err != nil || gone == 0 {
-		return 0, err
-	}
-	if err := take(tx, owner, last); err != nil {
-		return 0, err
-	}
-	_, err = sweep(tx, owner, n)
-	return gone, err
+	slices.Reverse(list)
+	return list, err
 }
 
-// forget removes everything that waits for an account.
+// wasRunning says whether the server was stopped in good order: the table has a row while it
+// runs.
+func wasRunning(tx *storage.Tx) (was bool, err error) {
+	var n int
+	was, err = tx.One(`select 1 from running`, nil, &n)
+	if err == nil && !was {
+		err = tx.Exec(`insert into running (one) values (1)`)
+	}
+	return was, err
+}
+
+// runsNoMore notes that the server is being stopped in good order.
+func runsNoMore(tx *storage.Tx) error { return tx.Exec(`delete from running`) }
+
+// forget removes all that is kept for an account.
 func forget(tx *storage.Tx, owner int64) error {
 	for _, q := range []string{
-		`delete from body where id in (select id from kept where owner = $1)`,
+		`delete from body where id in (select id from kept where owner = $1) and not exists (
+			select 1 from kept where kept.id = body.id and owner in (body.one, body.two) and owner <> $1)`,
 		`delete from kept where owner = $1`,
 		`delete from taken where owner = $1`,
 	} {

@@ -26,7 +26,7 @@ type Login struct {
 	SASL2          bool   // XEP-0388, with Bind 2 (XEP-0386) unless NoBind is set
 	NoBind         bool
 	Inline         string // elements that go into <bind/> of Bind 2
-	Beside         string // elements that go into <authenticate/> of SASL2
+	Extra          string // elements that go into <authenticate/>
 }
 
 // Login logs in and binds a resource.
@@ -47,7 +47,7 @@ func (c *Client) TryLogin(l Login) error {
 		return fmt.Errorf("login failed: %s", st)
 	}
 	if l.SASL2 {
-		return c.loggedIn(l, st)
+		return c.LoggedIn(l, st)
 	}
 	if err := c.Open(); err != nil || l.NoBind {
 		return err
@@ -55,8 +55,8 @@ func (c *Client) TryLogin(l Login) error {
 	return c.Bind(l.Resource)
 }
 
-// loggedIn takes what SASL2 brings about with success (XEP-0388 §2.6.1).
-func (c *Client) loggedIn(l Login, success *xmpp.Stanza) (err error) {
+// LoggedIn takes what SASL2 brings about with success (XEP-0388 §2.6.1).
+func (c *Client) LoggedIn(l Login, success *xmpp.Stanza) (err error) {
 	if c.Features, err = c.Read(); err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func begin(l Login, first string) string {
 		bind = "<bind xmlns='" + nsBind2 + "'>" + l.Inline + "</bind>"
 	}
 	return "<authenticate xmlns='" + nsSASL2 + "' mechanism='" + l.Mechanism + "'><initial-response>" + encode(first) +
-		"</initial-response>" + l.Beside + bind + "</authenticate>"
+		"</initial-response>" + l.Extra + bind + "</authenticate>"
 }
 
 // payload is the mechanism's part of a challenge or success.

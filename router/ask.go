@@ -1,0 +1,101 @@
+package router
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+	"sync"
+	"time"
+
+	"parley/xmpp"
+)
+
+// maxQuestions is how many requests of the house may be unanswered.
+const maxQuestions = 10_000
+
+// questions are the requests of the house to anybody that are not answered yet.
+type questions struct {
+	mu sync.Mutex // a leaf
+	m  map[string]*question
+}
+
+type question struct {
+	to    xmpp.JID
+	then  func(*xmpp.Stanza)
+	timer *time.Timer
+}
+
+// Ask sends an IQ request of a domain of this house to anybody: an account or a resource of
+// it, here or elsewhere. then is called once, with the answer, or with an error of the house
+// where none comes (remote-server-timeout after patience). It may be called before Ask returns,
+// and does not wait.
+func (r *Router) Ask(from, to xmpp.JID, typ string, p xmpp.Payload, patience time.Duration, then func(*xmpp.Stanza)) {
+	st := xmpp.NewStanza(xmpp.IQ, p)
+	st.Type, st.ID, st.From, st.To = typ, "ask-"+strings.ToLower(rand.Text()), from, to
+	fail := func(condition string) { then(xmpp.Bounce(st, xmpp.Refuse(condition, ""))) }
+	q := &question{to: to, then: then}
+	r.questions.mu.Lock()
+	if len(r.questions.m) >= maxQuestions {
+		r.questions.mu.Unlock()
+		fail("resource-constraint")
+		return
+	}
+	if r.questions.m == nil {
+		r.questions.m = map[string]*question{}
+	}
+	r.questions.m[st.ID] = q
+	q.timer = time.AfterFunc(patience, func() {
+		if r.questions.take(st.ID, to) != nil {
+			fail("remote-server-timeout")
+		}
+	})
+	r.questions.mu.Unlock()
+	var rd Round
+	defer rd.Flush()
+	if !r.send(&rd, st) && r.questions.take(st.ID, to) != nil {
+		condition := "service-unavailable"
+		if !r.Serves(to.Domain()) {
+			condition = "remote-server-not-found"
+		}
+		fail(condition)
+	}
+}
+
+// send sends a request of the house on its way; it reports whether anybody may answer.
+func (r *Router) send(rd *Round, st *xmpp.Stanza) bool {
+	if !r.Serves(st.To.Domain()) {
+		return false
+	}
+	if st.To.Resource() == "" || st.To.Local() == "" {
+		r.iq(context.Background(), rd, st, nil)
+		return true
+	}
+	a, _ := r.accounts.get(st.To.Bare())
+	if a == nil {
+		return false
+	}
+	defer a.pins.Add(-1)
+	res, ok := a.Resource(st.To.Resource())
+	return ok && rd.Push(res.Session, st) == nil
+}
+
+// take takes out a question that was asked of somebody; nil where there is none.
+func (q *questions) take(id string, of xmpp.JID) *question {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	found := q.m[id]
+	if found == nil || found.to != of {
+		return nil
+	}
+	delete(q.m, id)
+	found.timer.Stop()
+	return found
+}
+
+// answered gives an answer to who has asked. What nobody waits for is dropped (RFC 6120
+// §10.3.3).
+func (r *Router) answered(st *xmpp.Stanza) {
+	if q := r.questions.take(st.ID, st.From); q != nil {
+		q.then(st)
+	}
+}
