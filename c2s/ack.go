@@ -27,9 +27,10 @@ const maxUnread = 1024
 type ledger struct {
 	mu    sync.Mutex // a leaf
 	ids   []storage.ID
-	asked int       // how many of them the ping under way is behind; 0: none is
-	full  time.Time // when the client may be asked as often as at all
-	timer *time.Timer
+	asked int   // how many of them the ping under way is behind; 0: none is
+	full  int64 // when the client may be asked as often as at all, Unix nanoseconds
+	timed bool  // later will be called
+	want  bool  // something may have to be asked for
 }
 
 // add notes a message, and returns the oldest if there are too many.
@@ -37,6 +38,7 @@ func (l *ledger) add(id storage.ID) (over []storage.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ids = append(l.ids, id)
+	l.want = true
 	if n := len(l.ids) - maxUnread; n > 0 {
 		over, l.ids = l.ids[:n:n], l.ids[n:]
 		l.asked = max(0, l.asked-n)
@@ -46,24 +48,32 @@ func (l *ledger) add(id storage.ID) (over []storage.ID) {
 
 // due reports whether the client is to be asked now, and notes that it is. Where it is only
 // too early, later is called when it is not.
-func (l *ledger) due(now time.Time, later func()) bool {
+func (l *ledger) due(later func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.ids) == 0 || l.asked > 0 {
+	if !l.want || len(l.ids) == 0 || l.asked > 0 {
 		return false
 	}
-	if l.full.Before(now) {
-		l.full = now
-	}
-	if early := l.full.Sub(now) - (asksAtOnce-1)*askEvery; early > 0 {
-		if l.timer == nil {
-			l.timer = time.AfterFunc(early, later)
+	l.want = false
+	now := time.Now().UnixNano()
+	l.full = max(l.full, now)
+	if early := time.Duration(l.full-now) - (asksAtOnce-1)*askEvery; early > 0 {
+		if !l.timed {
+			l.timed = true
+			time.AfterFunc(early, later)
 		}
 		return false
 	}
-	l.full = l.full.Add(askEvery)
-	l.asked, l.timer = len(l.ids), nil
+	l.full += int64(askEvery)
+	l.asked = len(l.ids)
 	return true
+}
+
+// again has it looked once more whether the client is to be asked.
+func (l *ledger) again() {
+	l.mu.Lock()
+	l.timed, l.want = false, true
+	l.mu.Unlock()
 }
 
 // answered returns what the ping was behind.
@@ -74,46 +84,36 @@ func (l *ledger) answered() []storage.ID {
 	if l.ids = l.ids[l.asked:]; len(l.ids) == 0 {
 		l.ids = nil
 	}
-	l.asked = 0
+	l.asked, l.want = 0, true
 	return took
 }
 
-// Hand implements router.Session. The client is asked for it behind all that is flushed
-// with it.
-func (c *conn) Hand(st *xmpp.Stanza, id storage.ID) error {
-	err := c.Push(st)
-	if err != nil {
-		return err
+// track is Hand for a client without stream management. It is asked behind all that is
+// flushed with the message.
+func (s *session) track(id storage.ID) {
+	if over := s.unread.add(id); over != nil && s.ready.Load() {
+		s.sender.Took(over)
 	}
-	if over := c.unread.add(id); over != nil && c.bound.Load() {
-		c.sender.Took(over)
-	}
-	c.asks.Store(true)
-	return nil
+	s.asks.Store(true)
 }
 
-// ask asks the client, behind what it was handed, whether it is there.
-func (c *conn) ask() {
-	if !c.bound.Load() || !c.asks.Swap(false) || !c.unread.due(time.Now(), c.askLater) {
+// askRead asks the client, behind what it was handed, whether it is there.
+func (s *session) askRead() {
+	if !s.ready.Load() || !s.asks.Swap(false) || !s.unread.due(s.askAgain) {
 		return
 	}
 	var rd router.Round // whoever hands over flushes
 	var b xmpp.Builder
-	c.sender.Ask(&rd, "get", "read-"+strings.ToLower(rand.Text()[:12]), b.Open("urn:xmpp:ping", "ping").Payload(),
+	s.sender.Ask(&rd, "get", "read-"+strings.ToLower(rand.Text()[:12]), b.Open("urn:xmpp:ping", "ping").Payload(),
 		func(*xmpp.Stanza) {
-			c.sender.Took(c.unread.answered())
-			c.asks.Store(true)
-			c.Flush()
+			s.sender.Took(s.unread.answered())
+			s.asks.Store(true)
+			s.Flush()
 		})
 }
 
-func (c *conn) askLater() {
-	c.unread.mu.Lock()
-	c.unread.timer = nil
-	c.unread.mu.Unlock()
-	c.asks.Store(true)
-	c.Flush()
+func (s *session) askAgain() {
+	s.unread.again()
+	s.asks.Store(true)
+	s.Flush()
 }
-
-// Attention implements router.Session.
-func (c *conn) Attention() router.Attention { return router.Awake }

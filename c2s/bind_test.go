@@ -9,7 +9,10 @@ import (
 	"parley/xmpp/xmpptest"
 )
 
-const nsSASL2 = "urn:xmpp:sasl:2"
+const (
+	nsSASL2 = "urn:xmpp:sasl:2"
+	nsBind2 = "urn:xmpp:bind:0"
+)
 
 // Binding by IQ (RFC 6120 §7): a name of the client's or the server's choice, errors that
 // the stream survives.
@@ -112,7 +115,7 @@ func TestBind2Inline(t *testing.T) {
 	}
 	c.Close()
 	nothing := func(st *xmpp.Stanza) { t.Errorf("heard %s", st) }
-	with, without := login("<tag>x</tag>"+carbons+carbons+"<enable xmlns='urn:xmpp:sm:3'/>"), login("<enable xmlns='x'/>")
+	with, without := login("<tag>x</tag>"+carbons+carbons+"<enable xmlns='urn:xmpp:mystery:0'/>"), login("<enable xmlns='x'/>")
 	romeo := h.login("romeo", "x")
 	desk := h.login("juliet", "desk")
 	romeo.Say("<message type='chat' to='juliet@%s/desk'><body>x</body></message>", host)

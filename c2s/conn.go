@@ -34,19 +34,26 @@ type conn struct {
 	direct bool
 
 	login  *login         // what negotiation needs; nil afterwards
-	sender *router.Sender // nil until a resource is bound
+	sess   *session       // nil until a resource is bound or a session resumed
+	sender *router.Sender // the session's
 	jid    xmpp.JID       // full, once bound
-	out    queue
-	unread ledger
-	asks   atomic.Bool // something may have to be asked for
+	out    outlet
+	misuse int  // requests of stream management out of turn
+	said   bool // the reader has written something that is not flushed
 
 	heard   atomic.Int64 // when bytes last came, Unix nanoseconds
 	asked   atomic.Int64 // when the server asked whether the client lives; 0 unless it waits
 	partial atomic.Int64 // since when a stanza is incomplete; 0 if none is
 	bound   atomic.Bool  // sender and jid are there to stay
-	ended   atomic.Bool  // the end of the stream has begun
+	ended   atomic.Int32 // the end of the stream has begun: endedWell or endedLost
 	parked  atomic.Bool  // nothing but park waits for the client
 }
+
+// How a stream ends.
+const (
+	endedWell = 1 + iota // and its session with it
+	endedLost            // its session may wait for another connection (XEP-0198 §7)
+)
 
 // login is the state of a stream on its way to a session.
 type login struct {
@@ -72,7 +79,7 @@ func newConn(s *Server, t *xmpp.TCP, addr netip.Addr, direct bool) *conn {
 	c := &conn{srv: s, set: s.settings.Load(), t: t, addr: addr, direct: direct, login: &login{}}
 	c.id = strings.ToLower(rand.Text()[:10])
 	c.s = xmpp.NewStream(t, xmpp.NSClient, false, xmpp.Limits{Stanza: c.set.StanzaBefore})
-	c.out.stream = c.s
+	c.out.pass(&queue{stream: c.s, set: c.set})
 	c.expectHeader()
 	return c
 }
@@ -93,35 +100,16 @@ func (c *conn) log() *slog.Logger {
 	return l
 }
 
-// JID implements router.Session.
-func (c *conn) JID() xmpp.JID { return c.jid }
+// End writes the error and the end of the stream and closes. The reader finds the
+// connection closed and takes the session out. Only the first call of End and lose does
+// anything.
+func (c *conn) End(err *xmpp.StreamError) { c.end(err, endedWell) }
 
-// Push implements router.Session.
-func (c *conn) Push(st *xmpp.Stanza) error {
-	err := c.out.push(st, c.set.Queue, c.set.Stall)
-	if errors.Is(err, errReadsTooSlowly) && !c.ended.Load() {
-		go c.End(endUnread())
-	}
-	return err
-}
+// lose is End for a session that outlives its stream, if it may be resumed.
+func (c *conn) lose(err *xmpp.StreamError) { c.end(err, endedLost) }
 
-func endUnread() *xmpp.StreamError {
-	return xmpp.EndStream("policy-violation", "the client does not read what it is sent")
-}
-
-// Flush implements router.Session.
-func (c *conn) Flush() {
-	if c.asks.Load() {
-		c.ask()
-	}
-	c.out.flush()
-}
-
-// End implements router.Session: it writes the error and the end of the stream and
-// closes. The reader finds the connection closed and takes the session out. Only the first
-// call does anything.
-func (c *conn) End(err *xmpp.StreamError) {
-	if !c.ended.CompareAndSwap(false, true) {
+func (c *conn) end(err *xmpp.StreamError, how int32) {
+	if !c.ended.CompareAndSwap(0, how) {
 		return
 	}
 	if err != nil {
@@ -158,24 +146,51 @@ func (c *conn) work() bool {
 	defer rounds.Put(rd) // flushed in every case
 	for n := 1; ; n++ {
 		st, err := c.s.Next()
-		if err == nil && !c.state(st) {
-			err = c.sender.Send(context.Background(), rd, st)
+		if err == nil {
+			err = c.take(rd, st)
 		}
 		switch {
 		case errors.Is(err, xmpp.ErrMore):
-			rd.Flush()
+			c.flush(rd)
 			c.notePartial(n > 1)
 			return true
 		case err != nil:
 			c.sender.Settle(rd)
+			c.sess.lastWord()
 			rd.Flush()
 			c.finish(err)
 			return false
 		}
 		if n%stanzasARound == 0 {
-			rd.Flush()
+			c.flush(rd)
 			c.lives() // one that never pauses is never out of work
 		}
+	}
+}
+
+// take handles one element.
+func (c *conn) take(rd *router.Round, st *xmpp.Stanza) error {
+	if st.Kind == xmpp.Nonza {
+		if c.sess.state(st) {
+			return nil
+		}
+		if st.Name.Space == nsSM {
+			return c.manage(rd, st)
+		}
+	}
+	err := c.sender.Send(context.Background(), rd, st)
+	if sm := c.sess.sm.Load(); sm != nil && err == nil {
+		sm.taken.Add(1)
+	}
+	return err
+}
+
+// flush writes what handling has caused, and what the reader has to say by itself.
+func (c *conn) flush(rd *router.Round) {
+	rd.Flush()
+	if c.said {
+		c.said = false
+		c.out.flush()
 	}
 }
 
@@ -203,10 +218,12 @@ func (c *conn) finish(err error) {
 	case errors.As(err, &wrong):
 		c.End(wrong)
 	case errors.Is(err, xmpp.ErrUnread):
-		c.End(endUnread())
-	case c.s.Ended(), errors.Is(err, io.EOF): // RFC 6120 §4.4; who only stops writing may still read
+		c.lose(endUnread())
+	case c.s.Ended(): // RFC 6120 §4.4
 		c.End(nil)
-	case c.ended.CompareAndSwap(false, true):
+	case errors.Is(err, io.EOF): // who only stops writing may still read, but has not closed the stream (XEP-0198 §7)
+		c.lose(nil)
+	case c.ended.CompareAndSwap(0, endedLost):
 		if !quiet(err) {
 			c.log().Debug("connection lost", "error", err)
 		}
@@ -219,42 +236,48 @@ func quiet(err error) bool {
 	return errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// leave takes a bound session out of the house.
+// leave parts the session from its connection, which is over, and takes it out of the house
+// unless it waits for another one.
 func (c *conn) leave() {
-	c.sender.Leave("")
-	c.log().Info("session closed")
+	if !c.srv.sleep(c.sess, c) {
+		c.sess.finish()
+		c.log().Info("session closed")
+	}
 	c.srv.forget(c)
 }
 
 // look is called now and then by the sweeper, on its goroutine.
 func (c *conn) look(now time.Time) {
-	if !c.bound.Load() {
+	if !c.bound.Load() || c.ended.Load() != 0 {
 		return
 	}
 	c.quieten(now)
+	s := c.sess
 	if since := c.partial.Load(); since != 0 && now.Sub(time.Unix(0, since)) > c.set.StanzaTimeout {
-		c.End(xmpp.EndStream("connection-timeout", "a stanza was not complete in %s", c.set.StanzaTimeout))
+		c.lose(xmpp.EndStream("connection-timeout", "a stanza was not complete in %s", c.set.StanzaTimeout))
+		return
+	}
+	heard := time.Unix(0, c.heard.Load())
+	silent := now.Sub(heard) > c.set.Idle
+	if s.sm.Load() != nil { // the question whether it has all is one whether it is there
+		since := s.out.asking(now, silent)
+		s.Flush()
+		if !since.IsZero() && since.After(heard) && now.Sub(since) > c.set.PingTimeout {
+			c.lose(xmpp.EndStream("connection-timeout", "no sign of life"))
+		}
 		return
 	}
 	if asked := c.asked.Load(); asked != 0 {
 		if now.Sub(time.Unix(0, asked)) > c.set.PingTimeout {
-			c.End(xmpp.EndStream("connection-timeout", "no sign of life"))
+			c.lose(xmpp.EndStream("connection-timeout", "no sign of life"))
 		}
 		return
 	}
-	if now.Sub(time.Unix(0, c.heard.Load())) > c.set.Idle {
+	if silent {
 		c.asked.Store(now.UnixNano())
 		var b xmpp.Builder
 		var rd router.Round // RFC 6120 §4.6.4; XEP-0199 §4.1
 		c.sender.Ask(&rd, "get", "ping-"+c.id, b.Open("urn:xmpp:ping", "ping").Payload(), func(*xmpp.Stanza) {})
 		rd.Flush()
 	}
-}
-
-// Describe returns what an operator may want to know of a session.
-func (c *conn) Describe() (id, address, tls string) {
-	if s := c.t.TLS(); s != nil {
-		tls = tlsName(s)
-	}
-	return c.id, c.t.RemoteAddr().String(), tls
 }

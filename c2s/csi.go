@@ -136,15 +136,12 @@ func onlyState(content iter.Seq[xmpp.Element]) bool {
 }
 
 // state takes <active/> or <inactive/>; ok is false for what is neither.
-func (c *conn) state(st *xmpp.Stanza) (ok bool) {
-	if st.Kind != xmpp.Nonza {
-		return false
-	}
+func (s *session) state(st *xmpp.Stanza) (ok bool) {
 	switch st.Name {
 	case xmpp.Name{Space: nsCSI, Local: "active"}:
-		c.out.wake()
+		s.out.wake()
 	case xmpp.Name{Space: nsCSI, Local: "inactive"}:
-		c.out.doze()
+		s.out.doze()
 	default:
 		return false
 	}
@@ -153,8 +150,8 @@ func (c *conn) state(st *xmpp.Stanza) (ok bool) {
 
 // born has a session begin as one that nobody looks at (XEP-0386 §3.1).
 func born(_ *router.Turn, s *router.Sender, _ xmpp.Element) xmpp.Payload {
-	if c, ok := s.Session().(*conn); ok {
-		c.out.doze()
+	if mine, ok := s.Session().(*session); ok {
+		mine.out.doze()
 	}
 	return nil
 }
@@ -184,9 +181,8 @@ func (q *queue) letGo() {
 		return
 	}
 	for _, st := range h.list {
-		if st != nil && !q.over && q.err == nil {
-			q.borrow()
-			*q.waiting = q.stream.Append(*q.waiting, st)
+		if st != nil {
+			q.take(st, 0)
 		}
 	}
 	*h = held{}

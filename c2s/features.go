@@ -73,7 +73,7 @@ func (c *conn) loginFeatures(b *xmpp.Builder, overTLS bool) {
 		for _, task := range c.srv.cfg.Auth.Upgrades() { // XEP-0480 §2.1
 			b.Leaf(nsUpgrade, "upgrade", task)
 		}
-		b.Open("", "inline").Open(nsBind2, "bind")
+		b.Open("", "inline").Open(nsSM, "sm").Close().Open(nsBind2, "bind") // XEP-0198 §9.2
 		if inline := c.srv.cfg.Router.Inline(); len(inline) > 0 {
 			b.Open("", "inline")
 			for _, f := range inline {
@@ -107,6 +107,9 @@ func (c *conn) sessionFeatures(b *xmpp.Builder) {
 	b.Open("urn:xmpp:features:rosterver", "ver").Close()    // RFC 6121 §2.6.1
 	b.Open("urn:xmpp:features:pre-approval", "sub").Close() // RFC 6121 §3.4
 	b.Open(nsCSI, "csi").Close()                            // XEP-0352 §4.1
+	if c.sess == nil || c.sess.sm.Load() == nil {           // @xmpp/client enables it once more where it is announced
+		b.Open(nsSM, "sm").Close() // XEP-0198 §2
+	}
 	b.Raw(c.srv.cfg.Router.Caps(c.login.host).Features())
 }
 
@@ -143,10 +146,11 @@ func SessionFeature() router.Feature {
 		},
 		XEPs: []router.XEP{
 			{Number: 178, Version: "1.2", Note: "clients"},
+			{Number: 198, Version: "1.6.3", Note: "clients; acknowledgements and resumption"},
 			{Number: 205, Version: "1.0.2", Note: "limits on connections, stanzas and queues"},
 			{Number: 352, Version: "1.0.0"},
 			{Number: 368, Version: "1.1.0", Note: "clients; the DNS records are the operator's"},
-			{Number: 386, Version: "1.1.0", Note: "inline: carbons, client state"},
+			{Number: 386, Version: "1.1.0", Note: "inline: carbons, client state, stream management"},
 			{Number: 388, Version: "1.0.4"},
 			{Number: 440, Version: "1.0.0"},
 			{Number: 474, Version: "0.5.0"},
@@ -156,10 +160,15 @@ func SessionFeature() router.Feature {
 			{Number: 509, Version: "0.2.0"},
 			{Number: 515, Version: "0.1.0"},
 		},
-		Inline: []router.Inline{{Feature: nsCSI, Space: nsCSI, Name: "inactive", Enable: born}},
+		Inline: []router.Inline{
+			{Feature: nsCSI, Space: nsCSI, Name: "inactive", Enable: born},
+			{Feature: nsSM, Space: nsSM, Name: "enable", Enable: enableInline},
+		},
 		IQ: []router.IQ{
 			router.Set(router.ToServer, xmpp.NSSession, "session", nothing),
 			router.Set(router.ToOwn, xmpp.NSSession, "session", nothing),
 		},
+		Forget: forget,
+		Schema: schema,
 	}
 }

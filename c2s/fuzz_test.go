@@ -25,12 +25,18 @@ func FuzzStream(f *testing.F) {
 			"<iq type='get' id='1'><query xmlns='jabber:iq:register'/></iq>", "<message to='mallory@example.com'><body>&#x41;<![CDATA[x]]></body></message>",
 			"<presence><priority>5</priority></presence><presence type='subscribe' to='juliet@example.com'/>",
 			"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='example.com' version='1.0'>",
+			"<enable xmlns='urn:xmpp:sm:3' resume='1' max='5'/><r xmlns='urn:xmpp:sm:3'/><a xmlns='urn:xmpp:sm:3' h='0'/>",
+			"<resume xmlns='urn:xmpp:sm:3' previd='x' h='4294967295'/><a xmlns='urn:xmpp:sm:3' h='-1'/>",
+			"<presence/><a xmlns='urn:xmpp:sm:3' h='4294967295'/><r xmlns='urn:xmpp:sm:3'>x</r><failed xmlns='urn:xmpp:sm:3'/>",
+			"<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-1'><initial-response>biws</initial-response><resume xmlns='urn:xmpp:sm:3'/></authenticate>",
 			"<iq type='get' id='1'><query xmlns='jabber:iq:roster'/></iq><iq type='set' id='2'><query xmlns='jabber:iq:roster'><item jid='a@b'/></query></iq>",
 		} {
 			f.Add(uint8(i), []byte(seed))
 		}
 	}
-	h := open(f, func(p *plan) { p.set.Register, p.set.RegisterPerDay, p.set.LoginTimeout = true, 1, 2*time.Second })
+	h := open(f, func(p *plan) {
+		p.set.Register, p.set.RegisterPerDay, p.set.LoginTimeout, p.set.SMTimeout = true, 1, 2*time.Second, moment
+	})
 	h.account("mallory", "witness")
 	h.serves()
 	f.Fuzz(func(t *testing.T, stage uint8, data []byte) {

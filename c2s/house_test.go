@@ -55,6 +55,7 @@ type house struct {
 	auth     *auth.Auth
 	router   *router.Router
 	store    *storage.Store
+	disk     *storagetest.Disk
 	certs    *auth.Certs
 	starttls string
 	direct   string
@@ -67,7 +68,8 @@ type plan struct {
 	auth      auth.Config
 	resources int
 	clientCAs *x509.CertPool
-	dir       string // of a store that is there already
+	features  []router.Feature // beside the usual ones
+	dir       string           // of a store that is there already
 }
 
 // open builds a house and opens its doors. Looks at silent sessions are frequent.
@@ -98,13 +100,14 @@ func open(t testing.TB, change func(*plan)) *house {
 		caps.New(time.Now), carbons.New(), push.New(push.Config{}), vcard.Search(true, func() int { return 3 }),
 		devices.New(clients{h}),
 	}
+	features = append(features, p.features...)
 	schemas := []storage.Schema{auth.Schema()}
 	for _, f := range features {
 		if f.Schema.Name != "" {
 			schemas = append(schemas, f.Schema)
 		}
 	}
-	h.store, _ = storagetest.OpenFaulty(t, storage.Config{Dir: p.dir}, schemas...)
+	h.store, h.disk = storagetest.OpenFaulty(t, storage.Config{Dir: p.dir}, schemas...)
 	var err error
 	if h.auth, err = auth.New(t.Context(), h.store, p.auth); err != nil {
 		t.Fatal(err)
@@ -118,10 +121,13 @@ func open(t testing.TB, change func(*plan)) *house {
 		doors[name] = h.certs.Server(auth.TLSOptions{Host: name, ClientCAs: p.clientCAs})
 	}
 	h.Server = c2s.NewServer(c2s.Config{
-		Router: h.router, Auth: h.auth, Accounts: h.auth.Accounts(), Settings: p.set, Log: log, SweepEvery: 20 * time.Millisecond,
+		Router: h.router, Auth: h.auth, Accounts: h.auth.Accounts(), Store: h.store, Settings: p.set, Log: log, SweepEvery: 20 * time.Millisecond,
 		TLS:       func(name string) *auth.TLS { return doors[name] },
 		DirectTLS: h.certs.Server(auth.TLSOptions{ALPN: []string{"xmpp-client"}, ClientCAs: p.clientCAs}),
 	})
+	if err := h.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	h.starttls, h.direct = h.listen(false), h.listen(true)
 	t.Cleanup(h.stop)
 	return h

@@ -14,11 +14,12 @@ import (
 
 	"parley/auth"
 	"parley/router"
+	"parley/storage"
 	"parley/xmpp"
 )
 
-// Settings are what may change while the server runs. New connections see a change;
-// open streams keep what they negotiated.
+// Settings are what may change while the server runs. New connections see a change; open
+// streams keep what they began with, unless a setting says otherwise.
 type Settings struct {
 	RequireTLS     bool                // nothing but STARTTLS is offered in clear
 	StanzaBefore   int                 // bytes of a stanza before login
@@ -34,6 +35,13 @@ type Settings struct {
 	Register       bool                // accounts may be made in-band
 	RegisterPerDay int                 // by one address
 	Reserved       func(xmpp.JID) bool // addresses that nobody may register; nil: none
+
+	// Stream management (XEP-0198). A change of these counts for open streams, too.
+	SMTimeout   time.Duration // that a session waits to be resumed, at most; 0: not at all
+	SMStanzas   int           // that may wait for a client's acknowledgement
+	SMBytes     int           // of these
+	SMSessions  int           // of one account that wait to be resumed
+	SMAckWithin time.Duration // that an <r/> waits for the commit under way
 }
 
 // Defaults are the settings of a server without a configuration.
@@ -42,6 +50,7 @@ func Defaults() Settings {
 		RequireTLS: true, StanzaBefore: 64 << 10, Stanza: 256 << 10,
 		LoginTimeout: 60 * time.Second, Idle: 5 * time.Minute, PingTimeout: time.Minute, StanzaTimeout: 2 * time.Minute,
 		Queue: 4 << 20, Stall: 10 * time.Second, PerAddress: 200, Attempts: 3, RegisterPerDay: 3,
+		SMTimeout: 10 * time.Minute, SMStanzas: 2500, SMBytes: 2 << 20, SMSessions: 5, SMAckWithin: 100 * time.Millisecond,
 	}
 }
 
@@ -50,6 +59,7 @@ type Config struct {
 	Router     *router.Router
 	Auth       *auth.Auth
 	Accounts   *auth.Accounts
+	Store      *storage.Store              // where sessions outlast the server, with the tables of SessionFeature; nil: they do not
 	TLS        func(host string) *auth.TLS // for STARTTLS on a stream to this domain
 	DirectTLS  *auth.TLS                   // with the ALPN protocol xmpp-client (XEP-0368 §3)
 	Settings   Settings
@@ -73,7 +83,9 @@ type Server struct {
 	strangers map[netip.Prefix]int // connections that are not logged in, by network
 	newcomers map[netip.Prefix]int // accounts made in-band since newDay
 	newDay    time.Time
-	done      sync.WaitGroup // readers
+	sleepers
+	closed bool           // Shutdown has begun
+	done   sync.WaitGroup // readers, those that end sessions, and one until Shutdown
 }
 
 // Stats are counters that only grow, and one gauge.
@@ -84,11 +96,18 @@ type Stats struct {
 	Logins       atomic.Int64
 	LoginsFailed atomic.Int64
 	StreamErrors sync.Map // condition -> *atomic.Int64
+
+	Resumed       atomic.Int64 // sessions that went on with another connection
+	ResumesFailed atomic.Int64 // that were asked for and not there
+	Expired       atomic.Int64 // that nobody came back to in time
+	AcksBack      atomic.Int64 // acknowledgements of less than before, ignored
 }
 
 // NewServer returns a server that listens nowhere yet.
 func NewServer(cfg Config) *Server {
 	s := &Server{cfg: cfg, log: cfg.Log, conns: map[*conn]struct{}{}, strangers: map[netip.Prefix]int{}}
+	s.sleepers = sleepers{resumable: map[resumeKey]*session{}, asleep: map[xmpp.JID][]*session{}, counts: map[resumeKey]uint32{}}
+	s.done.Add(1)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if s.cfg.SweepEvery <= 0 {
 		s.cfg.SweepEvery = sweepEvery
@@ -101,7 +120,7 @@ func NewServer(cfg Config) *Server {
 	return s
 }
 
-// SetSettings changes the settings for connections to come.
+// SetSettings changes the settings.
 func (s *Server) SetSettings(set Settings) { s.settings.Store(&set) }
 
 // Stats returns the counters.
@@ -229,6 +248,7 @@ func (s *Server) sweep() {
 			for _, c := range s.list() {
 				c.look(now)
 			}
+			s.expire(now)
 		case <-s.ctx.Done():
 			return
 		}
@@ -255,16 +275,30 @@ func (s *Server) CloseListeners() {
 	}
 }
 
-// Shutdown stops accepting, ends every stream with system-shutdown (RFC 6120 §4.9.3.20)
-// and waits until all are gone or ctx is over.
+// Shutdown stops accepting, ends every stream with system-shutdown (RFC 6120 §4.9.3.20),
+// waits until all are gone, and saves the sessions that may be resumed; or until ctx is
+// over.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.CloseListeners()
 	for _, c := range s.list() {
-		c.End(xmpp.EndStream("system-shutdown", ""))
+		if c.bound.Load() {
+			c.sess.lastWord()
+		}
+		c.lose(xmpp.EndStream("system-shutdown", ""))
 	}
 	s.stop()
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		s.done.Done()
+	}
+	s.mu.Unlock()
 	gone := make(chan struct{})
-	go func() { s.done.Wait(); close(gone) }()
+	go func() {
+		s.done.Wait()
+		s.rest(ctx)
+		close(gone)
+	}()
 	select {
 	case <-gone:
 		return nil

@@ -16,19 +16,24 @@ import (
 // measured; the race detector adds to it.
 const idleBound = 24 << 10
 
-// Requirement 56: an idle session is small.
+// Requirement 56: an idle session is small, with stream management too.
 func TestIdleSessionIsSmall(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { idleIsSmall(t, "") })
+	t.Run("managed", func(t *testing.T) { idleIsSmall(t, enableXML) })
+}
+
+func idleIsSmall(t *testing.T, inline string) {
 	const n = 300
 	h := open(t, func(p *plan) { p.resources = n + 50 })
 	h.account("juliet")
 	o := h.options() // shared, for the clients count here
 	for range 20 {   // what is made once
-		h.idle(o)
+		h.idle(o, inline)
 	}
 	before := held()
 	clients := make([]*xmpptest.Client, n)
 	for i := range clients {
-		clients[i] = h.idle(o)
+		clients[i] = h.idle(o, inline)
 	}
 	time.Sleep(9 * time.Second) // what is silent for 8 s is parked
 	perSession := (held() - before) / n
@@ -40,11 +45,15 @@ func TestIdleSessionIsSmall(t *testing.T) {
 }
 
 // idle opens a session that has nothing to say.
-func (h *house) idle(o xmpptest.Options) *xmpptest.Client {
+func (h *house) idle(o xmpptest.Options, inline string) *xmpptest.Client {
 	h.t.Helper()
 	c := xmpptest.Dial(h.t, o)
-	c.Login(xmpptest.Login{User: "juliet", Password: password, SASL2: true})
+	c.Login(xmpptest.Login{User: "juliet", Password: password, SASL2: true, Inline: inline})
 	c.Ping(nil)
+	if inline != "" {
+		c.Expect("<r xmlns='urn:xmpp:sm:3'/>")
+		c.Say("<a xmlns='urn:xmpp:sm:3' h='1'/>")
+	}
 	return c
 }
 

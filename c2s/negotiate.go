@@ -158,6 +158,8 @@ func (c *conn) step(st *xmpp.Stanza) error {
 		return c.sasl(st) // in clear it fails with encryption-required
 	case st.Kind == xmpp.Nonza && st.Name == xmpp.Name{Space: nsSASL2, Local: "authenticate"} && c.t.Secure() && !l.known:
 		return c.sasl2(st)
+	case st.Kind == xmpp.Nonza && st.Name.Space == nsSM:
+		return c.early(st)
 	case st.Kind == xmpp.IQ && l.known:
 		return c.bindIQ(st)
 	case st.Kind == xmpp.IQ && secure && c.set.Register && st.Payload().Is(nsRegister, "query"):
@@ -245,19 +247,31 @@ func (c *conn) bindIQ(st *xmpp.Stanza) error {
 }
 
 // bind makes the connection a session, with what inline asks for, and returns what that
-// answers. Nothing reaches the client before enter.
+// answers. Nothing reaches the client before enter. Where the account has too many sessions,
+// one that only waits to be resumed gives way.
 func (c *conn) bind(resource string, inline xmpp.Element) (xmpp.Payload, error) {
+	bound, err := c.tryBind(resource, inline)
+	var refused *xmpp.Error
+	if errors.As(err, &refused) && refused.Condition == "resource-constraint" && c.srv.makeRoom(c.login.account.JID) {
+		bound, err = c.tryBind(resource, inline)
+	}
+	return bound, err
+}
+
+func (c *conn) tryBind(resource string, inline xmpp.Element) (xmpp.Payload, error) {
 	l := c.login
+	var sess *session
 	s, bound, err := c.srv.cfg.Router.BindAgent(l.account.JID, l.account.ID, l.since, l.agent, resource, inline, func(full xmpp.JID) routerSession {
-		c.jid = full
 		c.out.hold()
-		return c
+		sess = &session{srv: c.srv, jid: full, out: c.out.queue(), conn: c}
+		return sess
 	})
 	if err != nil {
-		c.jid = xmpp.JID{}
 		return nil, err
 	}
-	c.sender = s
+	sess.sender = s
+	sess.ready.Store(true)
+	c.sess, c.sender, c.jid = sess, s, sess.jid
 	return bound, c.holds()
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"parley/storage"
 	"parley/xmpp"
 )
 
@@ -18,47 +19,77 @@ const keepBuffer = 64 << 10
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
 
-// queue holds what one client has yet to read. push may be called by anyone and never
-// waits. Bytes leave in the order they came; at most one goroutine writes, and an empty
-// queue holds no memory.
+// queue holds what one client has yet to read, and with stream management what it has yet
+// to acknowledge. push may be called by anyone and never waits. Bytes leave in the order
+// they came; at most one goroutine writes, and an empty queue holds no memory.
 type queue struct {
-	stream *xmpp.Stream
-
 	mu      sync.Mutex // a leaf
-	waiting *[]byte    // nil while empty
+	stream  *xmpp.Stream
+	set     *Settings
+	waiting *[]byte // nil while empty
 	writing bool
-	lead    []byte // our stream header, until it is sent
-	held    bool   // nothing leaves before release
-	dozing  *held  // what can wait; nil while somebody looks at the client
-	stuck   bool   // the socket had refused bytes when it was last written to
-	over    bool   // the stream has ended
-	then    func() // what follows the last write
-	err     error  // why nothing more will be written
+	lead    []byte    // our stream header, until it is sent
+	held    bool      // nothing leaves before release
+	dozing  *held     // what can wait; nil while somebody looks at the client
+	sm      *outbound // nil without stream management
+	stuck   bool      // the socket had refused bytes when it was last written to
+	over    bool      // the stream has ended
+	closed  bool      // the session has: nothing is taken any more
+	then    func()    // what follows the last write
+	err     error     // why nothing more will be written
 }
 
-// push appends a stanza. max is how many bytes may wait for a client that takes none;
-// stall how long one with a smaller backlog may take none.
-func (q *queue) push(st *xmpp.Stanza, max int, stall time.Duration) error {
+// push appends a stanza; one with an id is not held back. tracked says that the queue knows
+// of it until the client has acknowledged it. Such a stanza is taken also where err says
+// that the connection must end.
+func (q *queue) push(st *xmpp.Stanza, id storage.ID) (tracked bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.over {
-		return errOver
-	}
-	if q.err != nil {
-		return q.err
+	if err := q.refuses(st); err != nil {
+		return false, err
 	}
 	if q.dozing != nil {
-		if q.dozing.hold(st) {
-			return nil
+		if id == 0 && q.dozing.hold(st) {
+			return q.sm != nil, nil
 		}
 		q.letGo()
 	}
-	q.borrow()
-	*q.waiting = q.stream.Append(*q.waiting, st)
-	if len(*q.waiting) > max/4 || q.writing || q.stuck {
-		return q.check(max, stall)
+	return q.take(st, id)
+}
+
+// refuses says why nothing is taken, if nothing is. The lock is held.
+func (q *queue) refuses(st *xmpp.Stanza) error {
+	lasting := q.sm != nil && q.sm.lasting
+	switch {
+	case q.closed, q.over && !lasting:
+		return errOver
+	case q.err != nil && !lasting:
+		return q.err
+	case q.sm != nil:
+		return q.sm.room(st.Len(), q.over, time.Now())
 	}
 	return nil
+}
+
+// take appends a stanza that is not held back. The lock is held.
+func (q *queue) take(st *xmpp.Stanza, id storage.ID) (tracked bool, err error) {
+	if q.over && q.sm != nil {
+		st = stamped(st, time.Now())
+	}
+	if !q.over && q.err == nil {
+		q.borrow()
+		*q.waiting = q.stream.Append(*q.waiting, st)
+		if len(*q.waiting) > q.set.Queue/4 || q.writing || q.stuck {
+			err = q.check(q.set.Queue, q.set.Stall)
+		}
+	}
+	if q.sm == nil || err != nil && !q.sm.lasting {
+		return false, err
+	}
+	if q.sm.add(st, id, !q.over && q.err == nil, time.Now()) {
+		*q.waiting = append(*q.waiting, askXML...)
+	}
+	return true, err
 }
 
 func (q *queue) borrow() {
@@ -146,17 +177,21 @@ func (q *queue) flush() error {
 
 // writeWaiting writes what waits now. The lock is held, except while it writes.
 func (q *queue) writeWaiting() {
-	out := q.waiting
+	out, stream := q.waiting, q.stream
 	q.waiting, q.writing = nil, true
 	q.mu.Unlock()
-	err := q.stream.T.Write(*out)
-	backlog, _ := q.stream.T.Backlog()
+	err := stream.T.Write(*out)
+	backlog, _ := stream.T.Backlog()
 	if cap(*out) <= keepBuffer {
 		*out = (*out)[:0]
 		buffers.Put(out)
 	}
 	q.mu.Lock()
-	q.writing, q.stuck = false, backlog > 0
+	q.writing = false
+	if q.stream != stream { // resumed on another connection
+		return
+	}
+	q.stuck = backlog > 0
 	if err != nil && q.err == nil {
 		q.err = err
 	}

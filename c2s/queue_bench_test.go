@@ -19,7 +19,7 @@ func (s *sink) Backlog() (int, time.Time)   { return 0, time.Time{} }
 func (s *sink) Close(_ time.Duration) error { return nil }
 
 func queueOf(t xmpp.Transport) *queue {
-	return &queue{stream: xmpp.NewStream(t, xmpp.NSClient, false, xmpp.Limits{})}
+	return &queue{stream: xmpp.NewStream(t, xmpp.NSClient, false, xmpp.Limits{}), set: &Settings{Queue: 1 << 20, Stall: time.Second}}
 }
 
 func chat(tb testing.TB) *xmpp.Stanza {
@@ -37,7 +37,7 @@ func TestPushDoesNotAllocate(t *testing.T) {
 	q, st := queueOf(&sink{}), chat(t)
 	n := testing.AllocsPerRun(1000, func() {
 		for range 8 {
-			q.push(st, 1<<20, time.Second)
+			q.push(st, 0)
 		}
 		q.flush()
 	})
@@ -56,7 +56,7 @@ func BenchmarkQueue(b *testing.B) {
 			q, st := queueOf(s), chat(b)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				q.push(st, 1<<20, time.Second)
+				q.push(st, 0)
 				if i%burst == 0 {
 					q.flush()
 				}

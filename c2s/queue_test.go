@@ -53,7 +53,7 @@ func (s *slowly) Write(p []byte) error {
 }
 
 func queueOver(tr xmpp.Transport) *queue {
-	return &queue{stream: xmpp.NewStream(tr, xmpp.NSClient, false, xmpp.Limits{})}
+	return &queue{stream: xmpp.NewStream(tr, xmpp.NSClient, false, xmpp.Limits{}), set: &Settings{Queue: 1 << 20, Stall: time.Second}}
 }
 
 func message(text string) *xmpp.Stanza {
@@ -69,13 +69,13 @@ func message(text string) *xmpp.Stanza {
 func TestEndBehindAnotherWriter(t *testing.T) {
 	tr := &slowly{entered: make(chan struct{}), proceed: make(chan struct{})}
 	q := queueOver(tr)
-	q.push(message("first"), 1<<20, time.Second)
+	q.push(message("first"), 0)
 	done := make(chan struct{})
 	go func() { q.flush(); close(done) }()
 	<-tr.entered
-	q.push(message("second"), 1<<20, time.Second)
+	q.push(message("second"), 0)
 	q.end([]byte("</stream:stream>"), func() { tr.Close(0) })
-	if err := q.push(message("late"), 1<<20, time.Second); !errors.Is(err, errOver) {
+	if _, err := q.push(message("late"), 0); !errors.Is(err, errOver) {
 		t.Errorf("a push behind the end: %v", err)
 	}
 	q.end([]byte("again"), func() { t.Error("ended twice") })
@@ -95,7 +95,9 @@ func TestBacklogCounts(t *testing.T) {
 	q := queueOver(tr)
 	push := func() error {
 		defer q.flush()
-		return q.push(message("x"), 1000, time.Minute)
+		q.set = &Settings{Queue: 1000, Stall: time.Minute}
+		_, err := q.push(message("x"), 0)
+		return err
 	}
 	if err := push(); err != nil {
 		t.Fatal(err)
@@ -128,7 +130,7 @@ func TestHoldAndRelease(t *testing.T) {
 	tr := &slowly{}
 	q := queueOver(tr)
 	q.hold()
-	q.push(message("early"), 1<<20, time.Second)
+	q.push(message("early"), 0)
 	q.flush()
 	if len(tr.got) > 0 {
 		t.Errorf("written while held: %s", tr.got)
@@ -142,7 +144,7 @@ func TestHoldAndRelease(t *testing.T) {
 	q.begin([]byte("<header>"))
 	q.open([]byte("<our header>"))
 	q.hold()
-	q.push(message("early"), 1<<20, time.Second)
+	q.push(message("early"), 0)
 	q.end([]byte("<error/>"), nil)
 	if err := q.release([]byte("<bound/>")); !errors.Is(err, errOver) {
 		t.Errorf("released after the end: %v", err)
@@ -166,7 +168,7 @@ func TestEndBeforeTheHeader(t *testing.T) {
 // An empty queue holds no memory, and large buffers are not kept for others.
 func TestQueueHoldsNothing(t *testing.T) {
 	q := queueOver(&slowly{})
-	q.push(message(strings.Repeat("x", 200<<10)), 1<<20, time.Second)
+	q.push(message(strings.Repeat("x", 200<<10)), 0)
 	q.flush()
 	if q.waiting != nil {
 		t.Errorf("%d bytes are held", cap(*q.waiting))

@@ -47,7 +47,16 @@ func (c *conn) sasl2(st *xmpp.Stanza) error {
 	}
 	l.account, l.shown, l.known = x.Account(), x, true
 	c.s.SetLimits(c.limits())
-	var bound xmpp.Payload
+	var failed, bound xmpp.Payload
+	if req := st.Child(nsSM, "resume"); !req.IsZero() { // before binding (XEP-0198 §9.2)
+		var s *session
+		if s, failed, err = c.reclaim(req.Attr("previd"), req.Attr("h")); err != nil {
+			return err
+		}
+		if s != nil {
+			return c.reenter(s, s.success(last, req.Attr("previd"), token))
+		}
+	}
 	if req := st.Child(nsBind2, "bind"); !req.IsZero() {
 		if bound, err = c.bind2(req); err != nil {
 			return err
@@ -63,7 +72,7 @@ func (c *conn) sasl2(st *xmpp.Stanza) error {
 		b.Leaf("", "additional-data", base64.StdEncoding.EncodeToString(last))
 	}
 	b.Leaf("", "authorization-identifier", identity.String())
-	b.Raw(bound)
+	b.Raw(failed).Raw(bound)
 	appendToken(&b, token)
 	answer := c.appendFeatures(b.Payload()) // no restart: features follow at once
 	if c.sender != nil {

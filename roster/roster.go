@@ -81,6 +81,8 @@ func (f *feature) literal() router.Feature {
 		Barred:   f.barred,
 		Leaving:  f.leaving,
 		Joined:   f.shared.joined,
+		Save:     f.save,
+		Restore:  f.restore,
 		Start:    f.start,
 		Forget:   func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
 		Schema:   schema,

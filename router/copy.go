@@ -39,10 +39,12 @@ func (p *Passage) Show(rd *Round, res *Resource, st *xmpp.Stanza) {
 	switch {
 	case res.deaf():
 		return
-	case p.due && p.written && p.hasRecipient(res): // to have the copy is to have the message
+	case !p.due || !p.written || !p.hasRecipient(res):
+		err = rd.Push(res.Session, st)
+	case res.due(): // to have the copy is to have the message
 		err = res.sender.Hand(rd, st, p.id)
 	default:
-		err = rd.Push(res.Session, st)
+		err = res.sender.handCopy(rd, st, p.id)
 	}
 	if err != nil {
 		res.sender.deaf.Store(true)

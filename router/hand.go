@@ -29,14 +29,40 @@ func (s *Sender) Hand(rd *Round, st *xmpp.Stanza, id storage.ID) error {
 // handed. It never waits; anyone may call it who holds no lock. What a session has that is
 // none for messages of the account (RFC 6121 §8.5.2.1.1) still waits for the others.
 func (s *Sender) Took(ids []storage.ID) {
-	if res, ok := s.account.Resource(s.jid.Resource()); ok && !res.due() {
-		s.hasCopies(ids)
+	copies := s.onlyCopies(ids)
+	if res, ok := s.account.Resource(s.jid.Resource()); ok && len(copies) > 0 && !res.due() {
+		s.hasCopies(copies)
+		ids = slices.DeleteFunc(slices.Clone(ids), func(id storage.ID) bool { return slices.Contains(copies, id) })
 	} else {
+		copies = nil
+	}
+	if len(ids) > 0 {
 		s.took(ids)
 	}
+	s.release(ids...)
+	s.release(copies...)
+}
+
+// onlyCopies returns which of these the session was shown a copy of, while it was none for
+// messages of the account.
+func (s *Sender) onlyCopies(ids []storage.ID) (list []storage.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, id := range ids {
-		s.release(id)
+		if slices.Contains(s.shown, id) {
+			list = append(list, id)
+		}
 	}
+	return list
+}
+
+// handCopy is Hand for a copy that is shown to a session while it is none for messages of
+// the account.
+func (s *Sender) handCopy(rd *Round, st *xmpp.Stanza, id storage.ID) error {
+	s.mu.Lock()
+	s.shown = append(s.shown, id)
+	s.mu.Unlock()
+	return s.Hand(rd, st, id)
 }
 
 func (s *Sender) took(ids []storage.ID) {
@@ -47,15 +73,24 @@ func (s *Sender) took(ids []storage.ID) {
 	}
 }
 
-func (s *Sender) release(id storage.ID) {
+func (s *Sender) release(ids ...storage.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i := slices.Index(s.held, id); i >= 0 {
-		s.held = slices.Delete(s.held, i, i+1)
+	for _, id := range ids {
+		s.held, s.shown = without(s.held, id), without(s.shown, id)
 	}
-	if len(s.held) == 0 {
-		s.held = nil // an idle session holds no memory
+}
+
+// without takes one id out of a list; an empty one holds no memory.
+func without(list []storage.ID, id storage.ID) []storage.ID {
+	i := slices.Index(list, id)
+	switch {
+	case i < 0:
+		return list
+	case len(list) == 1:
+		return nil
 	}
+	return slices.Delete(list, i, i+1)
 }
 
 // Holds reports whether the session was handed a message and has not acknowledged it.

@@ -40,6 +40,7 @@ type Sender struct {
 	begun  uint64       // messages that ever were
 	bytes  int          // their size
 	held   []storage.ID // handed over, not acknowledged, and waiting until some device does
+	shown  []storage.ID // of these, what it has copies of that do not count as taking it
 	copied []storage.ID // waiting messages that the session has copies of
 	loose  []*Account   // recipients of those that may yet have to be kept
 	detour []*Passage   // see Passage.follows

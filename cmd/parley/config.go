@@ -19,22 +19,23 @@ type Config struct {
 	Admins  []string `toml:"admins" reload:"true" doc:"Users who may administrate this server with their clients (XEP-0133): addresses like juliet@example.org, of accounts of its domains. Nobody can register such an address in-band."`
 	Data    string   `toml:"data" doc:"The directory for everything that is kept: the database, certificates made by the server, the control socket. Relative to the working directory."`
 
-	C2S            C2SConfig                      `toml:"c2s" doc:"Clients."`
-	TLS            TLSConfig                      `toml:"tls" doc:"Certificates."`
-	Auth           AuthConfig                     `toml:"auth" doc:"Who may log in, and how."`
-	Registration   RegistrationConfig             `toml:"registration" doc:"Accounts that people make for themselves."`
-	Presence       PresenceConfig                 `toml:"presence" doc:"What contacts see of each other."`
-	Push           PushConfig                     `toml:"push" doc:"Notifications for clients that are not there to see what comes (XEP-0357)."`
-	Search         SearchConfig                   `toml:"search" doc:"Searching for people by their vCards (XEP-0055)."`
-	Archive        ArchiveConfig                  `toml:"archive" doc:"What users have said and heard, kept for all of their devices (XEP-0313)."`
-	Limits         LimitsConfig                   `toml:"limits" doc:"What one account may use."`
-	Storage        StorageConfig                  `toml:"storage" doc:"The database."`
-	Contact        map[string][]string            `toml:"contact" reload:"true" doc:"Whom to write to about this server (XEP-0157), shown to everybody who asks: lists of mailto:, xmpp: or https: addresses under the names abuse, admin, feedback, sales, security, status, support."`
-	Metrics        MetricsConfig                  `toml:"metrics" doc:"Figures for Prometheus (/metrics) and health checks (/healthz, /readyz)."`
-	Log            LogConfig                      `toml:"log" doc:"What the server says. Stanzas, passwords and tokens are never logged."`
-	SharedGroups   map[string]SharedGroupConfig   `toml:"shared_groups" reload:"true" doc:"Groups that are in the contact lists of many, by the name that clients show: people who see each other without having asked."`
-	ArchiveDomains map[string]DomainArchiveConfig `toml:"archive_domains" reload:"true" doc:"What single domains have otherwise than the table archive says."`
-	Certificates   map[string]CertFile            `toml:"certificates" reload:"true" doc:"Certificate files by domain; the files are read again as well. A domain that is not named here gets a self-signed certificate, made in the data directory."`
+	C2S          C2SConfig                    `toml:"c2s" doc:"Clients."`
+	SM           StreamManagementConfig       `toml:"stream_management" doc:"What clients have acknowledged, and sessions that outlive their connection (XEP-0198)."`
+	TLS          TLSConfig                    `toml:"tls" doc:"Certificates."`
+	Auth         AuthConfig                   `toml:"auth" doc:"Who may log in, and how."`
+	Registration RegistrationConfig           `toml:"registration" doc:"Accounts that people make for themselves."`
+	Presence     PresenceConfig               `toml:"presence" doc:"What contacts see of each other."`
+	Push         PushConfig                   `toml:"push" doc:"Notifications for clients that are not there to see what comes (XEP-0357)."`
+	Search       SearchConfig                 `toml:"search" doc:"Searching for people by their vCards (XEP-0055)."`
+	Archive      ArchiveConfig                `toml:"archive" doc:"What users have said and heard, kept for all of their devices (XEP-0313)."`
+	Limits       LimitsConfig                 `toml:"limits" doc:"What one account may use."`
+	Storage      StorageConfig                `toml:"storage" doc:"The database."`
+	Contact      map[string][]string          `toml:"contact" reload:"true" doc:"Whom to write to about this server (XEP-0157), shown to everybody who asks: lists of mailto:, xmpp: or https: addresses under the names abuse, admin, feedback, sales, security, status, support."`
+	Metrics      MetricsConfig                `toml:"metrics" doc:"Figures for Prometheus (/metrics) and health checks (/healthz, /readyz)."`
+	Log          LogConfig                    `toml:"log" doc:"What the server says. Stanzas, passwords and tokens are never logged."`
+	SharedGroups map[string]SharedGroupConfig `toml:"shared_groups" reload:"true" doc:"Groups that are in the contact lists of many, by the name that clients show: people who see each other without having asked."`
+	Archives     map[string]DomainArchive     `toml:"archive_domains" reload:"true" doc:"What single domains have otherwise than the table archive says."`
+	Certificates map[string]CertFile          `toml:"certificates" reload:"true" doc:"Certificate files by domain; the files are read again as well. A domain that is not named here gets a self-signed certificate, made in the data directory."`
 }
 
 // C2SConfig is about clients.
@@ -52,6 +53,15 @@ type C2SConfig struct {
 	Stall        Duration `toml:"stall" reload:"true" doc:"How long a client may read nothing while a quarter of that waits."`
 	PerAddress   int      `toml:"max_logins_per_address" reload:"true" doc:"How many connections of one address may be on their way to a login at the same time. 0: any number."`
 	Attempts     int      `toml:"max_attempts" reload:"true" doc:"How many failed logins one connection may make (RFC 6120 §6.4.5: two to five)."`
+}
+
+// StreamManagementConfig is about stream management. It counts for sessions that are there.
+type StreamManagementConfig struct {
+	Timeout   Duration `toml:"timeout" reload:"true" doc:"How long a session waits for its client to come back, at most; a client may ask for less. Contacts see it as it was until then. 0s: not at all."`
+	Stanzas   int      `toml:"queue_stanzas" reload:"true" doc:"How many stanzas may wait for one client's acknowledgement. A session that waits with more ends, and what is to be kept waits for the next login; a connected client has c2s.ping_timeout to acknowledge some of it."`
+	Bytes     int      `toml:"queue_bytes" reload:"true" doc:"How many bytes these may have, with 256 for each. A connected client is allowed four times as much, or twice c2s.queue if that is more."`
+	Sessions  int      `toml:"sessions" reload:"true" doc:"How many sessions of one account may wait for their clients at the same time; the one that has waited longest gives way."`
+	AckWithin Duration `toml:"ack_within" reload:"true" doc:"How long a client that asks for an acknowledgement waits for the write under way; then it gets the count so far."`
 }
 
 // TLSConfig is about certificates.
@@ -177,6 +187,7 @@ func defaults() Config {
 			Idle: d(5 * time.Minute), PingTimeout: d(time.Minute), StanzaTime: d(2 * time.Minute), Queue: 4 << 20, Stall: d(10 * time.Second),
 			PerAddress: 200, Attempts: 3,
 		},
+		SM:           StreamManagementConfig{Timeout: d(10 * time.Minute), Stanzas: 2500, Bytes: 2 << 20, Sessions: 5, AckWithin: d(100 * time.Millisecond)},
 		Auth:         AuthConfig{Binding: true, Iterations: 10000, TokenLife: d(21 * 24 * time.Hour), RememberFor: d(90 * 24 * time.Hour), Devices: 50},
 		Registration: RegistrationConfig{PerDay: 3},
 		Search:       SearchConfig{Results: vcard.DefaultResults},

@@ -145,6 +145,9 @@ func checkNumbers(cfg *Config) *badKey {
 		{"c2s.queue", cfg.C2S.Queue, 64 << 10, 1 << 30},
 		{"c2s.max_logins_per_address", cfg.C2S.PerAddress, 0, 1 << 30},
 		{"c2s.max_attempts", cfg.C2S.Attempts, 2, 5},
+		{"stream_management.queue_stanzas", cfg.SM.Stanzas, 10, 1 << 20},
+		{"stream_management.queue_bytes", cfg.SM.Bytes, 64 << 10, 1 << 28},
+		{"stream_management.sessions", cfg.SM.Sessions, 0, 1000},
 		{"auth.iterations", cfg.Auth.Iterations, 4096, 10_000_000},
 		{"registration.per_address_per_day", cfg.Registration.PerDay, 0, 1 << 30},
 		{"limits.resources", cfg.Limits.Resources, 1, 1000},
@@ -201,6 +204,12 @@ func checkDurations(cfg *Config) *badKey {
 	}
 	if r := cfg.Auth.RememberFor.Duration; r != 0 && (r < time.Hour || r > 10*365*24*time.Hour) {
 		return bad("auth.remember_devices", "%s is not between an hour and ten years; 0s remembers no more than tokens need", r)
+	}
+	if t := cfg.SM.Timeout.Duration; t < 0 || t > 24*time.Hour || t > 0 && t < time.Second {
+		return bad("stream_management.timeout", "%s is neither 0s nor between a second and a day", t)
+	}
+	if t := cfg.SM.AckWithin.Duration; t < time.Millisecond {
+		return bad("stream_management.ack_within", "%s is less than 1ms", t)
 	}
 	if e := cfg.Limits.OfflineExpiry.Duration; e != 0 && e < time.Hour {
 		return bad("limits.offline_expiry", "%s is less than an hour; 0s keeps messages for ever", e)

@@ -55,7 +55,12 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descSessions    = desc("sessions", "Connected resources.")
+	descSessions    = desc("sessions", "Bound resources, those that wait to be resumed included.")
+	descAsleep      = desc("sm_waiting_sessions", "Sessions without a connection that wait to be resumed.")
+	descResumed     = desc("sm_resumed_total", "Sessions that went on with another connection.")
+	descNotResumed  = desc("sm_resumes_failed_total", "Sessions that clients wanted to go on with and that were not there.")
+	descExpired     = desc("sm_expired_total", "Sessions that nobody came back to in time.")
+	descAcksBack    = desc("sm_acknowledged_less_total", "Acknowledgements of less than before, which were ignored.")
 	descConns       = desc("c2s_connections", "Connections of clients, logged in or not.")
 	descAccepted    = desc("c2s_accepted_total", "Connections accepted.")
 	descRefused     = desc("c2s_refused_total", "Connections refused for a limit.")
@@ -99,6 +104,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(descRefused, float64(door.Refused.Load()))
 	count(descLogins, float64(door.Logins.Load()))
 	count(descFailed, float64(door.LoginsFailed.Load()))
+	gauge(descAsleep, float64(c.s.c2s.Asleep()))
+	count(descResumed, float64(door.Resumed.Load()))
+	count(descNotResumed, float64(door.ResumesFailed.Load()))
+	count(descExpired, float64(door.Expired.Load()))
+	count(descAcksBack, float64(door.AcksBack.Load()))
 	door.StreamErrors.Range(func(k, v any) bool {
 		count(descErrors, float64(v.(*atomic.Int64).Load()), k.(string))
 		return true

@@ -166,10 +166,13 @@ func (s *server) openC2S() error {
 		byHost[d] = s.certs.Server(auth.TLSOptions{Host: d, ClientCAs: cas})
 	}
 	s.c2s = c2s.NewServer(c2s.Config{
-		Router: s.router, Auth: s.auth, Accounts: s.accounts, Log: s.log, Settings: settings(s.cfg),
+		Router: s.router, Auth: s.auth, Accounts: s.accounts, Store: s.store, Log: s.log, Settings: settings(s.cfg),
 		TLS:       func(host string) *auth.TLS { return byHost[host] },
 		DirectTLS: s.certs.Server(auth.TLSOptions{ALPN: []string{"xmpp-client"}, ClientCAs: cas}),
 	})
+	if err := s.c2s.Restore(context.Background()); err != nil {
+		return fmt.Errorf("saved sessions could not be read: %w", err)
+	}
 	for _, door := range []struct {
 		addresses []string
 		direct    bool
@@ -212,6 +215,8 @@ func settings(cfg Config) c2s.Settings {
 		LoginTimeout: cfg.C2S.LoginTimeout.Duration, Idle: cfg.C2S.Idle.Duration, PingTimeout: cfg.C2S.PingTimeout.Duration,
 		StanzaTimeout: cfg.C2S.StanzaTime.Duration, Queue: cfg.C2S.Queue, Stall: cfg.C2S.Stall.Duration,
 		PerAddress: cfg.C2S.PerAddress, Attempts: cfg.C2S.Attempts,
+		SMTimeout: cfg.SM.Timeout.Duration, SMStanzas: cfg.SM.Stanzas, SMBytes: cfg.SM.Bytes,
+		SMSessions: cfg.SM.Sessions, SMAckWithin: cfg.SM.AckWithin.Duration,
 		Register: cfg.Registration.Open, RegisterPerDay: cfg.Registration.PerDay,
 		Reserved: func(jid xmpp.JID) bool { return slices.Contains(admins, jid) },
 	}

@@ -13,13 +13,14 @@ import (
 	"parley/xmpp"
 )
 
-// sessionInfo is what is shown of a connected client.
+// sessionInfo is what is shown of a session.
 type sessionInfo struct {
 	JID      string    `json:"jid"`
 	Since    time.Time `json:"since"`
 	Presence string    `json:"presence"` // unavailable, available, away, chat, dnd or xa
 	Priority int8      `json:"priority"`
-	Conn     string    `json:"conn,omitempty"` // the connection id in the log
+	Waiting  bool      `json:"waiting,omitempty"` // without a connection, to be resumed
+	Conn     string    `json:"conn,omitempty"`    // the connection id in the log
 	Address  string    `json:"address,omitempty"`
 	TLS      string    `json:"tls,omitempty"`
 }
@@ -42,6 +43,7 @@ func sessionList(_ context.Context, h *house, args arguments) (any, error) {
 		if d, ok := res.Session.(described); ok {
 			s.Conn, s.Address, s.TLS = d.Describe()
 		}
+		s.Waiting = res.Attention() == router.Gone
 		list = append(list, s)
 	})
 	sort.Slice(list, func(i, j int) bool { return list[i].JID < list[j].JID })
@@ -63,7 +65,7 @@ func sessionKick(_ context.Context, h *house, args arguments) (any, error) {
 func sessionCommand(o *options) *cobra.Command {
 	c := group("session", "See and end the sessions of clients, and what they have access with")
 	c.AddCommand(&cobra.Command{
-		Use: "list", Short: "List connected clients", Args: cobra.NoArgs,
+		Use: "list", Short: "List connected clients, and sessions that wait for theirs", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []sessionInfo
 			if err := o.call(cmd.Context(), "session-list", nil, &list); err != nil {
@@ -73,6 +75,9 @@ func sessionCommand(o *options) *cobra.Command {
 				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
 				fmt.Fprintln(w, "SESSION\tPRESENCE\tPRIORITY\tSINCE\tADDRESS\tTLS\tCONN")
 				for _, s := range list {
+					if s.Waiting {
+						s.Address, s.TLS, s.Conn = "(may be resumed)", "", ""
+					}
 					fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", s.JID, s.Presence, s.Priority,
 						s.Since.Local().Format(time.DateTime), s.Address, s.TLS, s.Conn)
 				}

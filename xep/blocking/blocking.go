@@ -65,6 +65,9 @@ func NewWith(limit func() int, admins func() []xmpp.JID) router.Feature {
 			Guard: func(p *router.Passage) *xmpp.Error { return f.arrived(p.Recipient, p.Stanza) },
 			Bar:   f.arrived,
 		},
+		Save:    f.save,
+		Restore: f.restore,
+
 		Load:   f.load,
 		Start:  func(h router.Hall) { f.router, f.log = h.Router, h.Log },
 		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return removeAll(tx, account) },
@@ -137,6 +140,25 @@ func (f *feature) get(_ context.Context, q *router.Request) (p xmpp.Payload, err
 		return nil
 	})
 	return p, err
+}
+
+// save notes of a device that is to be there again after a restart whether it hears of
+// changes.
+func (f *feature) save(_ *router.Turn, a *router.Account, res router.Resource) []byte {
+	if l := f.lists.Of(a); l != nil && slices.Contains(l.asked, res.Session) {
+		return []byte("asked")
+	}
+	return nil
+}
+
+// restore has such a device hear of changes again.
+func (f *feature) restore(_ *router.Turn, a *router.Account, res router.Resource, data []byte) error {
+	if data != nil {
+		l := f.lists.Of(a).copy(a)
+		l.asked = append(l.asked, res.Session)
+		f.lists.Set(a, l)
+	}
+	return nil
 }
 
 // block adds addresses to the block list (XEP-0191 §3.3).

@@ -59,6 +59,7 @@ func (f *feature) feature() router.Feature {
 			{Number: 390, Version: "0.3.2", Note: "clients': verified, and remembered"},
 		},
 		Presence:     f.presence,
+		Restore:      f.restore,
 		Capabilities: f.capabilities,
 		Start:        func(h router.Hall) { f.router, f.store, f.log = h.Router, h.Store, h.Log },
 		Schema:       schema,
@@ -101,6 +102,14 @@ func (f *feature) presence(t *router.Turn, a *router.Account, c router.PresenceC
 	if info != nil {
 		f.router.Known(t, a, c.After, info.Features)
 	}
+}
+
+// restore is presence for a resource that is there again after a restart.
+func (f *feature) restore(t *router.Turn, a *router.Account, res router.Resource, _ []byte) error {
+	if res.Available() {
+		f.presence(t, a, router.PresenceChange{After: res, Stanza: res.Presence})
+	}
+	return nil
 }
 
 // enter notes what a resource announces, and reports whether that is news.

@@ -38,6 +38,7 @@ func New() router.Feature {
 			router.Set(router.ToAccount, ns, "disable", notYours),
 		},
 		Inline:  []router.Inline{{Feature: ns, Space: ns, Name: "enable", Enable: f.inline}},
+		Restore: f.restore,
 		Sent:    router.Hooks{Copy: f.sent},
 		Arrived: router.Hooks{Copy: f.arrived},
 	}
@@ -72,6 +73,14 @@ func (f *feature) set(a *router.Account, s *router.Sender, on bool) {
 		f.talks.Set(a, newTalk())
 	}
 	a.SetCopies(s, on)
+}
+
+// restore goes on with copies for a device that is there again after a restart.
+func (f *feature) restore(_ *router.Turn, a *router.Account, res router.Resource, _ []byte) error {
+	if res.Copies && f.talks.Of(a) == nil {
+		f.talks.Set(a, newTalk())
+	}
+	return nil
 }
 
 // notYours answers requests about others' devices, existing or not (XEP-0280 §4.1, §5.1).
