@@ -1,20 +1,21 @@
 package c2s_test
 
 import (
+	"maps"
 	"runtime"
 	"slices"
 	"testing"
 	"time"
+
+	"parley/xmpp/xmpptest"
 )
 
 // FuzzStream brings a stream into a state and sends anything. Afterwards the server serves
 // the next client, and nothing is left of this one.
 func FuzzStream(f *testing.F) {
-	names := make([]string, 0, len(stages))
-	for name := range stages {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	stages := maps.Clone(stages)
+	stages["managed"] = func(h *house) *xmpptest.Client { return h.managed("mallory", "").Client }
+	names := slices.Sorted(maps.Keys(stages))
 	for i := range names {
 		for _, seed := range []string{
 			"", " ", "<", "</stream:stream>", "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>\x16\x03\x01",

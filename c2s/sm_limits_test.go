@@ -25,7 +25,7 @@ func TestReplacedWhileAway(t *testing.T) {
 	say(romeo, m.JID.String(), "for the old one")
 	romeo.Ping(nil)
 	c := h.login("juliet", "a")
-	eventually(t, "the old session is over", func() bool { return h.Asleep() == 0 })
+	eventually(t, "the old session is over", func() bool { _, left := k.lists(); return h.Asleep() == 0 && left != "" })
 	if _, st := m.ask(); !strings.Contains(st.String(), "item-not-found") {
 		t.Errorf("got %s", st)
 	}
@@ -96,6 +96,7 @@ func TestTooMuchWaits(t *testing.T) {
 			}
 			romeo.Ping(func(*xmpp.Stanza) {})
 			h.none("juliet")
+			h.router.Wait(t.Context()) // the turn in which it ends tells of it last
 			_, left := k.lists()
 			held := strings.Split(left, " ")
 			for i, b := range held {

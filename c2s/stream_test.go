@@ -37,8 +37,7 @@ var stages = map[string]func(*house) *xmpptest.Client{
 		c.Login(xmpptest.Login{User: "mallory", Password: password, NoBind: true})
 		return c
 	},
-	"bound":   func(h *house) *xmpptest.Client { return h.login("mallory", "") },
-	"managed": func(h *house) *xmpptest.Client { return h.managed("mallory", "").Client },
+	"bound": func(h *house) *xmpptest.Client { return h.login("mallory", "") },
 }
 
 // prolog is what must stand before anything else on a connection.

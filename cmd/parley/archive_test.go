@@ -46,7 +46,7 @@ func TestArchiveConfig(t *testing.T) {
 	cfg := defaults()
 	cfg.Domains = []string{"example.org", "example.net"}
 	hours := Duration{100 * 3600e9}
-	cfg.ArchiveDomains = map[string]DomainArchiveConfig{"Example.net": {Default: "roster", Retention: &hours}}
+	cfg.Archives = map[string]DomainArchive{"Example.net": {Default: "roster", Retention: &hours}}
 	if wrong := checkArchive(&cfg); wrong != nil {
 		t.Fatal(wrong)
 	}
@@ -60,9 +60,9 @@ func TestArchiveConfig(t *testing.T) {
 	for key, change := range map[string]func(*Config){
 		"archive.default":                       func(c *Config) { c.Archive.Default = "sometimes" },
 		"archive.retention":                     func(c *Config) { c.Archive.Retention = short },
-		"archive_domains.example.com":           func(c *Config) { c.ArchiveDomains = map[string]DomainArchiveConfig{"example.com": {}} },
-		"archive_domains.example.net.default":   func(c *Config) { c.ArchiveDomains = map[string]DomainArchiveConfig{"example.net": {Default: "x"}} },
-		"archive_domains.example.net.retention": func(c *Config) { c.ArchiveDomains = map[string]DomainArchiveConfig{"example.net": {Retention: &short}} },
+		"archive_domains.example.com":           func(c *Config) { c.Archives = map[string]DomainArchive{"example.com": {}} },
+		"archive_domains.example.net.default":   func(c *Config) { c.Archives = map[string]DomainArchive{"example.net": {Default: "x"}} },
+		"archive_domains.example.net.retention": func(c *Config) { c.Archives = map[string]DomainArchive{"example.net": {Retention: &short}} },
 	} {
 		c := defaults()
 		c.Domains = cfg.Domains

@@ -19,23 +19,23 @@ type Config struct {
 	Admins  []string `toml:"admins" reload:"true" doc:"Users who may administrate this server with their clients (XEP-0133): addresses like juliet@example.org, of accounts of its domains. Nobody can register such an address in-band."`
 	Data    string   `toml:"data" doc:"The directory for everything that is kept: the database, certificates made by the server, the control socket. Relative to the working directory."`
 
-	C2S            C2SConfig                      `toml:"c2s" doc:"Clients."`
-	SM             StreamManagementConfig         `toml:"stream_management" doc:"What clients have acknowledged, and sessions that outlive their connection (XEP-0198)."`
-	TLS            TLSConfig                      `toml:"tls" doc:"Certificates."`
-	Auth           AuthConfig                     `toml:"auth" doc:"Who may log in, and how."`
-	Registration   RegistrationConfig             `toml:"registration" doc:"Accounts that people make for themselves."`
-	Presence       PresenceConfig                 `toml:"presence" doc:"What contacts see of each other."`
-	Push           PushConfig                     `toml:"push" doc:"Notifications for clients that are not there to see what comes (XEP-0357)."`
-	Search         SearchConfig                   `toml:"search" doc:"Searching for people by their vCards (XEP-0055)."`
-	Archive        ArchiveConfig                  `toml:"archive" doc:"What users have said and heard, kept for all of their devices (XEP-0313)."`
-	Limits         LimitsConfig                   `toml:"limits" doc:"What one account may use."`
-	Storage        StorageConfig                  `toml:"storage" doc:"The database."`
-	Contact        map[string][]string            `toml:"contact" reload:"true" doc:"Whom to write to about this server (XEP-0157), shown to everybody who asks: lists of mailto:, xmpp: or https: addresses under the names abuse, admin, feedback, sales, security, status, support."`
-	Metrics        MetricsConfig                  `toml:"metrics" doc:"Figures for Prometheus (/metrics) and health checks (/healthz, /readyz)."`
-	Log            LogConfig                      `toml:"log" doc:"What the server says. Stanzas, passwords and tokens are never logged."`
-	SharedGroups   map[string]SharedGroupConfig   `toml:"shared_groups" reload:"true" doc:"Groups that are in the contact lists of many, by the name that clients show: people who see each other without having asked."`
-	ArchiveDomains map[string]DomainArchiveConfig `toml:"archive_domains" reload:"true" doc:"What single domains have otherwise than the table archive says."`
-	Certificates   map[string]CertFile            `toml:"certificates" reload:"true" doc:"Certificate files by domain; the files are read again as well. A domain that is not named here gets a self-signed certificate, made in the data directory."`
+	C2S          C2SConfig                    `toml:"c2s" doc:"Clients."`
+	SM           StreamManagementConfig       `toml:"stream_management" doc:"What clients have acknowledged, and sessions that outlive their connection (XEP-0198)."`
+	TLS          TLSConfig                    `toml:"tls" doc:"Certificates."`
+	Auth         AuthConfig                   `toml:"auth" doc:"Who may log in, and how."`
+	Registration RegistrationConfig           `toml:"registration" doc:"Accounts that people make for themselves."`
+	Presence     PresenceConfig               `toml:"presence" doc:"What contacts see of each other."`
+	Push         PushConfig                   `toml:"push" doc:"Notifications for clients that are not there to see what comes (XEP-0357)."`
+	Search       SearchConfig                 `toml:"search" doc:"Searching for people by their vCards (XEP-0055)."`
+	Archive      ArchiveConfig                `toml:"archive" doc:"What users have said and heard, kept for all of their devices (XEP-0313)."`
+	Limits       LimitsConfig                 `toml:"limits" doc:"What one account may use."`
+	Storage      StorageConfig                `toml:"storage" doc:"The database."`
+	Contact      map[string][]string          `toml:"contact" reload:"true" doc:"Whom to write to about this server (XEP-0157), shown to everybody who asks: lists of mailto:, xmpp: or https: addresses under the names abuse, admin, feedback, sales, security, status, support."`
+	Metrics      MetricsConfig                `toml:"metrics" doc:"Figures for Prometheus (/metrics) and health checks (/healthz, /readyz)."`
+	Log          LogConfig                    `toml:"log" doc:"What the server says. Stanzas, passwords and tokens are never logged."`
+	SharedGroups map[string]SharedGroupConfig `toml:"shared_groups" reload:"true" doc:"Groups that are in the contact lists of many, by the name that clients show: people who see each other without having asked."`
+	Archives     map[string]DomainArchive     `toml:"archive_domains" reload:"true" doc:"What single domains have otherwise than the table archive says."`
+	Certificates map[string]CertFile          `toml:"certificates" reload:"true" doc:"Certificate files by domain; the files are read again as well. A domain that is not named here gets a self-signed certificate, made in the data directory."`
 }
 
 // C2SConfig is about clients.

@@ -19,8 +19,8 @@ type ArchiveConfig struct {
 	Page      int      `toml:"max_page" reload:"true" doc:"How many messages one answer of an archive has at most."`
 }
 
-// DomainArchiveConfig is what a domain has otherwise.
-type DomainArchiveConfig struct {
+// DomainArchive is what a domain has otherwise.
+type DomainArchive struct {
 	Default   string    `toml:"default" doc:"As archive.default."`
 	Retention *Duration `toml:"retention" doc:"As archive.retention."`
 }
@@ -31,7 +31,7 @@ func (cfg *Config) archiveOf(host string) mam.Archive {
 		Default: cfg.Archive.Default, Retention: cfg.Archive.Retention.Duration,
 		Messages: int64(cfg.Archive.Messages), Bytes: int64(cfg.Archive.Bytes), Page: cfg.Archive.Page,
 	}
-	d := cfg.ArchiveDomains[host]
+	d := cfg.Archives[host]
 	if d.Default != "" {
 		a.Default = d.Default
 	}
@@ -45,9 +45,9 @@ func checkArchive(cfg *Config) *badKey {
 	if wrong := checkArchived(cfg.Archive.Default, cfg.Archive.Retention.Duration); wrong != nil {
 		return bad("archive."+wrong[0], "%s", wrong[1])
 	}
-	named := map[string]DomainArchiveConfig{}
-	for _, domain := range slices.Sorted(maps.Keys(cfg.ArchiveDomains)) {
-		d := cfg.ArchiveDomains[domain]
+	named := map[string]DomainArchive{}
+	for _, domain := range slices.Sorted(maps.Keys(cfg.Archives)) {
+		d := cfg.Archives[domain]
 		name, ok := domainOf(domain)
 		if !ok || !slices.Contains(cfg.Domains, name) {
 			return &badKey{[]string{"archive_domains", domain}, "this is none of the domains, " + strings.Join(cfg.Domains, ", ")}
@@ -64,7 +64,7 @@ func checkArchive(cfg *Config) *badKey {
 		}
 		named[name] = d
 	}
-	cfg.ArchiveDomains = named
+	cfg.Archives = named
 	return nil
 }
 
@@ -80,14 +80,14 @@ func checkArchived(policy string, keep time.Duration) []string {
 }
 
 // setArchiveDomains reads domain=retention, several separated by commas.
-func setArchiveDomains(m *map[string]DomainArchiveConfig, s string) error {
+func setArchiveDomains(m *map[string]DomainArchive, s string) error {
 	for _, part := range list(s) {
 		domain, keep, ok := strings.Cut(part, "=")
 		var d Duration
 		if !ok || d.UnmarshalText([]byte(strings.TrimSpace(keep))) != nil {
 			return fmt.Errorf("%q is not of the form domain=720h", part)
 		}
-		setEntry(m, strings.TrimSpace(domain), DomainArchiveConfig{Retention: &d})
+		setEntry(m, strings.TrimSpace(domain), DomainArchive{Retention: &d})
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"parley/router"
 	"parley/router/routertest"
@@ -206,5 +205,3 @@ func refused(t testing.TB, what string, answer *xmpp.Stanza, condition string) {
 }
 
 func stampOf(id storage.ID) string { return id.Time().Format("2006-01-02T15:04:05.000Z") }
-
-func seconds(n int) time.Duration { return time.Duration(n) * time.Second }

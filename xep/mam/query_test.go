@@ -2,11 +2,12 @@ package mam_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"parley/router"
 	"parley/router/routertest"
-	"parley/storage"
 	"parley/xep/mam"
 	"parley/xmpp"
 )
@@ -284,6 +285,46 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
+// TestMetadataWhenBound: a client that binds its resource with Bind 2 is told the ends of the
+// archive, whatever else it asks for; and what is said from then on it hears.
+func TestMetadataWhenBound(t *testing.T) {
+	s := play(t, mam.Archive{})
+	if in := s.Router.Inline(); !slices.Contains(in, "urn:xmpp:mam:2") {
+		t.Errorf("%v is announced", in)
+	}
+	r := s.Online("romeo@example.com/desk")
+	bind := func(what string) (bound string, session *routertest.Session) {
+		t.Helper()
+		st, err := xmpp.ParseStanza(`<iq type='set' id='1'>` + what + `</iq>`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sender, p, err := s.Router.BindWith(juliet.Bare(), s.owner, s.Router.Forgets(), "", st.Payload(), func(j xmpp.JID) router.Session {
+			session = routertest.NewSession(j)
+			return session
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { sender.Leave("") })
+		return string(p), session
+	}
+	if bound, _ := bind(`<bind xmlns='urn:xmpp:bind:0'><tag>x</tag></bind>`); bound != "<metadata xmlns='urn:xmpp:mam:2'/>" {
+		t.Errorf("with an empty archive: %s", bound)
+	}
+	r.Sends(`<message to='juliet@example.com' type='chat' id='1'><body>x</body></message>`)
+	r.Sends(`<message to='juliet@example.com' type='chat' id='2'><body>x</body></message>`)
+	s.juliet.Forgets()
+	results, _ := s.asks("set", form(""))
+	if len(results) != 2 {
+		t.Fatalf("%d results", len(results))
+	}
+	id := func(i int) string { return results[i].Child("urn:xmpp:mam:2", "result").Attr("id") }
+	if bound, _ := bind(`<bind xmlns='urn:xmpp:bind:0'/>`); !strings.Contains(bound, "<start id='"+id(0)+"' timestamp='") || !strings.Contains(bound, "<end id='"+id(1)+"' timestamp='") {
+		t.Errorf("with two messages: %s", bound)
+	}
+}
+
 // TestPageLimits: a page has as many messages, and as many bytes, as it may.
 func TestPageLimits(t *testing.T) {
 	s := play(t, mam.Archive{Page: 60})
@@ -331,5 +372,3 @@ func TestCollision(t *testing.T) {
 		}
 	}
 }
-
-var _ = storage.ID(0)

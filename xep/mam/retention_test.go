@@ -115,6 +115,7 @@ func TestRetentionBySize(t *testing.T) {
 		t.Errorf("%d bytes of %d", got, archive.Bytes)
 	}
 	s.Exists(romeo.Bare())
+	s.asks("set", form("", words+"x")) // from here on the index knows the message
 	s.Online("romeo@example.net/orchard").Sends(`<message to='juliet@example.com/balcony' type='chat' id='r'><retract xmlns='urn:xmpp:message-retract:1' id='2999'/></message>`)
 	s.Router.Tidy(t.Context())
 	got, want := count(t, s.Store, `select bytes from measured where owner = $1`, s.owner), count(t, s.Store, `select sum(length(stanza)) from body where one = $1`, s.owner)

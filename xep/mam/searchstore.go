@@ -114,7 +114,7 @@ const (
 // that are not yet in the index.
 const (
 	maxNamesakes = 16
-	maxTail      = 500
+	maxTail      = 100
 )
 
 // candidates calls each for messages of a conversation that may have that name, the newest
