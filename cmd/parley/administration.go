@@ -124,20 +124,24 @@ func (h administration) Shutdown(by string, after time.Duration, announcement st
 			return err
 		}
 	}
-	if !h.halt.in(after, by) {
-		return xmpp.Refuse("conflict", "the service shuts down already")
+	if h.halt.begun() {
+		return errStopsAlready()
 	}
-	h.log.Info("shutting down soon", "in", after.String(), "by", by)
-	if announcement == "" {
-		return nil
-	}
-	for _, host := range h.cfg.Domains {
-		if _, err := h.announcer.Online(host, text, by); err != nil {
-			return err
+	if announcement != "" { // first, so that it is heard
+		for _, host := range h.cfg.Domains {
+			if _, err := h.announcer.Online(host, text, by); err != nil {
+				return err
+			}
 		}
 	}
+	if !h.halt.in(after, by) {
+		return errStopsAlready()
+	}
+	h.log.Info("shutting down soon", "in", after.String(), "by", by)
 	return nil
 }
+
+func errStopsAlready() error { return xmpp.Refuse("conflict", "the service shuts down already") }
 
 // refusal makes an error for the asker of what went wrong with an account.
 func refusal(err error) error {
@@ -163,6 +167,13 @@ type halt struct {
 
 	mu    sync.Mutex // a leaf
 	timer *time.Timer
+}
+
+// begun reports whether the server is about to stop.
+func (h *halt) begun() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.timer != nil
 }
 
 // in has the server stop after a while; false if it is about to stop already.
