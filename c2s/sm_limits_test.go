@@ -122,8 +122,11 @@ func TestNoAcknowledgements(t *testing.T) {
 	m.mute = true
 	go func() { // a few at a time: what is committed together is pushed together
 		for range 20 {
-			romeo.Write(strings.Repeat(fmt.Sprintf("<message type='chat' to='%s'><body>%0100d</body></message>", m.JID, 0), 5))
-			time.Sleep(5 * time.Millisecond)
+			romeo.Write(strings.Repeat(fmt.Sprintf("<message type='chat' to='%s'><body>%0100d</body></message>", m.JID, 0), 5) +
+				"<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>")
+			for st, err := romeo.Read(); err == nil && st.ID != "p"; {
+				st, err = romeo.Read()
+			}
 		}
 	}()
 	got := 0
