@@ -191,6 +191,15 @@ func (a *Accounts) GetTx(tx *storage.Tx, jid xmpp.JID) (Account, bool, error) {
 	return getAccount(tx, jid.Bare())
 }
 
+// ByID returns the account with that number; found is false where there is none (any more).
+func (a *Accounts) ByID(ctx context.Context, id int64) (acc Account, found bool, err error) {
+	err = a.store.Read(ctx, func(tx *storage.Tx) (err error) {
+		acc, found, err = accountByID(tx, id)
+		return err
+	})
+	return acc, found, err
+}
+
 // List returns accounts of a domain in the order of their localparts, those after the
 // localpart after ("": from the first), at most limit (0 and above MaxPage: MaxPage).
 func (a *Accounts) List(ctx context.Context, host, after string, limit int) (list []Account, err error) {

@@ -66,6 +66,7 @@ const (
 	sqlInsert = `insert into account (host, local, created) values ($1, $2, $3)
 		on conflict (host, local) do nothing returning id`
 	sqlGet  = `select id, host, local, created, disabled, last_login from account where host = $1 and local = $2`
+	sqlByID = `select id, host, local, created, disabled, last_login from account where id = $1`
 	sqlList = `select id, host, local, created, disabled, last_login from account
 		where host = $1 and local > $2 order by local limit $3`
 	sqlListDisabled = `select id, host, local, created, disabled, last_login from account
@@ -100,6 +101,11 @@ func insertAccount(tx *storage.Tx, jid xmpp.JID, created time.Time) (id int64, e
 
 func getAccount(tx *storage.Tx, jid xmpp.JID) (acc Account, found bool, err error) {
 	err = tx.Each(sqlGet, []any{jid.Domain(), jid.Local()}, oneAccount(&acc, &found))
+	return acc, found, err
+}
+
+func accountByID(tx *storage.Tx, id int64) (acc Account, found bool, err error) {
+	err = tx.Each(sqlByID, []any{id}, oneAccount(&acc, &found))
 	return acc, found, err
 }
 

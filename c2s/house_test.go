@@ -157,6 +157,12 @@ func (h *house) Lookup(ctx context.Context, bare xmpp.JID) (int64, bool, error) 
 	return acc.ID, found, err
 }
 
+// Address implements router.Directory.
+func (h *house) Address(ctx context.Context, id int64) (xmpp.JID, bool, error) {
+	acc, found, err := h.auth.Accounts().ByID(ctx, id)
+	return acc.JID, found, err
+}
+
 // EachAccount implements roster.Accounts.
 func (h *house) EachAccount(ctx context.Context, domain string, each func(xmpp.JID)) error {
 	return h.auth.Accounts().EachAccount(ctx, domain, each)

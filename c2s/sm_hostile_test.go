@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/storage"
 	"parley/xmpp"
 )
 
@@ -41,7 +42,10 @@ func TestAcknowledgedWhenCommitted(t *testing.T) {
 		t.Errorf("acknowledged after %s", d)
 	}
 	romeo.Expect("<body>x")
-	h.disk.Slow(50 * time.Millisecond) // it is waited for
+	h.disk.Slow(15 * time.Millisecond) // it is waited for
+	if err := h.store.Write(t.Context(), func(*storage.Tx) error { return nil }); err != nil { // nothing else is under way
+		t.Fatal(err)
+	}
 	say(m.Client, romeo.JID.String(), "y")
 	m.Say("<r xmlns='urn:xmpp:sm:3'/>")
 	acked(3)

@@ -136,7 +136,7 @@ func TestSizeLimitCountsWhileBytesArrive(t *testing.T) {
 		t.Run(stage, func(t *testing.T) {
 			c := reach(h)
 			limit := c2s.Defaults().StanzaBefore
-			if stage == "bound" || stage == "authenticated" {
+			if stage == "bound" || stage == "managed" || stage == "authenticated" {
 				limit = c2s.Defaults().Stanza
 			}
 			before := heap()
@@ -276,7 +276,7 @@ func TestStanzasBeforeTheirTime(t *testing.T) {
 	victim.Ping(nil)
 	h.account("mallory")
 	for stage, reach := range stages {
-		if stage == "before the header" || stage == "bound" {
+		if stage == "before the header" || stage == "bound" || stage == "managed" {
 			continue
 		}
 		for _, xml := range []string{

@@ -113,3 +113,16 @@ func (f *feature) subscribed(ctx context.Context, a *router.Account, jid xmpp.JI
 	})
 	return err == nil && subscribed
 }
+
+// lists reports whether jid is in the account's roster, by itself or by a shared group, with
+// whatever subscription.
+func (f *feature) lists(ctx context.Context, a *router.Account, jid xmpp.JID) (found bool, err error) {
+	if _, found = f.shared.list(a.JID).find(jid); found {
+		return true, nil
+	}
+	err = f.store.Read(ctx, func(tx *storage.Tx) error {
+		found, err = listed(tx, a.ID, jid)
+		return err
+	})
+	return found, err
+}

@@ -77,6 +77,7 @@ func (f *feature) literal() router.Feature {
 		Outgoing: f.outgoing,
 		Incoming: f.incoming,
 		Trusted:  f.trusted,
+		Contact:  f.lists,
 		Barred:   f.barred,
 		Leaving:  f.leaving,
 		Joined:   f.shared.joined,

@@ -81,6 +81,11 @@ func item(tx *storage.Tx, owner int64, jid xmpp.JID) (it Item, found bool, err e
 	return it, found, err
 }
 
+// listed reports whether a roster has an item for an address.
+func listed(tx *storage.Tx, owner int64, jid xmpp.JID) (bool, error) {
+	return tx.One(`select 1 from roster_item where owner = $1 and jid = $2`, []any{owner, jid.String()})
+}
+
 func read(r *storage.Row) (it Item, err error) {
 	if it.JID, err = xmpp.ParseJID(r.Text(0)); err != nil {
 		return it, err

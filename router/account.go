@@ -174,6 +174,8 @@ type Directory interface {
 	// Lookup returns the number of the account with this bare JID; found is false for
 	// one that does not exist. A disabled account exists.
 	Lookup(ctx context.Context, bare xmpp.JID) (id int64, found bool, err error)
+	// Address is the reverse of Lookup.
+	Address(ctx context.Context, id int64) (bare xmpp.JID, found bool, err error)
 }
 
 // shards is how many parts the map of accounts has, each with its own lock.

@@ -52,6 +52,8 @@ type Feature struct {
 	Save    func(t *Turn, a *Account, res Resource) []byte             // what is to be kept of a session over a restart, beside what the router knows
 	Restore func(t *Turn, a *Account, res Resource, data []byte) error // the session is there again, data as saved, nil for nothing; an error: it is not what it was
 
+	Contact func(ctx context.Context, a *Account, bare xmpp.JID) (bool, error) // the address is in a's roster; anyone asks
+
 	Capabilities func(full xmpp.JID, st *xmpp.Stanza) ([]string, bool)      // see Router.Capabilities
 	Known        func(t *Turn, a *Account, res Resource, features []string) // see Router.Known
 

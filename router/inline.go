@@ -6,7 +6,7 @@ import "parley/xmpp"
 // resource (XEP-0386 §3.1).
 type Inline struct {
 	Feature     string // as it is announced
-	Space, Name string // of the element in <bind/>
+	Space, Name string // of the element in <bind/>; no Name: with every <bind/>, and e is zero
 	// Enable is called in the turn in which s is bound, before anything can reach it. What
 	// it returns stands in <bound/>; nil: nothing.
 	Enable func(t *Turn, s *Sender, e xmpp.Element) xmpp.Payload
@@ -36,7 +36,7 @@ func (r *Router) inline(t *Turn, s *Sender, req xmpp.Element) (bound xmpp.Payloa
 	}
 	for _, f := range r.features {
 		for _, in := range f.Inline {
-			if e := req.Child(in.Space, in.Name); !e.IsZero() {
+			if e := req.Child(in.Space, in.Name); in.Name == "" || !e.IsZero() {
 				bound = append(bound, in.Enable(t, s, e)...)
 			}
 		}

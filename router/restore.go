@@ -61,6 +61,7 @@ func (s *Sender) Save() (sv Saved, ok bool) {
 				sv.Features[f.Name] = data
 			}
 		}
+		s.r.sessions.Add(-1)
 	})
 	return sv, ok
 }

@@ -224,6 +224,12 @@ func (r *Router) account(ctx context.Context, bare xmpp.JID) (*Account, error) {
 	}
 }
 
+// Address returns the bare JID of the account with that number; found is false where there
+// is none (any more).
+func (r *Router) Address(ctx context.Context, id int64) (bare xmpp.JID, found bool, err error) {
+	return r.dir.Address(ctx, id)
+}
+
 // WithAccount calls fn with the account of that bare JID, which stays in memory
 // meanwhile; with nil where there is none.
 func (r *Router) WithAccount(ctx context.Context, bare xmpp.JID, fn func(*Account) error) error {

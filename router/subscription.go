@@ -134,6 +134,20 @@ func (r *Router) Trusted(ctx context.Context, a *Account, from xmpp.JID) bool {
 	return false
 }
 
+// Contact reports whether a bare address is in the roster of a, with whatever subscription.
+// It may wait for storage.
+func (r *Router) Contact(ctx context.Context, a *Account, bare xmpp.JID) (bool, error) {
+	for _, f := range r.features {
+		if f.Contact == nil {
+			continue
+		}
+		if in, err := f.Contact(ctx, a, bare); in || err != nil {
+			return in, err
+		}
+	}
+	return false, nil
+}
+
 // Leaving has the features take leave for an account that is about to be removed, while
 // all that is kept of it is there yet. For an account that does not exist it does nothing.
 func (r *Router) Leaving(ctx context.Context, bare xmpp.JID) error {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parley/xep/blocking"
+	"parley/xep/mam"
 	"parley/xep/private"
 	"parley/xep/vcard"
 )
@@ -26,12 +27,14 @@ type Config struct {
 	Presence     PresenceConfig               `toml:"presence" doc:"What contacts see of each other."`
 	Push         PushConfig                   `toml:"push" doc:"Notifications for clients that are not there to see what comes (XEP-0357)."`
 	Search       SearchConfig                 `toml:"search" doc:"Searching for people by their vCards (XEP-0055)."`
+	Archive      ArchiveConfig                `toml:"archive" doc:"What users have said and heard, kept for all of their devices (XEP-0313)."`
 	Limits       LimitsConfig                 `toml:"limits" doc:"What one account may use."`
 	Storage      StorageConfig                `toml:"storage" doc:"The database."`
 	Contact      map[string][]string          `toml:"contact" reload:"true" doc:"Whom to write to about this server (XEP-0157), shown to everybody who asks: lists of mailto:, xmpp: or https: addresses under the names abuse, admin, feedback, sales, security, status, support."`
 	Metrics      MetricsConfig                `toml:"metrics" doc:"Figures for Prometheus (/metrics) and health checks (/healthz, /readyz)."`
 	Log          LogConfig                    `toml:"log" doc:"What the server says. Stanzas, passwords and tokens are never logged."`
 	SharedGroups map[string]SharedGroupConfig `toml:"shared_groups" reload:"true" doc:"Groups that are in the contact lists of many, by the name that clients show: people who see each other without having asked."`
+	Archives     map[string]DomainArchive     `toml:"archive_domains" reload:"true" doc:"What single domains have otherwise than the table archive says."`
 	Certificates map[string]CertFile          `toml:"certificates" reload:"true" doc:"Certificate files by domain; the files are read again as well. A domain that is not named here gets a self-signed certificate, made in the data directory."`
 }
 
@@ -188,6 +191,7 @@ func defaults() Config {
 		Auth:         AuthConfig{Binding: true, Iterations: 10000, TokenLife: d(21 * 24 * time.Hour), RememberFor: d(90 * 24 * time.Hour), Devices: 50},
 		Registration: RegistrationConfig{PerDay: 3},
 		Search:       SearchConfig{Results: vcard.DefaultResults},
+		Archive:      ArchiveConfig{Default: mam.PolicyAlways, Retention: d(365 * 24 * time.Hour), Messages: 1_000_000, Bytes: 1 << 30, Page: mam.MaxPage},
 		Limits: LimitsConfig{Resources: 10, OfflineMessages: 5000, OfflineBytes: 2 << 20, OfflineExpiry: d(365 * 24 * time.Hour),
 			RosterItems: 10000, RosterBytes: 2 << 20, RosterGroups: 100, RosterName: 1023,
 			VCardBytes: vcard.DefaultBytes, PrivateBytes: private.DefaultBytes, Blocked: blocking.DefaultItems, UnknownErrors: 20,

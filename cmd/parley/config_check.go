@@ -45,7 +45,7 @@ func (b *badKey) at(file, text string, from map[string]string) *configError {
 // one form.
 func checkConfig(cfg *Config) *badKey {
 	for _, check := range []func(*Config) *badKey{
-		checkDomains, checkAdmins, checkListeners, checkNumbers, checkDurations, checkContact, checkSharedGroups, checkCertificates, checkLog,
+		checkDomains, checkAdmins, checkListeners, checkNumbers, checkDurations, checkContact, checkSharedGroups, checkArchive, checkCertificates, checkLog,
 	} {
 		if wrong := check(cfg); wrong != nil {
 			return wrong
@@ -162,6 +162,9 @@ func checkNumbers(cfg *Config) *badKey {
 		{"limits.subscription_requests", cfg.Limits.Requests, 0, 1 << 30},
 		{"limits.private_bytes", cfg.Limits.PrivateBytes, 1024, 64 << 20},
 		{"limits.blocked", cfg.Limits.Blocked, 1, 50000},
+		{"archive.max_messages", cfg.Archive.Messages, 0, 1 << 40},
+		{"archive.max_bytes", cfg.Archive.Bytes, 0, 1 << 50},
+		{"archive.max_page", cfg.Archive.Page, 10, 1000},
 		{"auth.max_devices", cfg.Auth.Devices, 1, 1000},
 		{"search.results", cfg.Search.Results, 1, 1000},
 		{"limits.unknown_address_errors", cfg.Limits.UnknownErrors, 0, 1 << 30},

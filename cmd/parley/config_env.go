@@ -85,6 +85,8 @@ func collect(v reflect.Value, prefix string, into map[string]setter) {
 			}
 		case *map[string]SharedGroupConfig:
 			into[envName(key)] = setter{key, func(s string) error { return setSharedGroups(p, s) }}
+		case *map[string]DomainArchive:
+			into[envName(key)] = setter{key, func(s string) error { return setArchiveDomains(p, s) }}
 		case *map[string]CertFile:
 			into[envName(key)] = setter{key, func(s string) error { return setCertificates(p, s) }}
 		default:

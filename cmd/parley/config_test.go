@@ -133,7 +133,7 @@ func TestExampleUncommented(t *testing.T) {
 			table += "."
 			changed[i+1], changed[i+2] = strings.TrimPrefix(lines[i+1], "# "), strings.TrimPrefix(lines[i+2], "# ")
 			changed[0] = "domains = [\"example.org\"]"
-		} else if table == "certificates." || table == "shared_groups." {
+		} else if table == "certificates." || table == "shared_groups." || table == "archive_domains." {
 			continue
 		}
 		name, _, _ := strings.Cut(m[1], " =")
@@ -200,7 +200,7 @@ func TestEnvironmentHasEveryKey(t *testing.T) {
 				value, text = "a@localhost, b@localhost", `["a@localhost", "b@localhost"]`
 			}
 		case string:
-			value = map[string]string{"log.level": "warn", "log.format": "json", "metrics.listen": "127.0.0.1:9", "data": "/srv/parley"}[key]
+			value = map[string]string{"log.level": "warn", "archive.default": "roster", "log.format": "json", "metrics.listen": "127.0.0.1:9", "data": "/srv/parley"}[key]
 			text = fmt.Sprintf("%q", value)
 		case bool:
 			value = fmt.Sprint(!v)

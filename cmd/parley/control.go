@@ -38,20 +38,21 @@ type arguments map[string]string
 // operations is all that the control socket can do; the commands are its front end.
 func operations() map[string]operation {
 	return map[string]operation{
-		"user-add":      {anyTime, userAdd},
-		"user-passwd":   {existing, userPasswd},
-		"user-disable":  {existing, userDisable},
-		"user-enable":   {existing, userEnable},
-		"user-del":      {existing, userDel},
-		"user-list":     {existing, userList},
-		"user-show":     {existing, userShow},
-		"session-list":  {running, sessionList},
-		"session-kick":  {running, sessionKick},
-		"device-list":   {existing, deviceList},
-		"device-revoke": {existing, deviceRevoke},
-		"backup":        {existing, backup},
-		"reload":        {running, reload},
-		"announce":      {running, announceTo},
+		"user-add":          {anyTime, userAdd},
+		"user-passwd":       {existing, userPasswd},
+		"user-disable":      {existing, userDisable},
+		"user-enable":       {existing, userEnable},
+		"user-del":          {existing, userDel},
+		"user-list":         {existing, userList},
+		"user-show":         {existing, userShow},
+		"session-list":      {running, sessionList},
+		"session-kick":      {running, sessionKick},
+		"device-list":       {existing, deviceList},
+		"device-revoke":     {existing, deviceRevoke},
+		"archive-retention": {existing, archiveRetention},
+		"backup":            {existing, backup},
+		"reload":            {running, reload},
+		"announce":          {running, announceTo},
 	}
 }
 

@@ -31,9 +31,10 @@ func writeExample(w io.Writer) {
 
 // exampleTable shows the tables whose keys the operator chooses.
 var exampleTable = map[string]string{
-	"contact":       "[contact]\n# abuse = [\"mailto:abuse@example.org\", \"xmpp:admin@example.org\"]\n",
-	"shared_groups": "# [shared_groups.\"Support\"]\n# members = [\"juliet@example.org\", \"romeo@example.org\"]\n# shown_to = [\"@example.org\"]\n",
-	"certificates":  "# [certificates.\"example.org\"]\n# cert = \"/etc/parley/example.org.pem\"\n# key = \"/etc/parley/example.org.key\"\n",
+	"contact":         "[contact]\n# abuse = [\"mailto:abuse@example.org\", \"xmpp:admin@example.org\"]\n",
+	"shared_groups":   "# [shared_groups.\"Support\"]\n# members = [\"juliet@example.org\", \"romeo@example.org\"]\n# shown_to = [\"@example.org\"]\n",
+	"archive_domains": "# [archive_domains.\"example.org\"]\n# default = \"roster\"\n# retention = \"720h\"\n",
+	"certificates":    "# [certificates.\"example.org\"]\n# cert = \"/etc/parley/example.org.pem\"\n# key = \"/etc/parley/example.org.key\"\n",
 }
 
 func writeKeys(w io.Writer, v reflect.Value) {

@@ -75,7 +75,7 @@ func (h *house) settle(cfg Config) {
 	h.live.contact.Store(&addresses)
 	admins := adminList(cfg.Admins)
 	h.live.admins.Store(&admins)
-	h.live.offline.Store(&mam.Limits{Messages: int64(cfg.Limits.OfflineMessages), Bytes: int64(cfg.Limits.OfflineBytes), Expiry: cfg.Limits.OfflineExpiry.Duration})
+	h.live.offline.Store(&mam.Limits{Messages: int64(cfg.Limits.OfflineMessages), Bytes: int64(cfg.Limits.OfflineBytes), Expiry: cfg.Limits.OfflineExpiry.Duration, Archive: cfg.archiveOf})
 	h.live.limits.Store(&cfg.Limits)
 	h.live.summary.Store(cfg.Push.Summary)
 	h.live.results.Store(int64(cfg.Search.Results))
@@ -98,6 +98,12 @@ func (h *house) close(ctx context.Context) error {
 func (h *house) Lookup(ctx context.Context, bare xmpp.JID) (int64, bool, error) {
 	acc, found, err := h.accounts.Get(ctx, bare)
 	return acc.ID, found, err
+}
+
+// Address implements router.Directory.
+func (h *house) Address(ctx context.Context, id int64) (xmpp.JID, bool, error) {
+	acc, found, err := h.accounts.ByID(ctx, id)
+	return acc.JID, found, err
 }
 
 // EachAccount implements roster.Accounts.

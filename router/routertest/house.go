@@ -256,3 +256,15 @@ func (d *Directory) Lookup(_ context.Context, bare xmpp.JID) (int64, bool, error
 	}
 	return id, ok, nil
 }
+
+// Address implements router.Directory.
+func (d *Directory) Address(_ context.Context, id int64) (xmpp.JID, bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for bare, n := range d.ids {
+		if n == id {
+			return bare, true, nil
+		}
+	}
+	return xmpp.JID{}, false, nil
+}

@@ -30,6 +30,9 @@ type Session struct {
 	tap       func(*xmpp.Stanza)
 }
 
+// NewSession returns a session for who binds it by themselves.
+func NewSession(jid xmpp.JID) *Session { return &Session{jid: jid} }
+
 // JID implements router.Session.
 func (s *Session) JID() xmpp.JID { return s.jid }
 

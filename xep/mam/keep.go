@@ -15,11 +15,11 @@ func (f *feature) keepSent(p *router.Passage) *xmpp.Error {
 		p.Swallow()
 		return nil
 	}
-	if p.Recipient != nil || p.WillBeRefused() || worthOf(p.Stanza) != archived || !f.archives(p.Sender, p.Stanza.To.Bare()) {
+	if p.Recipient != nil || p.WillBeRefused() || worthOf(p.Stanza) != archived || !f.archives(p.Sender, p.Stanza.To) {
 		return nil
 	}
 	k := &keeping{f: f, row: p.Stanza.AppendNS(nil, xmpp.NSClient), st: p.Stanza}
-	k.rows[0] = row{account: p.Sender, tray: f.trays.Of(p.Sender), peer: p.Stanza.To, flags: outgoing}
+	k.rows[0] = row{account: p.Sender, tray: f.trays.Of(p.Sender), peer: p.Stanza.To, flags: outgoing | readable(p.Stanza)}
 	p.Keep(k)
 	p.Stamp(p.Sender)
 	return nil
@@ -42,15 +42,12 @@ func (f *feature) keep(p *router.Passage) *xmpp.Error {
 	st := p.Stanza
 	k := &keeping{f: f, row: st.AppendNS(nil, xmpp.NSClient), st: st}
 	to := &k.rows[0]
-	*to = row{account: p.Recipient, tray: f.trays.Of(p.Recipient), peer: st.From, flags: incoming}
-	if content(st.Children) {
-		to.flags |= unread
-	}
+	*to = row{account: p.Recipient, tray: f.trays.Of(p.Recipient), peer: st.From, flags: incoming | readable(st)}
 	self := p.Sender == p.Recipient
 	if self {
 		to.flags = incoming | outgoing
 	}
-	if w == archived && f.archives(p.Recipient, st.From.Bare()) {
+	if w == archived && f.archives(p.Recipient, st.From) {
 		p.Stamp(p.Recipient)
 	} else {
 		to.flags |= hidden
@@ -59,13 +56,21 @@ func (f *feature) keep(p *router.Passage) *xmpp.Error {
 		return xmpp.Refuse("service-unavailable", "too many messages wait for this user") // XEP-0160 §2
 	}
 	k.reserved = true
-	if p.Sender != nil && !self && w == archived && !invites(st) && f.archives(p.Sender, st.To.Bare()) {
-		k.rows[1] = row{account: p.Sender, tray: f.trays.Of(p.Sender), peer: st.To, flags: outgoing}
+	if p.Sender != nil && !self && w == archived && !invites(st) && f.archives(p.Sender, st.To) {
+		k.rows[1] = row{account: p.Sender, tray: f.trays.Of(p.Sender), peer: st.To, flags: outgoing | readable(st)}
 		p.Stamp(p.Sender)
 	}
 	p.Keep(k)
 	p.Wait()
 	return nil
+}
+
+// readable is the flag of a message that is something to read.
+func readable(st *xmpp.Stanza) flags {
+	if content(st.Children) {
+		return unread
+	}
+	return 0
 }
 
 // invites reports whether a message asks a room to invite somebody (XEP-0045 §7.8.2). It is
@@ -104,6 +109,7 @@ func (k *keeping) Write(tx *storage.Tx, id storage.ID) error {
 		return err
 	}
 	k.fresh = k.fresh[:0]
+	parts := make([]part, 0, len(k.rows))
 	for i := range k.rows {
 		r := &k.rows[i]
 		if r.account == nil {
@@ -116,8 +122,9 @@ func (k *keeping) Write(tx *storage.Tx, id storage.ID) error {
 		if err := addKept(tx, r.account.ID, id, number, r.flags, resourceHash(r.peer)); err != nil {
 			return err
 		}
+		parts = append(parts, part{r.account.ID, number, r.flags})
 	}
-	return nil
+	return k.f.follow(tx, id, k.st, parts)
 }
 
 // peer returns the number of a peer. One that is in no row yet is remembered only when the
@@ -179,7 +186,3 @@ func resourceHash(j xmpp.JID) int64 {
 	h.Write([]byte(j.Resource()))
 	return int64(h.Sum32())
 }
-
-// archives reports whether the account wants what it exchanges with a bare address in its
-// archive.
-func (f *feature) archives(a *router.Account, peer xmpp.JID) bool { return true }

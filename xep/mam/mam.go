@@ -9,7 +9,6 @@ import (
 
 	"parley/router"
 	"parley/storage"
-	"parley/xmpp"
 )
 
 const (
@@ -22,6 +21,8 @@ type Limits struct {
 	Messages int64         // that wait; 0 means 5,000
 	Bytes    int64         // that they may have; 0 means 2 MiB
 	Expiry   time.Duration // how long a message waits; 0 means for ever
+
+	Archive func(host string) Archive // what holds for the archives of a domain; nil: the defaults
 }
 
 type feature struct {
@@ -33,6 +34,7 @@ type feature struct {
 	late    flusher
 	peers   *peers
 	resends *resends
+	reading
 }
 
 // New returns the feature. limits is asked for each message, so that it may change while
@@ -40,7 +42,7 @@ type feature struct {
 func New(limits func() Limits) router.Feature {
 	f := &feature{limits: limits, peers: newPeers(), resends: newResends()}
 	f.late.flush = f.flush
-	return router.Feature{
+	r := router.Feature{
 		Name: "message archive",
 		XEPs: []router.XEP{
 			{Number: 13, Version: "1.3"}, {Number: 160, Version: "1.0.1"}, {Number: 203, Version: "2.0"},
@@ -64,9 +66,10 @@ func New(limits func() Limits) router.Feature {
 		Unsure:  f.unsure,
 		Start:   f.start,
 		Stop:    f.stop,
-		Forget:  func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
 		Schema:  schema,
 	}
+	f.reads(&r)
+	return r
 }
 
 func (f *feature) start(h router.Hall) {

@@ -68,7 +68,7 @@ insert into taken_now select owner, upto, x'' from taken;
 drop table taken;
 alter table taken_now rename to taken;
 create table running (one integer primary key);
-`}}
+`, readingTables}}
 
 // flags say what a message is for the account that has a row of it. They are on disk.
 type flags int64
@@ -86,6 +86,13 @@ func addBody(tx *storage.Tx, id storage.ID, owners [2]int64, stanza []byte) erro
 	return tx.Exec(`insert into body (id, one, two, stanza) values ($1, $2, $3, $4)`, id, owners[0], owners[1], stanza)
 }
 
+// sqlAddKept finds the peer's last row in kept_peer, and m then beside it: asked for m at
+// once, the engine would walk back through the archive until it meets the peer.
+const sqlAddKept = `insert into kept (owner, id, peer, flags, resource, n, m) values ($1, $2, $3, $4, $5,
+	coalesce((select n from kept where owner = $1 order by id desc limit 1), 0) + $6,
+	coalesce((select m from kept where owner = $1 and id = (
+		select id from kept where owner = $1 and peer = $3 order by id desc limit 1)), 0) + $6)`
+
 // addKept adds an account's row. n and m count its visible rows, all of them and those of
 // the same peer, so that a range is counted by its ends.
 func addKept(tx *storage.Tx, owner int64, id storage.ID, peer int64, f flags, resource int64) error {
@@ -93,10 +100,7 @@ func addKept(tx *storage.Tx, owner int64, id storage.ID, peer int64, f flags, re
 	if f&hidden != 0 {
 		visible = 0
 	}
-	return tx.Exec(`insert into kept (owner, id, peer, flags, resource, n, m) values ($1, $2, $3, $4, $5,
-		coalesce((select n from kept where owner = $1 order by id desc limit 1), 0) + $6,
-		coalesce((select m from kept where owner = $1 and peer = $3 order by id desc limit 1), 0) + $6)`,
-		owner, id, peer, int64(f), resource, visible)
+	return tx.Exec(sqlAddKept, owner, id, peer, int64(f), resource, visible)
 }
 
 // peerNumber returns the number of a bare address, which is drawn if it has none.
@@ -114,8 +118,12 @@ func removeRow(tx *storage.Tx, owner int64, id storage.ID) error {
 	if err := tx.Exec(`delete from kept where owner = $1 and id = $2`, owner, id); err != nil {
 		return err
 	}
-	return tx.Exec(`delete from body where id = $1 and not exists (
+	err := tx.Exec(`delete from body where id = $1 and not exists (
 		select 1 from kept where id = $1 and owner in (body.one, body.two))`, id)
+	if err != nil || tx.Changes() == 0 {
+		return err
+	}
+	return unindex(tx, id)
 }
 
 // removeHidden deletes up to n rows that are in no archive and older than an id, of
@@ -235,18 +243,3 @@ func wasRunning(tx *storage.Tx) (was bool, err error) {
 
 // runsNoMore notes that the server is being stopped in good order.
 func runsNoMore(tx *storage.Tx) error { return tx.Exec(`delete from running`) }
-
-// forget removes all that is kept for an account.
-func forget(tx *storage.Tx, owner int64) error {
-	for _, q := range []string{
-		`delete from body where id in (select id from kept where owner = $1) and not exists (
-			select 1 from kept where kept.id = body.id and owner in (body.one, body.two) and owner <> $1)`,
-		`delete from kept where owner = $1`,
-		`delete from taken where owner = $1`,
-	} {
-		if err := tx.Exec(q, owner); err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -1,0 +1,101 @@
+package mam
+
+import (
+	"context"
+	"math/rand/v2"
+
+	"parley/router"
+	"parley/storage"
+	"parley/xmpp"
+)
+
+// IndexSome puts n messages into the index, from somewhere in the archive on.
+func IndexSome(tx *storage.Tx, n int) error {
+	upto, err := indexedUpTo(tx, everybody)
+	if err != nil {
+		return err
+	}
+	if err := tx.Exec(sqlSetMark, everybody, upto-storage.ID(rand.IntN(1000))*200_000_000-300_000_000); err != nil {
+		return err
+	}
+	_, err = indexSome(tx, everybody, n)
+	if err == nil {
+		err = tx.Exec(sqlSetMark, everybody, upto)
+	}
+	return err
+}
+
+// ParseFilter is parseFilter, for its errors.
+func ParseFilter(query xmpp.Element) error {
+	_, err := parseFilter(query)
+	return err
+}
+
+// ParsePrefs is parsePrefs, for its errors.
+func ParsePrefs(prefs xmpp.Element) error {
+	_, err := parsePrefs(prefs)
+	return err
+}
+
+// MatchText is matchText of the first account.
+func MatchText(text string) string { return matchText(1, text) }
+
+// Statements are those that read an archive, with how many values each takes.
+func Statements() map[string]string {
+	return map[string]string{
+		"page": sqlPage, "page back": sqlPageBack, "peer": sqlPeerPage, "peer back": sqlPeerPageBack,
+		"first": sqlFirst, "last": sqlLast, "peer first": sqlPeerFirst, "peer last": sqlPeerLast,
+		"up to": sqlUpTo, "peer up to": sqlPeerUpTo, "resource": sqlResource, "one": sqlOne, "has": sqlHas, "number": sqlPeer,
+		"to index": sqlToIndex, "to index of": sqlToIndexOf, "mark": sqlMark, "search": sqlSearch, "search back": sqlSearchBack,
+		"hits": sqlHits, "named": sqlNamed, "tail": sqlTail, "unindex": sqlUnindex,
+		"prefs": sqlPrefs, "prefs jids": sqlPrefsJIDs,
+		"conversations": sqlConversations, "seen": sqlSeen, "behind": sqlBehind, "peer name": sqlPeerName, "last words": sqlLastWords,
+		"recount": sqlRecount, "owners": sqlOwners, "first in": sqlFirstIn, "measured": sqlMeasured, "to measure": sqlToMeasure,
+		"lighter": sqlLighter, "oldest": sqlOldest, "leaving": sqlLeaving, "body owners": sqlBodyOwners, "peer add kept": sqlAddKept, "bury": sqlBury, "grave": sqlFlagGrave,
+	}
+}
+
+// A Reader reads the archive of any owner, without a session.
+type Reader struct {
+	f     *feature
+	store *storage.Store
+	owner int64
+}
+
+// NewReader returns the reader of an owner's archive.
+func NewReader(_ []router.Feature, s *storage.Store, owner int64) *Reader {
+	return &Reader{&feature{store: s}, s, owner}
+}
+
+// A ReaderPage is a page that was read.
+type ReaderPage struct {
+	IDs          []storage.ID
+	Complete     bool
+	Index, Count int
+}
+
+// Page reads the page that a query asks for.
+func (r *Reader) Page(query string) (p ReaderPage, err error) {
+	st, err := xmpp.ParseStanza("<iq type='set' id='1'>" + query + "</iq>")
+	if err != nil {
+		return p, err
+	}
+	what, err := parseFilter(st.Payload())
+	if err != nil {
+		return p, err
+	}
+	paging, err := xmpp.ParsePaging(st.Payload())
+	if err != nil {
+		return p, err
+	}
+	var l leaf
+	err = r.store.Read(context.Background(), func(tx *storage.Tx) error {
+		l, err = r.f.readPage(tx, r.owner, what, wish{paging: paging, max: paging.Max})
+		return err
+	})
+	for _, e := range l.rows {
+		p.IDs = append(p.IDs, e.id)
+	}
+	p.Complete, p.Index, p.Count = l.complete, l.index, l.count
+	return p, err
+}

@@ -1,0 +1,102 @@
+package mam
+
+import "parley/storage"
+
+const (
+	// One step of kept_peer a conversation, however long they are.
+	sqlConversations = `with recursive p (peer) as (
+			select (select peer from kept where owner = $1 and peer > 0 order by peer limit 1)
+			union all
+			select (select peer from kept where owner = $1 and peer > p.peer order by peer limit 1) from p where p.peer is not null
+			limit $2)
+		select p.peer, (select id from kept where owner = $1 and peer = p.peer and flags & 4 = 0 order by id desc limit 1)
+		from p where p.peer is not null`
+	sqlSeen      = `select id, counted, unread from seen where owner = $1 and peer = $2`
+	sqlBehind    = `select flags from kept where owner = $1 and peer = $2 and id > $3 and flags & 4 = 0 order by id desc`
+	sqlPeerName  = `select jid from peer where id = $1`
+	sqlLastWords = `select id from (select id, flags from kept where owner = $1 and peer = $2 and flags & 4 = 0 order by id desc limit $3)
+		where flags & 8 order by id desc limit 1`
+	sqlDisplayed = `insert into seen (owner, peer, id, counted, unread) values ($1, $2, $3, $3, 0)
+		on conflict (owner, peer) do update set id = excluded.id, counted = excluded.id, unread = 0 where seen.id < excluded.id`
+	sqlCounted = `insert into seen (owner, peer, id, counted, unread) values ($1, $2, $3, $4, $5)
+		on conflict (owner, peer) do update set counted = excluded.counted, unread = excluded.unread where seen.id = excluded.id`
+	sqlRecount = `update seen set counted = id, unread = 0 where owner = $1
+		and peer = (select peer from kept where owner = $1 and id = $2) and counted >= $2`
+	sqlForgetSeen = `delete from seen where owner = $1`
+)
+
+// A conversation is an entry of an inbox.
+type conversation struct {
+	peer   int64
+	last   storage.ID
+	unread int
+	looked int        // rows that were looked at to count them
+	seen   storage.ID // all up to it was displayed
+}
+
+// conversations reads with whom an owner has exchanged messages, in no order.
+func conversations(tx *storage.Tx, owner int64) (list []conversation, err error) {
+	err = tx.Each(sqlConversations, []any{owner, maxConversations}, func(r *storage.Row) error {
+		if !r.Null(1) { // what it has is not only hidden
+			list = append(list, conversation{peer: r.Int(0), last: r.ID(1)})
+		}
+		return nil
+	})
+	return list, err
+}
+
+// countUnread counts what was not read of a conversation: what has come since the last
+// message that was displayed, or that the owner has written. It looks at what came since it
+// was counted last.
+func (c *conversation) countUnread(tx *storage.Tx, owner int64) error {
+	var counted storage.ID
+	var before int
+	if _, err := tx.One(sqlSeen, []any{owner, c.peer}, &c.seen, &counted, &before); err != nil {
+		return err
+	}
+	err := untilEnough(tx.Each(sqlBehind, []any{owner, c.peer, max(c.seen, counted)}, func(r *storage.Row) error {
+		c.looked++
+		switch fl := flags(r.Int(0)); {
+		case fl&unread == 0:
+		case fl&outgoing != 0:
+			before = 0
+			return errEnough
+		default:
+			c.unread++
+		}
+		return nil
+	}))
+	c.unread += before
+	return err
+}
+
+// peerName returns the bare JID of a peer.
+func peerName(tx *storage.Tx, peer int64) (jid string, err error) {
+	_, err = tx.One(sqlPeerName, []any{peer}, &jid)
+	return jid, err
+}
+
+// lastWords returns the newest message of a conversation that says something, or else the
+// newest one.
+func (c *conversation) lastWords(tx *storage.Tx, owner int64) (e entry, err error) {
+	id := c.last
+	if _, err = tx.One(sqlLastWords, []any{owner, c.peer, lastWordsWithin}, &id); err != nil {
+		return e, err
+	}
+	f, _, err := byID(tx, owner, id)
+	return f.entry, err
+}
+
+// displayed notes that all of a conversation up to an id was displayed. It only moves on.
+func displayed(tx *storage.Tx, owner, peer int64, upto storage.ID) error {
+	return tx.Exec(sqlDisplayed, owner, peer, upto)
+}
+
+// writeCount remembers how many were unread, so that they need not be counted again.
+func writeCount(tx *storage.Tx, owner int64, c conversation) error {
+	return tx.Exec(sqlCounted, owner, c.peer, c.seen, c.last, c.unread)
+}
+
+// recount has the unread of the conversation that a message is in be counted anew: it is
+// about to be no more, or not to be unread. The row is there yet.
+func recount(tx *storage.Tx, owner int64, id storage.ID) error { return tx.Exec(sqlRecount, owner, id) }
