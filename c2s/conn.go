@@ -38,8 +38,9 @@ type conn struct {
 	sender *router.Sender // the session's
 	jid    xmpp.JID       // full, once bound
 	out    outlet
-	misuse int  // requests of stream management out of turn
-	said   bool // the reader has written something that is not flushed
+	claims *session // that it is about to resume
+	misuse int      // requests of stream management out of turn
+	said   bool     // the reader has written something that is not flushed
 
 	heard   atomic.Int64 // when bytes last came, Unix nanoseconds
 	asked   atomic.Int64 // when the server asked whether the client lives; 0 unless it waits

@@ -36,6 +36,9 @@ func (c *conn) negotiate() {
 		c.leave()
 		return
 	}
+	if c.claims != nil {
+		c.srv.drop(c.claims)
+	}
 	c.srv.forget(c)
 }
 

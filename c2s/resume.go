@@ -275,10 +275,10 @@ func (c *conn) reclaim(previd, h string) (*session, xmpp.Payload, error) {
 		srv.mu.Unlock()
 		return nil, failedSM("item-not-found", last, known), nil
 	}
+	c.claims = s // negotiate ends it where this connection does not get to reenter
 	var rd router.Round
 	s.sender.Settle(&rd)
 	if err := s.ack(uint32(count)); err != nil {
-		srv.drop(s)
 		return nil, nil, err
 	}
 	return s, nil, nil
@@ -304,7 +304,7 @@ func (s *session) success(last []byte, previd string, token auth.Token) []byte {
 
 // reenter goes on with a session that was claimed, with this answer first.
 func (c *conn) reenter(s *session, answer []byte) error {
-	c.sess, c.sender, c.jid = s, s.sender, s.jid
+	c.sess, c.sender, c.jid, c.claims = s, s.sender, s.jid, nil
 	c.out.pass(s.out)
 	c.lives()
 	c.t.SetUnread(2*c.set.Queue + c.set.Stanza)
