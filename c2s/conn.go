@@ -40,6 +40,9 @@ type conn struct {
 	out    outlet
 	claims *session // that it is about to resume
 	misuse int      // requests of stream management out of turn
+	mine   *budget  // of the account
+	near   *budget  // of the address
+	paid   uint64   // bytes that were counted against these
 	said   bool     // the reader has written something that is not flushed
 
 	heard   atomic.Int64 // when bytes last came, Unix nanoseconds
@@ -154,6 +157,7 @@ func (c *conn) work() bool {
 		case errors.Is(err, xmpp.ErrMore):
 			c.flush(rd)
 			c.notePartial(n > 1)
+			c.pace()
 			return true
 		case err != nil:
 			c.sender.Settle(rd)
@@ -164,6 +168,7 @@ func (c *conn) work() bool {
 		}
 		if n%stanzasARound == 0 {
 			c.flush(rd)
+			c.pace()
 			c.lives() // one that never pauses is never out of work
 		}
 	}
@@ -240,6 +245,7 @@ func quiet(err error) bool {
 // leave parts the session from its connection, which is over, and takes it out of the house
 // unless it waits for another one.
 func (c *conn) leave() {
+	c.unbudget()
 	if !c.srv.sleep(c.sess, c) {
 		c.sess.finish()
 		c.log().Info("session closed")

@@ -21,16 +21,20 @@ import (
 // Settings are what may change while the server runs. New connections see a change; open
 // streams keep what they began with, unless a setting says otherwise.
 type Settings struct {
-	RequireTLS     bool                // nothing but STARTTLS is offered in clear
-	StanzaBefore   int                 // bytes of a stanza before login
-	Stanza         int                 // bytes of a stanza after login
-	LoginTimeout   time.Duration       // from connecting to a bound resource
-	Idle           time.Duration       // of silence until the server asks whether the client lives
-	PingTimeout    time.Duration       // to answer that
-	StanzaTimeout  time.Duration       // for a stanza that has begun to be complete
-	Queue          int                 // bytes that may wait for a client
-	Stall          time.Duration       // that a client with a quarter of that may take none
-	PerAddress     int                 // connections of one address that are not logged in
+	RequireTLS     bool          // nothing but STARTTLS is offered in clear
+	StanzaBefore   int           // bytes of a stanza before login
+	Stanza         int           // bytes of a stanza after login
+	LoginTimeout   time.Duration // from connecting to a bound resource
+	Idle           time.Duration // of silence until the server asks whether the client lives
+	PingTimeout    time.Duration // to answer that
+	StanzaTimeout  time.Duration // for a stanza that has begun to be complete
+	Queue          int           // bytes that may wait for a client
+	Stall          time.Duration // that a client with a quarter of that may take none
+	PerAddress     int           // connections of one address that are not logged in
+	AccountRate    int           // bytes a second that one account may send in the long run; 0: any number
+	AccountBurst   int           // bytes that it may send at once
+	AddressRate    int           // the same of one address, all its accounts together
+	AddressBurst   int
 	Attempts       int                 // failed authentications of one stream
 	Register       bool                // accounts may be made in-band
 	RegisterPerDay int                 // by one address
@@ -49,7 +53,7 @@ func Defaults() Settings {
 	return Settings{
 		RequireTLS: true, StanzaBefore: 64 << 10, Stanza: 256 << 10,
 		LoginTimeout: 60 * time.Second, Idle: 5 * time.Minute, PingTimeout: time.Minute, StanzaTimeout: 2 * time.Minute,
-		Queue: 4 << 20, Stall: 10 * time.Second, PerAddress: 200, Attempts: 3, RegisterPerDay: 3,
+		Queue: 4 << 20, Stall: 10 * time.Second, PerAddress: 200, AccountRate: 1 << 20, AccountBurst: 32 << 20, AddressRate: 16 << 20, AddressBurst: 256 << 20, Attempts: 3, RegisterPerDay: 3,
 		SMTimeout: 10 * time.Minute, SMStanzas: 2500, SMBytes: 2 << 20, SMSessions: 5, SMAckWithin: 100 * time.Millisecond,
 	}
 }
@@ -81,6 +85,7 @@ type Server struct {
 	listeners []net.Listener
 	conns     map[*conn]struct{}
 	strangers map[netip.Prefix]int // connections that are not logged in, by network
+	spent     map[whose]*budget
 	newcomers map[netip.Prefix]int // accounts made in-band since newDay
 	newDay    time.Time
 	sleepers
@@ -97,6 +102,7 @@ type Stats struct {
 	LoginsFailed atomic.Int64
 	StreamErrors sync.Map // condition -> *atomic.Int64
 
+	Paced         atomic.Int64 // times that a client was read later than it sent
 	Resumed       atomic.Int64 // sessions that went on with another connection
 	ResumesFailed atomic.Int64 // that were asked for and not there
 	Expired       atomic.Int64 // that nobody came back to in time
@@ -105,7 +111,7 @@ type Stats struct {
 
 // NewServer returns a server that listens nowhere yet.
 func NewServer(cfg Config) *Server {
-	s := &Server{cfg: cfg, log: cfg.Log, conns: map[*conn]struct{}{}, strangers: map[netip.Prefix]int{}}
+	s := &Server{cfg: cfg, log: cfg.Log, conns: map[*conn]struct{}{}, strangers: map[netip.Prefix]int{}, spent: map[whose]*budget{}}
 	s.sleepers = sleepers{resumable: map[resumeKey]*session{}, asleep: map[xmpp.JID][]*session{}, counts: map[resumeKey]uint32{}}
 	s.done.Add(1)
 	s.ctx, s.stop = context.WithCancel(context.Background())
@@ -248,6 +254,7 @@ func (s *Server) sweep() {
 			for _, c := range s.list() {
 				c.look(now)
 			}
+			s.forgetBudgets(now)
 			s.expire(now)
 		case <-s.ctx.Done():
 			return

@@ -286,6 +286,7 @@ func (c *conn) enter(answer []byte) error {
 		version = tlsName(state)
 	}
 	c.lives()
+	c.budgets()
 	c.bound.Store(true)
 	c.srv.stats.Logins.Add(1)
 	c.log().Info("session opened", "tls", version)

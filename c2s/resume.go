@@ -313,6 +313,7 @@ func (c *conn) reenter(s *session, answer []byte) error {
 		c.End(xmpp.EndStream("conflict", "the session has just ended"))
 		return err
 	}
+	c.budgets()
 	c.bound.Store(true)
 	if c.ended.Load() != 0 { // whoever ended it may not have seen the queue
 		c.s.Close(0)

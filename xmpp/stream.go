@@ -21,6 +21,7 @@ type Stream struct {
 	framed bool // RFC 7395: no enclosing element, namespaces on every one
 	fresh  bool // renewed, and nothing has come yet
 	ended  bool // the peer said </stream:stream>
+	taken  uint64
 }
 
 // NewStream returns a stream over t. framed is for WebSocket (RFC 7395 §3.3).
@@ -124,8 +125,12 @@ func (s *Stream) event() (Event, error) {
 			s.fresh = n == 0
 		}
 		s.sc.Filled(n)
+		s.taken += uint64(n)
 	}
 }
+
+// Taken returns how many bytes were read of the stream. Only for who reads.
+func (s *Stream) Taken() uint64 { return s.taken }
 
 // Ended reports whether the peer has closed its stream (RFC 6120 §4.4).
 func (s *Stream) Ended() bool { return s.ended }

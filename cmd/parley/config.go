@@ -51,6 +51,10 @@ type C2SConfig struct {
 	StanzaTime   Duration `toml:"stanza_timeout" reload:"true" doc:"How long a stanza that has begun may take to be complete."`
 	Queue        int      `toml:"queue" reload:"true" doc:"How many bytes may wait for a client that does not read; beyond that its stream is ended. At least twice limits.offline_bytes."`
 	Stall        Duration `toml:"stall" reload:"true" doc:"How long a client may read nothing while a quarter of that waits."`
+	AccountRate  int      `toml:"account_rate" reload:"true" doc:"How many bytes a second one account may send in the long run, with all its clients. More is read later; nothing is lost. 0: any number."`
+	AccountBurst int      `toml:"account_burst" reload:"true" doc:"How many bytes it may send at once."`
+	AddressRate  int      `toml:"address_rate" reload:"true" doc:"The same for one address (of IPv6 a network of 64 bits), with all accounts that connect from there. 0: any number."`
+	AddressBurst int      `toml:"address_burst" reload:"true" doc:"How many bytes may come from there at once."`
 	PerAddress   int      `toml:"max_logins_per_address" reload:"true" doc:"How many connections of one address may be on their way to a login at the same time. 0: any number."`
 	Attempts     int      `toml:"max_attempts" reload:"true" doc:"How many failed logins one connection may make (RFC 6120 §6.4.5: two to five)."`
 }
@@ -186,6 +190,7 @@ func defaults() Config {
 			StanzaBefore: 64 << 10, Stanza: 256 << 10, LoginTimeout: d(time.Minute),
 			Idle: d(5 * time.Minute), PingTimeout: d(time.Minute), StanzaTime: d(2 * time.Minute), Queue: 4 << 20, Stall: d(10 * time.Second),
 			PerAddress: 200, Attempts: 3,
+			AccountRate: 1 << 20, AccountBurst: 32 << 20, AddressRate: 16 << 20, AddressBurst: 256 << 20,
 		},
 		SM:           StreamManagementConfig{Timeout: d(10 * time.Minute), Stanzas: 2500, Bytes: 2 << 20, Sessions: 5, AckWithin: d(100 * time.Millisecond)},
 		Auth:         AuthConfig{Binding: true, Iterations: 10000, TokenLife: d(21 * 24 * time.Hour), RememberFor: d(90 * 24 * time.Hour), Devices: 50},

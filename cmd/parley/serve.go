@@ -214,6 +214,7 @@ func settings(cfg Config) c2s.Settings {
 		RequireTLS: cfg.C2S.RequireTLS, StanzaBefore: cfg.C2S.StanzaBefore, Stanza: cfg.C2S.Stanza,
 		LoginTimeout: cfg.C2S.LoginTimeout.Duration, Idle: cfg.C2S.Idle.Duration, PingTimeout: cfg.C2S.PingTimeout.Duration,
 		StanzaTimeout: cfg.C2S.StanzaTime.Duration, Queue: cfg.C2S.Queue, Stall: cfg.C2S.Stall.Duration,
+		AccountRate: cfg.C2S.AccountRate, AccountBurst: cfg.C2S.AccountBurst, AddressRate: cfg.C2S.AddressRate, AddressBurst: cfg.C2S.AddressBurst,
 		PerAddress: cfg.C2S.PerAddress, Attempts: cfg.C2S.Attempts,
 		SMTimeout: cfg.SM.Timeout.Duration, SMStanzas: cfg.SM.Stanzas, SMBytes: cfg.SM.Bytes,
 		SMSessions: cfg.SM.Sessions, SMAckWithin: cfg.SM.AckWithin.Duration,
