@@ -48,16 +48,16 @@ func (w *trial) person(user, resource string, can skill) *person {
 	return p
 }
 
-// address is where the server listens in this life.
-func (w *trial) address() xmpptest.Options {
-	return xmpptest.Options{Addr: w.direct, Host: "localhost", Direct: true,
+// address is where a server listens in this life.
+func address(c *child) xmpptest.Options {
+	return xmpptest.Options{Addr: c.direct, Host: "localhost", Direct: true,
 		TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"xmpp-client"}}}
 }
 
 // enter connects: it goes on with its session or begins another, and then does what a client
 // does first.
 func (p *person) enter() error {
-	p.Options = p.w.address()
+	p.Options = address(p.w.child)
 	p.w.book.repeated(p.Pending())
 	resumed, err := p.Connect(p.rnd.IntN(5) == 0)
 	if err != nil || resumed {
@@ -106,13 +106,13 @@ func (p *person) blames(err error) {
 
 func (p *person) step() error {
 	switch n := p.rnd.IntN(60); {
-	case n < 20:
+	case n < 10 && !p.w.calm.Load():
 		for range 1 + p.rnd.IntN(4) {
 			if err := p.writes(); err != nil {
 				return err
 			}
 		}
-	case n < 30:
+	case n < 22:
 		return p.Sync()
 	case n == 30: // not a word
 		p.Drop()
@@ -140,7 +140,7 @@ func (p *person) writes() error {
 // acknowledges none, and returns the last id.
 func (w *trial) audit(user, after string, each func(user string, e entry)) string {
 	w.t.Helper()
-	d := xmpptest.Device{Options: w.address(), Login: xmpptest.Login{User: user, Password: "pw", Resource: "auditor"}, Mute: true,
+	d := xmpptest.Device{Options: address(w.child), Login: xmpptest.Login{User: user, Password: "pw", Resource: "auditor"}, Mute: true,
 		Hear: func(h *xmpptest.Heard) {
 			if h.Way == xmpptest.Result {
 				w.book.authentic(user, h)

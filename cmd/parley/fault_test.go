@@ -36,6 +36,7 @@ type trial struct {
 	people []*person
 	rnd    *rand.Rand
 	dying  atomic.Bool       // its death has been ordered
+	calm   atomic.Bool       // nobody says anything for a while
 	read   map[string]string // account -> up to where its archive was read
 }
 
@@ -52,6 +53,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		w.life(n)
 		if n%integrityEvery == 0 {
 			w.integrity()
+		}
+		if t.Failed() {
+			break // the log and the trails are of this life
 		}
 		w.start()
 		w.dying.Store(false)
@@ -110,7 +114,7 @@ func (w *trial) life(n int) {
 	var all sync.WaitGroup
 	begun := make(chan struct{}, len(w.people))
 	for _, p := range w.people {
-		if w.rnd.IntN(5) > 0 {
+		if len(p.Pending()) > 0 || w.rnd.IntN(5) > 0 { // who has something to say again comes back
 			all.Go(func() { p.lives(begun) })
 		}
 	}
@@ -120,11 +124,13 @@ func (w *trial) life(n int) {
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-	after := time.Duration(10+w.rnd.IntN(240)) * time.Millisecond
+	time.Sleep(time.Duration(10+w.rnd.IntN(240)) * time.Millisecond)
 	if n%longLifeEvery == 0 {
-		after += takenWithin + 300*time.Millisecond
+		w.calm.Store(true)
+		time.Sleep(takenWithin + 100*time.Millisecond)
+		w.calm.Store(false)
+		time.Sleep(50 * time.Millisecond)
 	}
-	time.Sleep(after)
 	w.dying.Store(true)
 	w.book.dies(time.Now())
 	w.cmd.Process.Signal(syscall.SIGKILL)

@@ -41,6 +41,7 @@ type Device struct {
 	managed bool   // counts are kept in this session
 	in, out uint32 // stanzas that came; that the server has handled
 	pending []said // in order
+	wired   int    // of these, how many were said before the others are said again
 	here    bool   // available with a priority that is not negative, as the server knows
 	handed  []*Heard
 	told    int // of handed, how many the server was told of
@@ -79,6 +80,7 @@ func (d *Device) Connect(afresh bool) (resumed bool, err error) {
 		d.id = ""
 	}
 	d.answers = map[string]*xmpp.Stanza{}
+	d.wired = 0
 	d.note("- ", "connects")
 	if d.c, err = Try(d.Options); err != nil {
 		return false, err
@@ -137,8 +139,15 @@ func (d *Device) enter() (resumed bool, err error) {
 	return false, nil
 }
 
-// enable begins stream management. Messages for the full address may come before the answer.
+// enable begins stream management. Messages for the full address may come before the answer,
+// and what answers these counts.
 func (d *Device) enable() error {
+	before := d.pending
+	d.pending = nil
+	defer func() {
+		d.wired = len(d.pending)
+		d.pending = append(d.pending, before...)
+	}()
 	if err := d.c.Write(enableSM); err != nil {
 		return err
 	}
@@ -224,7 +233,7 @@ func (d *Device) goesOn(attr func(string) (string, bool)) error {
 
 // repeat says again what is not handled.
 func (d *Device) repeat() error {
-	for _, s := range d.pending {
+	for _, s := range d.pending[d.wired:] {
 		if err := d.write(s.xml); err != nil {
 			return err
 		}
@@ -272,7 +281,7 @@ func (d *Device) note(way, xml string) {
 	if len(d.trail) == trailLen {
 		d.trail = append(d.trail[:0], d.trail[1:]...)
 	}
-	d.trail = append(d.trail, way+xml[:min(len(xml), 400)])
+	d.trail = append(d.trail, time.Now().UTC().Format("05.000 ")+way+xml[:min(len(xml), 400)])
 }
 
 // Message says a message. Its xml has this id.
@@ -423,9 +432,6 @@ func (d *Device) request(st *xmpp.Stanza) error {
 	answer := xmpp.Result(st, nil)
 	if !st.Has("urn:xmpp:ping", "ping") && !strings.HasPrefix(st.Payload().Name().Space, "jabber:iq:roster") {
 		answer = xmpp.Bounce(st, xmpp.Refuse("service-unavailable", ""))
-	}
-	if d.SM && !d.managed { // what is said before that is not counted
-		return d.write(answer.String())
 	}
 	return d.Say(answer.String())
 }
