@@ -39,6 +39,12 @@ func (p *Passage) Show(rd *Round, res *Resource, st *xmpp.Stanza) {
 	switch {
 	case res.deaf():
 		return
+	case res.catchesUp():
+		id := p.id
+		if !p.due || !p.written || !p.hasRecipient(res) {
+			id = 0
+		}
+		res.sender.later(rd, st, id)
 	case !p.due || !p.written || !p.hasRecipient(res):
 		err = rd.Push(res.Session, st)
 	case res.due(): // to have the copy is to have the message

@@ -63,6 +63,10 @@ func (r *Resource) takes() bool {
 // waited before has been queued.
 func (r *Resource) due() bool { return r.Presence != nil && r.Priority >= 0 }
 
+// catchesUp reports whether the resource is just being given what waited for it: all else
+// that is for it comes behind that, as its senders have said it.
+func (r *Resource) catchesUp() bool { return r.due() && !r.Ready }
+
 // deaf reports whether the session has refused a stanza: it ends, and what cannot be
 // lost is not for it any more.
 func (r *Resource) deaf() bool { return r.sender != nil && r.sender.deaf.Load() }

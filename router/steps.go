@@ -438,6 +438,11 @@ func (p *Passage) push(rd *Round) {
 			p.later(rd, res)
 			continue
 		}
+		if res.catchesUp() && p.Stanza.Type != "groupchat" { // a room wants to know of each that it is lost
+			p.later(rd, res)
+			p.reached++
+			continue
+		}
 		if p.give(rd, res, p.arriving()) == nil {
 			p.reached++
 		} else {
