@@ -89,7 +89,9 @@ func (p *Passage) later(rd *Round, res *Resource) {
 func (s *Sender) hasCopies(ids []storage.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.copied = append(s.copied, ids...)
+	for _, id := range ids {
+		s.copied.add(id)
+	}
 	if n := len(s.copied) - maxCopied; n > 0 {
 		s.copied = slices.Delete(s.copied, 0, n)
 	}
@@ -100,7 +102,7 @@ func (s *Sender) hasCopies(ids []storage.ID) {
 func (s *Sender) HasCopy(id storage.ID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Contains(s.copied, id)
+	return s.copied.has(id)
 }
 
 // forgetCopied is called when the session has been given what waited.

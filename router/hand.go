@@ -16,7 +16,7 @@ import (
 // one. The session calls Took when its client has acknowledged it.
 func (s *Sender) Hand(rd *Round, st *xmpp.Stanza, id storage.ID) error {
 	s.mu.Lock()
-	s.held = append(s.held, id)
+	s.held.add(id)
 	s.mu.Unlock()
 	err := rd.hand(s.session, st, id)
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Sender) onlyCopies(ids []storage.ID) (list []storage.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range ids {
-		if slices.Contains(s.shown, id) {
+		if s.shown.has(id) {
 			list = append(list, id)
 		}
 	}
@@ -60,7 +60,7 @@ func (s *Sender) onlyCopies(ids []storage.ID) (list []storage.ID) {
 // the account.
 func (s *Sender) handCopy(rd *Round, st *xmpp.Stanza, id storage.ID) error {
 	s.mu.Lock()
-	s.shown = append(s.shown, id)
+	s.shown.add(id)
 	s.mu.Unlock()
 	return s.Hand(rd, st, id)
 }
@@ -77,30 +77,19 @@ func (s *Sender) release(ids ...storage.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range ids {
-		s.held, s.shown = without(s.held, id), without(s.shown, id)
+		s.held.remove(id)
+		s.shown.remove(id)
 	}
-}
-
-// without takes one id out of a list; an empty one holds no memory.
-func without(list []storage.ID, id storage.ID) []storage.ID {
-	i := slices.Index(list, id)
-	switch {
-	case i < 0:
-		return list
-	case len(list) == 1:
-		return nil
-	}
-	return slices.Delete(list, i, i+1)
 }
 
 // Holds reports whether the session was handed a message and has not acknowledged it.
 func (s *Sender) Holds(id storage.ID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Contains(s.held, id)
+	return s.held.has(id)
 }
 
-// Held returns what the session was handed and has not acknowledged, in that order.
+// Held returns what the session was handed and has not acknowledged, in the order of the ids.
 func (s *Sender) Held() []storage.ID {
 	s.mu.Lock()
 	defer s.mu.Unlock()

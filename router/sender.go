@@ -34,16 +34,16 @@ type Sender struct {
 	over atomic.Bool // left, or replaced by a newer session
 	deaf atomic.Bool // the session has refused a stanza, and ends
 
-	mu     sync.Mutex   // a leaf
-	moved  sync.Cond    // a passage was settled
-	flying int          // messages in flight
-	begun  uint64       // messages that ever were
-	bytes  int          // their size
-	held   []storage.ID // handed over, not acknowledged, and waiting until some device does
-	shown  []storage.ID // of these, what it has copies of that do not count as taking it
-	copied []storage.ID // waiting messages that the session has copies of
-	loose  []*Account   // recipients of those that may yet have to be kept
-	detour []*Passage   // see Passage.follows
+	mu     sync.Mutex // a leaf
+	moved  sync.Cond  // a passage was settled
+	flying int        // messages in flight
+	begun  uint64     // messages that ever were
+	bytes  int        // their size
+	held   idList     // handed over, not acknowledged, and waiting until some device does
+	shown  idList     // of these, what it has copies of that do not count as taking it
+	copied idList     // waiting messages that the session has copies of
+	loose  []*Account // recipients of those that may yet have to be kept
+	detour []*Passage // see Passage.follows
 
 	waiting []waiter // for messages to be settled
 
@@ -306,7 +306,7 @@ func (s *Sender) later(rd *Round, st *xmpp.Stanza, id storage.ID) {
 	if stands {
 		s.behind = append(s.behind, behind{st, id})
 		if id != 0 {
-			s.held = append(s.held, id)
+			s.held.add(id)
 		}
 	}
 	s.mu.Unlock()
