@@ -42,7 +42,7 @@ func TestAcknowledgedWhenCommitted(t *testing.T) {
 		t.Errorf("acknowledged after %s", d)
 	}
 	romeo.Expect("<body>x")
-	h.disk.Slow(15 * time.Millisecond) // it is waited for
+	h.disk.Slow(15 * time.Millisecond)                                                         // it is waited for
 	if err := h.store.Write(t.Context(), func(*storage.Tx) error { return nil }); err != nil { // nothing else is under way
 		t.Fatal(err)
 	}

@@ -30,7 +30,9 @@ func TestSaveAndRestore(t *testing.T) {
 		Presence: func(_ *router.Turn, _ *router.Account, c router.PresenceChange) {
 			shown++
 		},
-		Save: func(_ *router.Turn, _ *router.Account, res router.Resource) []byte { return []byte(res.JID().Resource()) },
+		Save: func(_ *router.Turn, _ *router.Account, res router.Resource) []byte {
+			return []byte(res.JID().Resource())
+		},
 		Restore: func(_ *router.Turn, _ *router.Account, res router.Resource, data []byte) error {
 			switch {
 			case string(data) == "panic":
