@@ -72,7 +72,7 @@ func TestInteropProfanityArchive(t *testing.T) {
 	// 0.13.1 asks for a second page, though the first was complete, and says where it begins
 	// outside of <set/>: it gets the first again, and shows it.
 	order := append(slices.Clone(said), "How camest thou hither?")
-	if screen := fresh.screen(); !regexp.MustCompile(`(?s)`+strings.ReplaceAll(strings.Join(order, ".*"), "?", `\?`)).MatchString(screen) {
+	if screen := fresh.screen(); !regexp.MustCompile(`(?s)` + strings.ReplaceAll(strings.Join(order, ".*"), "?", `\?`)).MatchString(screen) {
 		t.Errorf("what was said:\n%s", screen)
 	}
 	if screen := fresh.screen(); strings.Count(screen, "me: Art thou not Romeo?") == 0 || strings.Count(screen, "How camest") != 1 {
