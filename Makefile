@@ -8,7 +8,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export CGO_ENABLED = 1
 export GOFLAGS
 
-.PHONY: build run check test fmt vet unit differential interop peers bench generate clean
+.PHONY: build run check test fmt vet unit differential interop peers bench fault generate clean
 
 build: ## bin/parley
 	@command -v gcc >/dev/null || { echo "gcc is needed to build the database (package gcc)"; exit 1; }
@@ -39,6 +39,10 @@ interop: build ## strangers' software against a really started server
 
 peers: ## installs the programs that the tests run, or names them
 	@sh testdata/interop/install.sh
+
+KILLS ?= 2000
+fault: ## kills the server at random moments, KILLS times, and looks for what was acknowledged; about three a second
+	FAULT_KILLS=$(KILLS) go test -count=1 -tags $(TAGS) -run TestKilledAtAnyMoment -timeout 3h -v ./cmd/parley
 
 bench:
 	go test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...

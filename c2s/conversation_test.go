@@ -54,7 +54,6 @@ type screen struct {
 	xmpptest.Device
 	*conversation
 	user, name string
-	silent     bool // it is not here for messages
 	n          int
 	shown      []string        // ids in the archive, up to where it has read it
 	synced     string          // the last of them

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,7 +33,7 @@ func comeAndGo(t *testing.T, senders, most, fullEvery int) {
 	h.Exists(j.jid.Bare())
 	all := make([]*romeo, senders)
 	var wg sync.WaitGroup
-	stop := make(chan struct{})
+	stop := make(chan struct{}, 1)
 	for i := range all {
 		full := jid(t, fmt.Sprintf("romeo%d@example.com/x", i))
 		h.Exists(full.Bare())
@@ -40,16 +41,17 @@ func comeAndGo(t *testing.T, senders, most, fullEvery int) {
 		all[i] = r
 		r.peer.Session.Tap(func(st *xmpp.Stanza) {
 			if st.Kind == xmpp.Message {
+				j.done.Add(1)
 				r.back.add(st.ID)
 			}
 		})
-		wg.Go(func() { r.speak(t, stop) })
+		wg.Go(func() { r.speak(t, stop, j) })
 	}
 	lives := 0
 	for began := time.Now(); lives < most && (lives < 12 || time.Since(began) < 4*time.Second); lives++ {
 		j.live1(false)
 	}
-	close(stop)
+	stop <- struct{}{}
 	wg.Wait()
 	j.live1(true)
 	h.Disk.FullEvery(0)
@@ -82,23 +84,25 @@ type romeo struct {
 }
 
 // speak writes until it is to stop, and no faster than can be read.
-func (r *romeo) speak(t *testing.T, stop chan struct{}) {
+func (r *romeo) speak(t *testing.T, stop chan struct{}, j *juliet) {
 	var rd router.Round
 	for i := 0; ; i++ {
-		select {
-		case <-stop:
+		if len(stop) > 0 {
 			r.peer.Sender.Settle(&rd)
 			rd.Flush()
 			r.sent = i
 			return
-		default:
 		}
 		body := fmt.Sprintf(`<message type='chat' id='%s-%d' to='juliet@example.com'><body>x</body></message>`, r.name, i)
 		mustSend(t, r.peer, &rd, body)
 		if i%16 == 15 {
 			mustSend(t, r.peer, &rd, `<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>`)
 			rd.Flush()
-			time.Sleep(time.Duration(4+i%7) * 500 * time.Microsecond)
+			time.Sleep(time.Duration(i%7) * 300 * time.Microsecond)
+			j.said.Add(16)
+			for j.said.Load()-j.done.Load() > 500 && len(stop) == 0 { // no faster than she acknowledges
+				time.Sleep(time.Millisecond)
+			}
 		}
 	}
 }
@@ -109,6 +113,8 @@ type juliet struct {
 	h   *routertest.House
 	jid xmpp.JID
 	rnd *rand.Rand
+
+	said, done atomic.Int64 // messages sent to her, and those that she has acknowledged or that came back
 
 	mu   sync.Mutex
 	live map[string]bool // got as they came
@@ -148,6 +154,9 @@ func (j *juliet) live1(patient bool) {
 				p.Session.Acknowledge()
 				j.mu.Lock()
 				for _, id := range sure {
+					if !j.sure[id] {
+						j.done.Add(1)
+					}
 					j.sure[id] = true
 				}
 				j.mu.Unlock()

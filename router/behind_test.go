@@ -42,9 +42,11 @@ func TestNothingOvertakesWhatWaited(t *testing.T) {
 		phone.Sender.Settle(&rd)
 	}()
 	<-begun
+	var said router.Round
 	for i, to := range []string{"juliet@example.com", "juliet@example.com/phone", "juliet@example.com", "juliet@example.com/phone"} {
-		romeo.Sends("<message type='chat' id='" + string(rune('1'+i)) + "' to='" + to + "'><body>x</body></message>")
+		mustSend(t, romeo.Peer(), &said, "<message type='chat' id='"+string(rune('1'+i))+"' to='"+to+"'><body>x</body></message>")
 	}
+	romeo.Peer().Sender.Settle(&said)
 	close(open)
 	<-done
 	if ids := strings.Join(got.ids, " "); ids != "1 2 3 4" {

@@ -83,7 +83,7 @@ func (b *book) addressee(user string, rnd *rand.Rand) (to, recipient string) {
 	return to, recipient
 }
 
-func (b *book) writes(l *letter, _ bool) {
+func (b *book) writes(l *letter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.letters[l.id] = l

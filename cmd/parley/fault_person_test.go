@@ -132,7 +132,7 @@ func (p *person) writes() error {
 	if p.rnd.IntN(12) == 0 {
 		l.passing, hint = true, "<no-permanent-store xmlns='urn:xmpp:hints'/>"
 	}
-	p.w.book.writes(l, p.SM)
+	p.w.book.writes(l)
 	return p.Message(l.id, fmt.Sprintf("<message type='chat' id='%s' to='%s'><body>%s</body>%s</message>", l.id, l.to, l.body(), hint))
 }
 

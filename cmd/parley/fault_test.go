@@ -24,6 +24,8 @@ const (
 	// the database is checked.
 	censusEvery    = 5
 	integrityEvery = 20
+	// stillbornEvery is after how many of these a start is killed, too.
+	stillbornEvery = 10
 	// longLifeEvery is how often the server lives for long enough that what was taken has to
 	// be on the disk (takenWithin).
 	longLifeEvery = 12
@@ -56,6 +58,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		}
 		if t.Failed() {
 			break // the log and the trails are of this life
+		}
+		if n%stillbornEvery == 0 {
+			w.stillborn()
 		}
 		w.start()
 		w.dying.Store(false)
@@ -136,6 +141,17 @@ func (w *trial) life(n int) {
 	w.cmd.Process.Signal(syscall.SIGKILL)
 	all.Wait()
 	w.wait(10 * time.Second)
+}
+
+// stillborn starts the server and kills it before it may be through with that.
+func (w *trial) stillborn() {
+	cmd := w.command("serve")
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	time.Sleep(time.Duration(w.rnd.IntN(60)) * time.Millisecond)
+	cmd.Process.Kill()
+	cmd.Wait() // it says that it was killed
 }
 
 // settle has everybody come a last time and say what is left to say, until nothing is under

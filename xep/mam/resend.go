@@ -30,7 +30,7 @@ const (
 	// crashBefore is how long before a crash messages may have been left unacknowledged.
 	crashBefore = 10 * time.Minute
 	// resendRows is how many of an account's last messages are compared.
-	resendRows = 256
+	resendRows = 1024
 	// resendAccounts is how many accounts with such streams are remembered.
 	resendAccounts = 10_000
 )
