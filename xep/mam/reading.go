@@ -56,6 +56,7 @@ func (f *feature) reads(r *router.Feature) {
 		router.XEP{Number: 441, Version: "0.2.0"},
 	)
 	r.AccountDisco = append(r.AccountDisco, nsMAM, nsMAM+"#extended", nsMAM+"#groupchat-field", xmpp.NSRSM, nsFullText, nsInbox,
+		nsID,                              // XEP-0359 §5
 		nsRetract, nsRetract+"#tombstone") // XEP-0424 §4
 	r.Disco = append(r.Disco, nsRetract) // XEP-0424 §2
 	r.IQ = append(r.IQ,
