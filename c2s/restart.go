@@ -138,6 +138,7 @@ func (srv *Server) unpack(ctx context.Context, sv savedSession) (*session, error
 	srv.resumable[sm.key] = s
 	s.pass(asleep)
 	srv.mu.Unlock()
+	s.unsure() // as when its stream was lost: that is not on disk
 	if err == nil && (!whole || set.SMTimeout == 0) {
 		err = router.ErrNotWhole
 	}

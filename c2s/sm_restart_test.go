@@ -25,6 +25,7 @@ func restarted(t *testing.T, change func(*plan), before, after func(*testing.T, 
 			})
 			f(t, h)
 			h.stop()
+			h.router.Stop(t.Context())
 		})
 	}
 	in("before", nil, before)
@@ -248,6 +249,31 @@ func TestRestoredOnce(t *testing.T) {
 		})
 		if err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A client that was cut off, comes back after a clean restart without its old session and
+// sends again what was not acknowledged, has said it once.
+func TestResentAfterRestart(t *testing.T) {
+	const said = "<message to='bob@example.com' type='chat' id='one'><body>one</body></message>"
+	restarted(t, nil, func(t *testing.T, h *house) {
+		h.contacts()
+		ann := h.managed("ann", "phone")
+		ann.Say(said)
+		ann.sync()
+		ann.cut()
+		h.gone("ann")
+	}, func(t *testing.T, h *house) {
+		ann, bob := h.managed("ann", "telephone"), h.login("bob", "x")
+		ann.Say(said)
+		ann.Say("<message to='bob@example.com' type='chat' id='two'><body>two</body></message>")
+		ann.sync()
+		bob.Say("<iq type='set' id='all'><query xmlns='urn:xmpp:mam:2'/></iq>")
+		for _, want := range []string{"<body>one", "<body>two", "type='result'"} {
+			if st := bob.Next(); !strings.Contains(st.String(), want) {
+				t.Errorf("got %s, not %s", st, want)
+			}
 		}
 	})
 }
