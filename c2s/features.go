@@ -150,7 +150,7 @@ func SessionFeature() router.Feature {
 			{Number: 205, Version: "1.0.2", Note: "limits on connections, stanzas and queues"},
 			{Number: 352, Version: "1.0.0"},
 			{Number: 368, Version: "1.1.0", Note: "clients; the DNS records are the operator's"},
-			{Number: 386, Version: "1.1.0", Note: "inline: carbons, client state, stream management"},
+			{Number: 386, Version: "1.1.0", Note: "inline: archives, carbons, client state, stream management"},
 			{Number: 388, Version: "1.0.4"},
 			{Number: 440, Version: "1.0.0"},
 			{Number: 474, Version: "0.5.0"},

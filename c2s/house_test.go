@@ -70,12 +70,13 @@ type plan struct {
 	clientCAs *x509.CertPool
 	features  []router.Feature // beside the usual ones
 	dir       string           // of a store that is there already
+	waiting   int64            // how many messages wait for one account
 }
 
 // open builds a house and opens its doors. Looks at silent sessions are frequent.
 func open(t testing.TB, change func(*plan)) *house {
 	t.Helper()
-	p := plan{set: c2s.Defaults(), auth: auth.Config{Iterations: 4096, Throttle: auth.Throttle{AddressFree: 1 << 20, AddressLimit: 1 << 20, AccountFree: 1 << 20}}}
+	p := plan{waiting: 20, set: c2s.Defaults(), auth: auth.Config{Iterations: 4096, Throttle: auth.Throttle{AddressFree: 1 << 20, AddressLimit: 1 << 20, AccountFree: 1 << 20}}}
 	p.set.PerAddress = 0
 	if change != nil {
 		change(&p)
@@ -92,7 +93,7 @@ func open(t testing.TB, change func(*plan)) *house {
 	})
 	features := []router.Feature{
 		c2s.SessionFeature(), roster.NewWith(roster.Config{Directory: groups}), blocking.New(),
-		mam.New(func() mam.Limits { return mam.Limits{Messages: 20} }),
+		mam.New(func() mam.Limits { return mam.Limits{Messages: p.waiting} }),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(h),
 		private.New(), vcard.New(func() []string { return nil }),
 		lastactivity.New(time.Now), command.New(time.Now), admin.New(office{h}),

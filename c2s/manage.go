@@ -53,6 +53,7 @@ func (s *session) enable(resume, max string, first bool) xmpp.Payload {
 		b.Attr("id", id).Attr("resume", "true").Attr("max", strconv.Itoa(int(in.max/time.Second)))
 	}
 	answer := b.Payload()
+	o.later = s.askLate
 	s.sm.Store(in)
 	if first {
 		s.out.manage(o, answer)
@@ -63,6 +64,11 @@ func (s *session) enable(resume, max string, first bool) xmpp.Payload {
 		s.srv.enroll(s, in.key)
 	}
 	return answer
+}
+
+func (s *session) askLate() {
+	s.out.askLate()
+	s.out.flush()
 }
 
 // lasts returns how long a session waits: what the client prefers, but no longer than top

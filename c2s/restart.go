@@ -125,6 +125,7 @@ func (srv *Server) unpack(ctx context.Context, sv savedSession) (*session, error
 	o.said, o.told = sv.taken, min(sv.told, len(o.list))
 	s := &session{srv: srv, until: sv.until, out: &queue{set: set, sm: o, over: true, err: errOver, dozing: &held{}}}
 	s.sm.Store(sm)
+	o.later = s.askLate
 	sender, err := srv.cfg.Router.Restore(ctx, state, ids, func(full xmpp.JID) router.Session {
 		s.jid = full
 		return s

@@ -44,6 +44,8 @@ type outbound struct {
 	bytes   int
 	told    int    // of the first ones, how many were put on a stream
 	unasked int    // of the last ones, how many no <r/> is behind
+	later   func() // what has the client asked for what add has put off
+	timed   bool   // it will be called
 	asked   int64  // when the last <r/> was sent, Unix nanoseconds
 	waits   int64  // since when one waits for its answer; 0: none does
 	moved   int64  // when something was last acknowledged, or the list was empty
@@ -101,7 +103,14 @@ func (o *outbound) add(st *xmpp.Stanza, id storage.ID, on bool, now time.Time) (
 	}
 	o.told = len(o.list)
 	o.unasked++
-	return o.ask(now, askStanzas)
+	if o.ask(now, askStanzas) {
+		return true
+	}
+	if !o.timed && o.later != nil {
+		o.timed = true
+		time.AfterFunc(askEvery, o.later)
+	}
+	return false
 }
 
 // ask reports whether the client is to be asked now: there is something to acknowledge, and
@@ -204,6 +213,17 @@ func (q *queue) say(h uint32) {
 	q.borrow()
 	b := append(*q.waiting, "<a xmlns='"+nsSM+"' h='"...)
 	*q.waiting = append(strconv.AppendUint(b, uint64(q.sm.said), 10), "'/>"...)
+}
+
+// askLate asks a client for what was put off, unless it has acknowledged that meanwhile.
+func (q *queue) askLate() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.sm.timed = false; q.over || q.err != nil || !q.sm.ask(time.Now(), 1) {
+		return
+	}
+	q.borrow()
+	*q.waiting = append(*q.waiting, askXML...)
 }
 
 // asking asks a client for what push has put off, or, where it is silent, asks whether it

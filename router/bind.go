@@ -43,7 +43,7 @@ func (r *Router) BindAgent(bare xmpp.JID, id int64, since uint64, agent xmpp.Use
 	if a == nil {
 		return nil, nil, xmpp.Refuse("not-allowed", "")
 	}
-	s := &Sender{r: r, account: a, jid: full, agent: agent, began: time.Now()}
+	s := &Sender{r: r, account: a, jid: full, agent: agent}
 	s.moved.L = &s.mu
 	var refused error
 	var bound xmpp.Payload
@@ -54,6 +54,7 @@ func (r *Router) BindAgent(bare xmpp.JID, id int64, since uint64, agent xmpp.Use
 		}
 		defer r.replace(t, a, full)() // the older one hears of it when the newer one is there
 		defer r.succeed(t, a, agent)()
+		s.began = time.Now() // behind all that these have said
 		if limit := int(r.maxResources.Load()); len(a.Resources()) >= limit {
 			refused = tooManyResources()
 			return
@@ -102,13 +103,15 @@ func tooManyResources() error {
 }
 
 // replace takes out the session that holds a full JID, if one does, and returns what then
-// ends it.
+// ends it. What it has said is settled, and no more of it comes: what the newer session says
+// again is recognised.
 func (r *Router) replace(t *Turn, a *Account, full xmpp.JID) (end func()) {
 	old, ok := a.Resource(full.Resource())
 	if !ok {
 		return func() {}
 	}
 	r.depart(t, a, old.sender, unavailable(full, ""))
+	old.sender.settle(&t.Round)
 	return func() { old.End(xmpp.EndStream("conflict", "a newer session has taken this resource")) }
 }
 
@@ -119,6 +122,7 @@ func (r *Router) succeed(t *Turn, a *Account, agent xmpp.UserAgent) (end func())
 	for _, res := range a.Resources() {
 		if agent.ID != "" && res.sender.agent.ID == agent.ID {
 			r.depart(t, a, res.sender, unavailable(res.JID(), ""))
+			res.sender.settle(&t.Round)
 			old = append(old, res.Session)
 		}
 	}
@@ -149,7 +153,7 @@ func (r *Router) depart(t *Turn, a *Account, s *Sender, st *xmpp.Stanza) {
 		return
 	}
 	r.sessions.Add(-1)
-	s.over.Store(true)
+	s.ends()
 	s.undirect(t, st, was.Available())
 	if was.Available() {
 		after := was

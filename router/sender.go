@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -77,7 +78,7 @@ func (s *Sender) Send(ctx context.Context, rd *Round, st *xmpp.Stanza) error {
 		return xmpp.EndStream("unsupported-stanza-type", "")
 	}
 	if s.over.Load() {
-		return xmpp.EndStream("conflict", "a newer session has taken this resource")
+		return replaced()
 	}
 	st, err := s.stamp(st)
 	if err != nil {
@@ -85,8 +86,7 @@ func (s *Sender) Send(ctx context.Context, rd *Round, st *xmpp.Stanza) error {
 	}
 	s.r.stats.Stanzas[st.Kind].Add(1)
 	if st.Kind == xmpp.Message {
-		s.message(ctx, rd, st)
-		return nil
+		return s.message(ctx, rd, st)
 	}
 	s.settle(rd)
 	if st.Fault != nil {
@@ -157,16 +157,33 @@ func (s *Sender) room(rd *Round, n int) {
 	s.mu.Unlock()
 }
 
-func (s *Sender) begin(p *Passage) {
+// begin notes that a message is in flight; not any more once the session is over: who waits
+// then until nothing is in flight knows that nothing follows.
+func (s *Sender) begin(p *Passage) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over.Load() {
+		return false
+	}
 	s.flying++
 	s.begun++
 	s.bytes += p.size
 	if p.loose {
 		s.loose = append(s.loose, p.Recipient)
 	}
+	return true
+}
+
+// ends has nothing of the session begin any more.
+func (s *Sender) ends() {
+	s.mu.Lock()
+	s.over.Store(true)
 	s.mu.Unlock()
 }
+
+// errOver is what becomes of a message that a newer session has overtaken: its client says
+// it again there.
+var errOver = errors.New("the session is over")
 
 // settled is called by the postman, once for each message that began.
 func (s *Sender) settled(p *Passage) {
@@ -204,7 +221,7 @@ func (s *Sender) ahead() bool {
 
 // message takes a message of the client. Where nothing is to be written and nothing of
 // the sender is in flight it is handed over at once; else it stands in the store's line.
-func (s *Sender) message(ctx context.Context, rd *Round, st *xmpp.Stanza) {
+func (s *Sender) message(ctx context.Context, rd *Round, st *xmpp.Stanza) error {
 	size := st.Len()
 	s.room(rd, size)
 	p := s.spare
@@ -224,10 +241,10 @@ func (s *Sender) message(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 			p.release()
 			*p = Passage{} // an idle session holds no stanza
 			s.spare = p
-			return
+			return nil
 		}
 	}
-	s.launch(ctx, rd, p, err) // what its Keeps named may speak of it: it is not used again
+	return s.launch(ctx, rd, p, err) // what its Keeps named may speak of it: it is not used again
 }
 
 // launch puts a message into the store's line, where there is room for it.
@@ -235,7 +252,7 @@ func (s *Sender) message(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 // A message that was to be handed over when it was sent, and finds everybody gone when
 // its turn comes, is kept then, under an id that is greater than those behind it. So what
 // is kept because nobody is there does not begin behind such a one.
-func (s *Sender) launch(ctx context.Context, rd *Round, p *Passage, refused *xmpp.Error) {
+func (s *Sender) launch(ctx context.Context, rd *Round, p *Passage, refused *xmpp.Error) error {
 	if p.Kept() && s.behindLoose(p.Recipient) && p.WillWait() {
 		s.settle(rd)
 	}
@@ -244,8 +261,17 @@ func (s *Sender) launch(ctx context.Context, rd *Round, p *Passage, refused *xmp
 		s.r.store.Wait(ctx) // where this fails the store is closed, and says so to Keep
 	}
 	p.loose = refused == nil && !p.Kept() && !p.dropped && p.Recipient != nil
-	s.begin(p)
+	if !s.begin(p) {
+		p.tell(errOver)
+		p.release()
+		return replaced()
+	}
 	p.travel(refused)
+	return nil
+}
+
+func replaced() error {
+	return xmpp.EndStream("conflict", "a newer session has taken this resource")
 }
 
 // iq takes an IQ stanza of the client. Nothing of the sender is in flight.

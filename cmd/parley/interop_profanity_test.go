@@ -60,8 +60,8 @@ type profanity struct {
 
 func newProfanity(t *testing.T, p *process, user string) *profanity {
 	t.Helper()
-	s := &profanity{t: t, p: p, session: fmt.Sprintf("parley-%d-%s", os.Getpid(), user), user: user}
-	home := t.TempDir()
+	home := t.TempDir() // a fresh profile, and a name that nobody else has
+	s := &profanity{t: t, p: p, session: fmt.Sprintf("parley-%d-%s-%s", os.Getpid(), user, filepath.Base(home)), user: user}
 	foreign(t, "", nil, "tmux", "-L", s.session, "-f", "/dev/null", "new-session", "-d", "-s", "x", "-x", "200", "-y", "50",
 		"env HOME="+home+" XDG_CONFIG_HOME="+home+"/config XDG_DATA_HOME="+home+"/share LC_ALL=C.UTF-8 TERM=screen profanity")
 	t.Cleanup(func() { exec.Command("tmux", "-L", s.session, "kill-server").Run() })

@@ -21,3 +21,16 @@ func TestInteropResumption(t *testing.T) {
 		})
 	}
 }
+
+// A client that was given a token comes back with it, and without its password.
+func TestInteropTokens(t *testing.T) {
+	p := startProcess(t, "")
+	out := foreign(t, "", nil, "node", script(t, "xmppjs_tokens.mjs"), p.port)
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+	devices := p.parley("", "session", "devices", "juliet@localhost")
+	if !strings.Contains(devices, "xmpp.js") {
+		t.Errorf("the operator does not see the client:\n%s", devices)
+	}
+}

@@ -19,10 +19,15 @@ ACCOUNT = "parley"
 class Window:
     def __init__(self, port, cert, shots):
         self.port, self.cert, self.shots = port, cert, shots
+        self.children, self.homes = [], []
+        self.profile({})
+
+    def profile(self, display):
+        """A profile in which nothing has been."""
         self.home = tempfile.mkdtemp(prefix="gajim-")
+        self.homes.append(self.home)
         self.env = dict(os.environ, HOME=self.home, XDG_RUNTIME_DIR=self.home, XDG_CONFIG_HOME=self.home + "/.config", GDK_BACKEND="x11", NO_AT_BRIDGE="1",
-                        LC_ALL="C.UTF-8", GSETTINGS_BACKEND="memory")
-        self.children = []
+                        LC_ALL="C.UTF-8", GSETTINGS_BACKEND="memory", **display)
         self.log = open(os.path.join(self.home, "log"), "w")
 
     def play(self, scene):
@@ -40,7 +45,13 @@ class Window:
                     child.wait(10)
                 except subprocess.TimeoutExpired:
                     child.kill()
-            shutil.rmtree(self.home, ignore_errors=True)
+            for home in self.homes:
+                shutil.rmtree(home, ignore_errors=True)
+
+    def renew(self):
+        """Forgets all that Gajim has known, but for how to log in."""
+        self.profile({"DISPLAY": self.env["DISPLAY"]})
+        self.configure()
 
     def start(self, *command, **more):
         child = subprocess.Popen(command, env=self.env, **more)
@@ -101,6 +112,14 @@ class Window:
         """Does what a menu entry or a button does; the value is a type and what is of it."""
         args = GLib.Variant("(sava{sv})", (name, [GLib.Variant(*value)] if value else [], {}))
         self.call(where, "org.gtk.Actions", "Activate", args)
+
+    def history(self):
+        """What Gajim has noted of conversations, in its order: what, and the archive's id of it."""
+        db = sqlite3.connect("file:%s/logs.db?mode=ro" % self.home, uri=True)
+        try:
+            return db.execute("select message, stanza_id from logs where message is not null order by time, log_line_id").fetchall()
+        finally:
+            db.close()
 
     def status(self):
         return self.remote("get_status", GLib.Variant("(s)", (ACCOUNT,)))[0]

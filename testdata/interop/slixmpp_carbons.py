@@ -1,6 +1,7 @@
 """Three slixmpp clients: romeo with a desk and a phone, who both want copies (XEP-0280), and
 juliet. Each of romeo's devices shows both sides of the conversation, whichever one it is
-held on, and nothing twice; what is private stays where it was sent.
+held on, and nothing twice; what is private stays where it was sent. The ids by which the own
+archive has all of it (XEP-0359) are in it, also in the copies.
 
 Arguments: port, certificate file.
 """
@@ -16,9 +17,9 @@ class Client(slixmpp.ClientXMPP):
     def __init__(self, jid, password):
         super().__init__(jid, password)
         self.ca_certs = cert
-        for plugin in ("xep_0030", "xep_0199", "xep_0280", "xep_0297"):
+        for plugin in ("xep_0030", "xep_0199", "xep_0280", "xep_0297", "xep_0313", "xep_0359"):
             self.register_plugin(plugin)
-        self.events = asyncio.Queue()
+        self.events, self.ids = asyncio.Queue(), {}
         self.ready = asyncio.get_event_loop().create_future()
         self.add_event_handler("session_start", self.started)
         self.add_event_handler("message", self.got)
@@ -27,9 +28,17 @@ class Client(slixmpp.ClientXMPP):
 
     def got(self, m):
         if m["body"]:
+            self.named(m)
             self.events.put_nowait(("message", m["from"].full, m["body"]))
 
+    def named(self, m):
+        """Notes the id of a message, which is in it once, and by the own archive."""
+        own = [e.get("id") for e in m.xml.findall("{urn:xmpp:sid:0}stanza-id") if e.get("by") == self.boundjid.bare]
+        assert len(own) == 1, m
+        self.ids[m["body"]] = own[0]
+
     def copied(self, way, m):
+        self.named(m)
         self.events.put_nowait((way, m["from"].full, m["to"].full, m["body"]))
 
     async def started(self, _):
@@ -74,6 +83,13 @@ async def main():
     juliet.send_message(r, "How camest thou hither?", mtype="chat")
     for c in (desk, phone):
         await c.sees("message", j + "/balcony", "How camest thou hither?")
+
+    # A device that reads the archive now shows none of it again.
+    results = (await phone["xep_0313"].retrieve(timeout=10))["mam"]["results"]
+    names = {r["mam_result"]["forwarded"]["stanza"]["body"]: r["mam_result"]["id"] for r in results}
+    said = ["What man art thou?", "I know not how to tell thee", "How camest thou hither?"]
+    assert list(names) == said and desk.ids == names, (names, desk.ids)
+    assert phone.ids == {b: names[b] for b in (said[0], said[2])}, phone.ids  # what it has said itself is not named to it
 
     m = desk.make_message(j, "With love's light wings", mtype="chat")
     m.enable("carbon_private")

@@ -9,10 +9,10 @@ PRESENCE = ("available", "unavailable", "subscribe", "subscribed", "unsubscribe"
 
 
 class Person(slixmpp.ClientXMPP):
-    def __init__(self, user, resource, port, cert, cache=None):
+    def __init__(self, user, resource, port, cert, cache=None, plugins=()):
         super().__init__("%s@localhost/%s" % (user, resource), "pw-" + user)
         self.ca_certs, self.port = cert, int(port)
-        for plugin in PLUGINS:
+        for plugin in PLUGINS + plugins:
             self.register_plugin(plugin)
         if cache is not None:
             self.roster.set_backend(cache)

@@ -58,7 +58,9 @@ func (f *feature) reads(r *router.Feature) {
 	r.AccountDisco = append(r.AccountDisco, nsMAM, nsMAM+"#extended", nsMAM+"#groupchat-field", xmpp.NSRSM, nsFullText, nsInbox,
 		nsID,                              // XEP-0359 §5
 		nsRetract, nsRetract+"#tombstone") // XEP-0424 §4
-	r.Disco = append(r.Disco, nsRetract) // XEP-0424 §2
+	// XEP-0313 §7 has it at the accounts. Profanity 0.13 looks for it here, where other servers say
+	// it too, and reads no archive otherwise.
+	r.Disco = append(r.Disco, nsRetract, nsMAM) // XEP-0424 §2
 	r.IQ = append(r.IQ,
 		router.Set(router.ToAccount, nsMAM, "query", f.query),
 		router.Get(router.ToAccount, nsMAM, "query", f.queryForm),
