@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/c2s"
 	"parley/router"
 	"parley/storage"
 	"parley/xmpp"
@@ -274,6 +275,36 @@ func TestResentAfterRestart(t *testing.T) {
 			if st := bob.Next(); !strings.Contains(st.String(), want) {
 				t.Errorf("got %s, not %s", st, want)
 			}
+		}
+	})
+}
+
+// An account that was disabled, or got a new password, while the server stood still has no
+// session when it is started again, and who saw that sees it go. Others have theirs.
+func TestExpiredWhileStopped(t *testing.T) {
+	var ann, bob *managed
+	restarted(t, nil, func(t *testing.T, h *house) {
+		h.contacts()
+		ann, bob = h.managed("ann", "phone"), h.managed("bob", "desk")
+		for _, m := range []*managed{ann, bob} {
+			m.Say("<presence/>")
+			m.sync()
+			m.ack()
+			m.sync()
+		}
+		h.stop()
+		for _, want := range []int{1, 1} {
+			if n, err := c2s.ExpireSaved(t.Context(), h.store, ann.JID.Bare()); n != want || err != nil {
+				t.Errorf("%d, %v", n, err)
+			}
+		}
+	}, func(t *testing.T, h *house) {
+		time.Sleep(moment)
+		bob.at(h).resume()
+		for st := bob.get(); st.Type != "unavailable" || st.From != ann.JID; st = bob.get() {
+		}
+		if _, st := ann.at(h).ask(); !strings.Contains(st.String(), "item-not-found") {
+			t.Errorf("got %s", st)
 		}
 	})
 }
