@@ -25,7 +25,7 @@ func TestBudgets(t *testing.T) {
 	other.Say("%s", flood(20))
 	other.Ping(nil) // what has come is handled; what comes is read later
 	other.Ping(nil)
-	if d := time.Since(began); d < 250*time.Millisecond {
+	if d := time.Since(began); d < 160*time.Millisecond {
 		t.Errorf("the other connection was read after %s", d)
 	}
 	loud.Ping(nil)

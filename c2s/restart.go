@@ -99,6 +99,17 @@ func (srv *Server) Restore(ctx context.Context) error {
 	return nil
 }
 
+// ExpireSaved has the sessions of an account that wait on the disk for the next start of the
+// server end then, and those who saw them hear of it. It returns how many these are; beside
+// a running server, which has taken all up, there are none.
+func ExpireSaved(ctx context.Context, store *storage.Store, bare xmpp.JID) (n int, err error) {
+	err = store.Write(ctx, func(tx *storage.Tx) (err error) {
+		n, err = expireAll(tx, bare)
+		return err
+	})
+	return n, err
+}
+
 // unpack makes a session of what was saved.
 func (srv *Server) unpack(ctx context.Context, sv savedSession) (*session, error) {
 	var state router.Saved
@@ -139,6 +150,7 @@ func (srv *Server) unpack(ctx context.Context, sv savedSession) (*session, error
 	srv.resumable[sm.key] = s
 	s.pass(asleep)
 	srv.mu.Unlock()
+	s.unsure() // as when its stream was lost: that is not on disk
 	if err == nil && (!whole || set.SMTimeout == 0) {
 		err = router.ErrNotWhole
 	}

@@ -126,7 +126,11 @@ func (c *conn) failed(d dialect, err error) error {
 	l := c.login
 	l.failures++
 	c.srv.stats.LoginsFailed.Add(1)
-	c.log().Warn("authentication failed", "condition", f.Condition, "account", l.claimed.String(), "cause", f.Cause)
+	log := c.log().With("condition", f.Condition, "account", l.claimed.String())
+	if f.Cause != nil {
+		log = log.With("cause", f.Cause)
+	}
+	log.Warn("authentication failed")
 	var b xmpp.Builder
 	b.Open(d.ns, "failure").Open(xmpp.NSSASL, f.Condition).Close()
 	if f.Text != "" {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/c2s"
 	"parley/router"
 	"parley/storage"
 	"parley/xmpp"
@@ -25,6 +26,7 @@ func restarted(t *testing.T, change func(*plan), before, after func(*testing.T, 
 			})
 			f(t, h)
 			h.stop()
+			h.router.Stop(t.Context())
 		})
 	}
 	in("before", nil, before)
@@ -248,6 +250,61 @@ func TestRestoredOnce(t *testing.T) {
 		})
 		if err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A client that was cut off, comes back after a clean restart without its old session and
+// sends again what was not acknowledged, has said it once.
+func TestResentAfterRestart(t *testing.T) {
+	const said = "<message to='bob@example.com' type='chat' id='one'><body>one</body></message>"
+	restarted(t, nil, func(t *testing.T, h *house) {
+		h.contacts()
+		ann := h.managed("ann", "phone")
+		ann.Say(said)
+		ann.sync()
+		ann.cut()
+		h.gone("ann")
+	}, func(t *testing.T, h *house) {
+		ann, bob := h.managed("ann", "telephone"), h.login("bob", "x")
+		ann.Say(said)
+		ann.Say("<message to='bob@example.com' type='chat' id='two'><body>two</body></message>")
+		ann.sync()
+		bob.Say("<iq type='set' id='all'><query xmlns='urn:xmpp:mam:2'/></iq>")
+		for _, want := range []string{"<body>one", "<body>two", "type='result'"} {
+			if st := bob.Next(); !strings.Contains(st.String(), want) {
+				t.Errorf("got %s, not %s", st, want)
+			}
+		}
+	})
+}
+
+// An account that was disabled, or got a new password, while the server stood still has no
+// session when it is started again, and who saw that sees it go. Others have theirs.
+func TestExpiredWhileStopped(t *testing.T) {
+	var ann, bob *managed
+	restarted(t, nil, func(t *testing.T, h *house) {
+		h.contacts()
+		ann, bob = h.managed("ann", "phone"), h.managed("bob", "desk")
+		for _, m := range []*managed{ann, bob} {
+			m.Say("<presence/>")
+			m.sync()
+			m.ack()
+			m.sync()
+		}
+		h.stop()
+		for _, want := range []int{1, 1} {
+			if n, err := c2s.ExpireSaved(t.Context(), h.store, ann.JID.Bare()); n != want || err != nil {
+				t.Errorf("%d, %v", n, err)
+			}
+		}
+	}, func(t *testing.T, h *house) {
+		time.Sleep(moment)
+		bob.at(h).resume()
+		for st := bob.get(); st.Type != "unavailable" || st.From != ann.JID; st = bob.get() {
+		}
+		if _, st := ann.at(h).ask(); !strings.Contains(st.String(), "item-not-found") {
+			t.Errorf("got %s", st)
 		}
 	})
 }

@@ -1,6 +1,10 @@
 package c2s
 
 import (
+	"bytes"
+	"encoding/json"
+
+	"parley/router"
 	"parley/storage"
 	"parley/xmpp"
 )
@@ -96,6 +100,27 @@ func forgetAll(tx *storage.Tx) error {
 		return err
 	}
 	return tx.Exec(`delete from session`)
+}
+
+// expireAll has the sessions of an account end when they are restored.
+func expireAll(tx *storage.Tx, bare xmpp.JID) (n int, err error) {
+	var keys [][]byte
+	err = tx.Each(`select key, state from session`, nil, func(r *storage.Row) error {
+		var state router.Saved
+		if json.Unmarshal(r.Bytes(1), &state) != nil {
+			return nil // Restore says so
+		}
+		if full, err := xmpp.ParseJID(state.JID); err == nil && full.Bare() == bare {
+			keys = append(keys, bytes.Clone(r.Bytes(0)))
+		}
+		return nil
+	})
+	for _, key := range keys {
+		if err == nil {
+			err = tx.Exec(`update session set waits_until = 0 where key = $1`, key)
+		}
+	}
+	return len(keys), err
 }
 
 // forget is called where an account is removed. While the server stands still nobody hears

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"parley/auth"
+	"parley/c2s"
 	"parley/router"
 	"parley/xmpp"
 )
@@ -29,6 +30,9 @@ func (h *house) setPassword(ctx context.Context, by string, jid xmpp.JID, passwo
 		return err
 	}
 	ended := h.endSessions(jid, spare, "reset", "the password has been changed") // RFC 6120 §4.9.3.16
+	if _, err := c2s.ExpireSaved(ctx, h.store, jid); err != nil {
+		return err
+	}
 	h.log.Info("password set", "account", jid.String(), "by", by, "sessions_ended", len(ended))
 	return nil
 }
@@ -38,6 +42,9 @@ func (h *house) disableUser(ctx context.Context, by string, jid xmpp.JID) error 
 		return err
 	}
 	h.router.Forget(jid, xmpp.EndStream("not-authorized", "the account has been disabled"))
+	if _, err := c2s.ExpireSaved(ctx, h.store, jid); err != nil {
+		return err
+	}
 	h.log.Info("account disabled", "account", jid.String(), "by", by)
 	return nil
 }

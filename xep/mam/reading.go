@@ -56,6 +56,7 @@ func (f *feature) reads(r *router.Feature) {
 		router.XEP{Number: 441, Version: "0.2.0"},
 	)
 	r.AccountDisco = append(r.AccountDisco, nsMAM, nsMAM+"#extended", nsMAM+"#groupchat-field", xmpp.NSRSM, nsFullText, nsInbox,
+		nsID,                              // XEP-0359 §5
 		nsRetract, nsRetract+"#tombstone") // XEP-0424 §4
 	// XEP-0313 §7 has it at the accounts. Profanity 0.13 looks for it here, where other servers say
 	// it too, and reads no archive otherwise.

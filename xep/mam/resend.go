@@ -140,14 +140,20 @@ func idOfSender(st *xmpp.Stanza) string {
 	if st.ID != "" {
 		return st.ID
 	}
-	return st.Child(nsID, "origin-id").Attr("id")
+	return originID(st)
 }
 
 // same reports whether two messages of one account are the same, apart from the device and
-// from stamps that say when it was first sent.
+// from stamps that say when it was first sent. A client that gives them an origin-id may give
+// each attempt another id (XEP-0359 §3).
 func same(a, b *xmpp.Stanza) bool {
-	return a.To == b.To && a.ID == b.ID && a.Type == b.Type && bytes.Equal(undelayed(a), undelayed(b))
+	if a.ID != b.ID && originID(b) == "" {
+		return false
+	}
+	return a.To == b.To && a.Type == b.Type && bytes.Equal(undelayed(a), undelayed(b))
 }
+
+func originID(st *xmpp.Stanza) string { return st.Child(nsID, "origin-id").Attr("id") }
 
 func undelayed(st *xmpp.Stanza) []byte {
 	return st.WithoutDelay(func(xmpp.JID) bool { return true }).Body()

@@ -48,11 +48,11 @@ func TestResent(t *testing.T) {
 	phone.Sends(fmt.Sprintf(said, "1", "<body>1</body>")) // all was acknowledged
 	hears("1")
 	phone.Leaves()
-	for range 2 { // also the second stream was lost
+	for _, id := range []string{"", "another"} { // also the second stream was lost
 		phone = again(false)
 		delay := `<delay xmlns='urn:xmpp:delay' stamp='2026-01-01T00:00:00Z'/>`
 		phone.Sends(fmt.Sprintf(said, "2", "<body>2</body>"+delay))
-		phone.Sends(fmt.Sprintf(said, "", "<body>3</body><origin-id xmlns='urn:xmpp:sid:0' id='o3'/>"))
+		phone.Sends(fmt.Sprintf(said, id, "<body>3</body><origin-id xmlns='urn:xmpp:sid:0' id='o3'/>"))
 		hears()
 		phone.Leaves()
 		phone.Peer().Sender.Unsure(time.Now())
