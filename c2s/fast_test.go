@@ -350,18 +350,21 @@ func TestTakenBackBeforeBinding(t *testing.T) {
 	_, token := signIn(t, c, xmpptest.Login{User: "juliet", Password: password, Extra: userAgent(phone) + wish(auth.TokenUnbound)})
 	c.Bye()
 	juliet := xmpp.MustJID("juliet@" + host)
-	for name, take := range map[string]func() error{
-		"token":    func() error { return h.auth.Accounts().DropTokens(t.Context(), juliet) },
-		"password": func() error { return h.ChangePassword(t.Context(), juliet, password) },
+	for _, by := range []struct { // in this order: a new password ends tokens too
+		name string
+		take func() error
+	}{
+		{"token", func() error { return h.auth.Accounts().DropTokens(t.Context(), juliet) }},
+		{"password", func() error { return h.ChangePassword(t.Context(), juliet, password) }},
 	} {
 		c := h.dial()
 		l := xmpptest.Login{User: "juliet", Password: password, NoBind: true, Extra: userAgent(phone) + wish(auth.TokenUnbound)}
-		if name == "token" {
+		if by.name == "token" {
 			l = byToken(t, c, "juliet", auth.TokenUnbound, token, phone, "")
 			l.NoBind = true
 		}
 		signIn(t, c, l)
-		if err := take(); err != nil {
+		if err := by.take(); err != nil {
 			t.Fatal(err)
 		}
 		c.Say("<iq type='set' id='b'><bind xmlns='%s'/></iq>", xmpp.NSBind)
