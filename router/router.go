@@ -261,6 +261,14 @@ func (r *Router) recipient(ctx context.Context, to xmpp.JID) (*Account, *xmpp.Er
 // it or one of its resources, or somebody elsewhere. It waits for no peer and no commit.
 func (r *Router) Deliver(rd *Round, st *xmpp.Stanza) { r.deliver(context.Background(), rd, st, false) }
 
+// Bounce answers a stanza that was on its way with an error of the house, where it may be
+// answered with one. Nobody on the way back refuses that.
+func (r *Router) Bounce(rd *Round, st *xmpp.Stanza, e *xmpp.Error) {
+	if answer := xmpp.Bounce(st, e); answer != nil {
+		r.deliver(context.Background(), rd, answer, true)
+	}
+}
+
 // deliver is Deliver; ours says that the stanza was made by the house itself.
 func (r *Router) deliver(ctx context.Context, rd *Round, st *xmpp.Stanza, ours bool) {
 	switch st.Kind {
