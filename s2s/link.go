@@ -24,10 +24,10 @@ const (
 	nsBidiFeature      = "urn:xmpp:features:bidi"     // XEP-0288 §2.1
 	nsSM               = "urn:xmpp:sm:3"              // XEP-0198
 	nsLimits           = "urn:xmpp:stream-limits:0"   // XEP-0478
-	lingerAfter        = 2 * time.Second // what a stream that has ended may take to send the rest
-	stanzasARound      = 64              // handled before what they caused is written
-	maxPairs           = 256             // domain pairs that one stream may be authorised for
-	maxPendingDialback = 16              // dialback keys of one stream that are being verified
+	lingerAfter        = 2 * time.Second              // what a stream that has ended may take to send the rest
+	stanzasARound      = 64                           // handled before what they caused is written
+	maxPairs           = 256                          // domain pairs that one stream may be authorised for
+	maxPendingDialback = 16                           // dialback keys of one stream that are being verified
 )
 
 // A link is one stream with another server, opened by either side.
@@ -49,9 +49,15 @@ type link struct {
 	features peerFeatures
 	taken    uint32 // stanzas taken while stream management is on; the reader's
 	sm       *inbound
-	said     bool // the reader has queued something itself
+	smStart  uint32 // what inbound is to begin with
+	said     bool   // the reader has queued something itself
+	failures int    // of SASL, and what came out of turn
+	target   Target // where it leads to, if we have opened it
+	ours     string // how the other side knows us, if we have opened it
+	theirs   string // how we know the other side
+	counted  bool   // among those that have proved nothing; the server's lock guards it
 
-	mu      sync.Mutex // a leaf
+	mu      sync.Mutex            // a leaf
 	may     map[pair]string       // what the other side may send, and by which proof
 	sends   map[pair]string       // what we may send, and by which proof
 	routes  map[pair]*route       // who sends by it
@@ -65,10 +71,11 @@ type link struct {
 	bytes   int    // of these
 	handed  int    // how many of them the transport has
 	smOut   *outbound
-	cause   error     // why it has ended
-	heard   time.Time // when bytes last came
-	spoke   time.Time // when a stanza last went either way
-	stalled time.Time // since when nothing of what waits has left
+	smReply chan *xmpp.Stanza // what was asked of stream management is answered here
+	cause   error             // why it has ended
+	heard   time.Time         // when bytes last came
+	spoke   time.Time         // when a stanza last went either way
+	stalled time.Time         // since when nothing of what waits has left
 	counts  struct{ in, out uint64 }
 	done    chan struct{} // closed when the reader has ended and everything is settled
 }
@@ -186,6 +193,7 @@ func (l *link) push(r *route, it item) *xmpp.Error {
 		l.stalled = time.Now()
 	}
 	l.sent = append(l.sent, sent{it, r})
+	l.spoke = it.at
 	l.bytes += it.size
 	l.counts.out++
 	return nil
@@ -302,7 +310,11 @@ func (l *link) end(err error) {
 	if len(last) > 0 && !writing {
 		l.t.Write(last)
 	}
-	l.st.Close(lingerAfter)
+	if l.lost() {
+		l.st.Close(0)
+	} else { // what the other side has sent by now is taken yet (RFC 6120 §4.4)
+		time.AfterFunc(lingerAfter, func() { l.st.Close(0) })
+	}
 	for _, ch := range asked {
 		ch <- errLinkEnded
 	}
@@ -331,6 +343,7 @@ func (l *link) live() {
 	l.lastWord()
 	rd.Flush()
 	l.finish(err)
+	l.st.Close(lingerAfter)
 	close(l.done)
 }
 
@@ -413,7 +426,7 @@ func (l *link) handle(rd *router.Round, st *xmpp.Stanza) error {
 			return l.wantsBidi(st)
 		}
 	}
-	return xmpp.EndStream("unsupported-stanza-type", "")
+	return l.negotiate(st)
 }
 
 // stanza takes a stanza for the house, if the stream may carry it (RFC 6120 §8.1.1.2,
@@ -454,7 +467,7 @@ func (l *link) count() {
 	l.taken++
 	l.mu.Lock()
 	l.counts.in++
-	l.spoke = l.heard
+	l.spoke = time.Now()
 	l.mu.Unlock()
 }
 

@@ -48,7 +48,7 @@ type route struct {
 	retryAt time.Time
 	wake    chan struct{} // closed to try at once; nil unless somebody waits
 	failure *failure      // of the last attempt; nil: none failed since there was a stream
-	resume  *resumption // of a lost stream; nil: none
+	resume  *resumption   // of a lost stream; nil: none
 	used    time.Time
 	removed bool // nobody finds it any more
 }
@@ -329,8 +329,9 @@ func (r *route) failed(err error) bool {
 	d = d*3/4 + rand.N(d/2)
 	r.failure, r.retryAt = f, time.Now().Add(d)
 	var keep, drop []item
-	for _, it := range r.queue {
-		if f.permanent || !waits(it.st) {
+	for i, it := range r.queue {
+		sent := r.resume != nil && i < r.resume.n // and counted
+		if f.permanent || !waits(it.st) && !sent {
 			drop = append(drop, it)
 		} else {
 			keep = append(keep, it)

@@ -16,6 +16,9 @@ const resumeFor = 5 * time.Minute
 // it, before what it may not have is sent to it in another one.
 const comesBack = 15 * time.Second
 
+// maxMisuse is how many requests of stream management one stream may make out of turn.
+const maxMisuse = 10
+
 // inbound counts what the other side sends (XEP-0198 §4). A stanza is handled when what it
 // leaves behind is committed.
 type inbound struct {
@@ -53,6 +56,10 @@ func (l *link) manage(rd *router.Round, st *xmpp.Stanza) error {
 		return l.enable(rd, st)
 	case "resume":
 		return l.resume(rd, st)
+	case "enabled", "resumed", "failed":
+		if l.replied(st) {
+			return nil
+		}
 	case "r":
 		if l.sm != nil {
 			l.answer()
@@ -65,10 +72,34 @@ func (l *link) manage(rd *router.Round, st *xmpp.Stanza) error {
 	}
 	l.say(failedSM("unexpected-request", 0, false))
 	l.said = true
-	if l.taken++; l.taken > 1000 && l.proofs() == 0 {
+	if l.failures++; l.failures > maxMisuse {
 		return xmpp.EndStream("policy-violation", "stream management out of turn")
 	}
 	return nil
+}
+
+// replied takes the answer to askSM.
+func (l *link) replied(st *xmpp.Stanza) bool {
+	l.mu.Lock()
+	ch := l.smReply
+	l.smReply = nil
+	l.mu.Unlock()
+	if ch == nil {
+		return false
+	}
+	if st.Name.Local != "failed" {
+		l.sm = &inbound{base: l.taken, start: l.smStart}
+	}
+	ch <- st
+	return true
+}
+
+// settledCount is handled where stream management was on, else 0.
+func (l *link) settledCount() uint32 {
+	if l.sm == nil {
+		return 0
+	}
+	return l.handled()
 }
 
 // enable begins counting, for a server that has proved who it is (XEP-0198 §3).
