@@ -169,7 +169,6 @@ func (h *house) leads(domain, addr string, direct bool) {
 	h.routes.Store(domain, []string{addr})
 }
 
-
 // wants waits for a stanza of a person that is as the pattern says.
 func wants(t testing.TB, a *routertest.Actor, pattern string) *xmpp.Stanza {
 	t.Helper()

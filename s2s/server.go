@@ -284,7 +284,7 @@ func (s *Server) outTo(p pair, except *link) *link {
 // admit takes in a stream that was accepted, if there is room.
 func (s *Server) admit(l *link) bool {
 	set := s.settings.Load()
-	from := network(l.addr.Addr())
+	from := addressPrefix(l.addr.Addr())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping.Load() || set.Links > 0 && len(s.links) >= set.Links || set.PerAddress > 0 && s.unproven[from] >= set.PerAddress {
@@ -339,14 +339,14 @@ func (s *Server) uncount(l *link) {
 		return
 	}
 	l.counted = false
-	from := network(l.addr.Addr())
+	from := addressPrefix(l.addr.Addr())
 	if s.unproven[from]--; s.unproven[from] <= 0 {
 		delete(s.unproven, from)
 	}
 }
 
-// network is what an address is counted by: itself, or for IPv6 the /64 around it.
-func network(addr netip.Addr) netip.Prefix {
+// addressPrefix is what an address is counted by: itself, or for IPv6 the /64 around it.
+func addressPrefix(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap()
 	bits := 32
 	if addr.Is6() {
