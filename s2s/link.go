@@ -77,7 +77,11 @@ type link struct {
 	spoke   time.Time         // when a stanza last went either way
 	stalled time.Time         // since when nothing of what waits has left
 	counts  struct{ in, out uint64 }
-	done    chan struct{} // closed when the reader has ended and everything is settled
+	shown   struct { // head and bidi, for who asks
+		head pair
+		bidi bool
+	}
+	done chan struct{} // closed when the reader has ended and everything is settled
 }
 
 // sent is a stanza that was put into a stream.
@@ -337,6 +341,7 @@ var errLinkEnded = errors.New("the stream has ended")
 
 // live reads stanzas until the stream ends.
 func (l *link) live() {
+	l.noteHeard()
 	err := l.attend()
 	var rd router.Round
 	l.from.Settle(&rd)
@@ -396,6 +401,7 @@ func (l *link) noteHeard() {
 	now := time.Now()
 	l.mu.Lock()
 	l.heard = now
+	l.shown.head, l.shown.bidi = l.head, l.bidi
 	l.mu.Unlock()
 }
 

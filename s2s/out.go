@@ -79,10 +79,14 @@ func (s *Server) reach(ctx context.Context, p pair) (*link, error) {
 	if rule.Denied {
 		return nil, refusal("this server does not talk to %s", p.remote)
 	}
-	if l := s.carrier(p); l != nil {
+	back := s.route(p).resumes()
+	if back != nil && !back.link.out {
+		back = nil // it is the other side's to resume
+	}
+	if l := s.carrier(p); l != nil && back == nil {
 		return l, nil
 	}
-	if l := s.shareable(p); l != nil {
+	if l := s.shareable(p); l != nil && back == nil {
 		if err := l.requestKey(ctx, p); err == nil {
 			l.mayCarry(p, "dialback")
 			l.log().Info("a stream is shared", "for", p.local)
