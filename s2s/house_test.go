@@ -37,6 +37,7 @@ type house struct {
 	resolver *s2s.Resolver
 	routes   sync.Map // domain -> []string
 	stopped  bool
+	make     func() *s2s.Server
 }
 
 // plan is what a test changes about a house.
@@ -115,29 +116,37 @@ func open(t testing.TB, change func(*plan), hosts ...string) *house {
 		doors[d] = h.certs.Server(auth.TLSOptions{Host: d, AskClient: true})
 	}
 	judge := s2s.NewJudge(s2s.JudgeConfig{Roots: p.roots, Resolver: h.resolver})
-	h.Server = s2s.NewServer(s2s.Config{
-		Router: h.Router, Store: h.Store, Local: h.Router.Serves, Log: log, Settings: p.set, Policy: policy,
-		TLS: func(host string) *auth.TLS {
-			if d := doors[host]; d != nil {
-				return d
-			}
-			return doors[hosts[0]]
-		},
-		DirectTLS:   h.certs.Server(auth.TLSOptions{ALPN: []string{"xmpp-server"}, AskClient: true}),
-		Certificate: h.certs.Certificate, Resolver: h.resolver, Dialer: &s2s.Dialer{Resolver: h.resolver}, Judge: judge,
-		SweepEvery: 20 * time.Millisecond,
-	})
-	h.Router.SetWays(h.Ways)
-	if err := h.Start(t.Context()); err != nil {
-		t.Fatal(err)
+	h.make = func() *s2s.Server {
+		return s2s.NewServer(s2s.Config{
+			Router: h.Router, Store: h.Store, Local: h.Router.Serves, Log: log, Settings: p.set, Policy: policy,
+			TLS: func(host string) *auth.TLS {
+				if d := doors[host]; d != nil {
+					return d
+				}
+				return doors[hosts[0]]
+			},
+			DirectTLS:   h.certs.Server(auth.TLSOptions{ALPN: []string{"xmpp-server"}, AskClient: true}),
+			Certificate: h.certs.Certificate, Resolver: h.resolver, Dialer: &s2s.Dialer{Resolver: h.resolver}, Judge: judge,
+			SweepEvery: 20 * time.Millisecond,
+		})
 	}
-	h.starttls, h.direct = h.listen(false), h.listen(true)
+	h.again()
 	t.Cleanup(func() {
 		h.stop()
 		judge.Close()
 		h.resolver.Close()
 	})
 	return h
+}
+
+// again has a new server begin, with what the last one has left.
+func (h *house) again() {
+	h.Server, h.stopped = h.make(), false
+	h.Router.SetWays(h.Ways)
+	if err := h.Start(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
+	h.starttls, h.direct = h.listen(false), h.listen(true)
 }
 
 func (h *house) listen(direct bool) string {
@@ -159,6 +168,7 @@ func (h *house) stop() {
 	if err := h.Shutdown(ctx); err != nil {
 		h.t.Errorf("stopping: %v", err)
 	}
+	h.Barrier()
 }
 
 // leads says where a domain is.

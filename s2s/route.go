@@ -302,7 +302,11 @@ func (r *route) lost(l *link, left []item, back *resumption) {
 	if r.link == l {
 		r.link, r.state = nil, resting
 	}
-	if back != nil && (len(left) > 0 || l.out && l.bidi) {
+	if r.link != nil && len(left) == 0 {
+		r.mu.Unlock()
+		return
+	}
+	if back != nil && (len(left) > 0 || l.bidi) {
 		r.resume = back
 		if !l.out { // it is the other side's to resume
 			r.retryAt = time.Now().Add(comesBack)
@@ -408,7 +412,10 @@ func (r *route) refuse(list []item, err *xmpp.Error) {
 	}
 	var rd router.Round
 	for _, it := range list {
-		if it.st.Kind != xmpp.Presence || waits(it.st) {
+		switch {
+		case it.st.Kind == xmpp.Message:
+			r.s.cfg.Router.Return(&rd, it.st, err)
+		case it.st.Kind == xmpp.IQ || waits(it.st):
 			r.s.cfg.Router.Bounce(&rd, it.st, err)
 		}
 	}

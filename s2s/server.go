@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -394,13 +395,21 @@ func (s *Server) parted(l *link, routes map[pair]*route, pending []sent, out *ou
 		delete(s.lasting, l.sm.id)
 		s.mu.Unlock()
 	}
+	id := ""
+	switch {
+	case !lost || out == nil:
+	case l.out:
+		id = out.id
+	default:
+		id = l.sm.id
+	}
+	if id != "" && l.bidi && len(order) == 0 { // nothing of ours was in it, but of the other side's
+		order = append(order, s.route(l.head))
+	}
 	for _, r := range order {
 		var back *resumption
-		if lost && out != nil && len(order) == 1 && r.pair == l.head && (out.id != "" || !l.out && l.sm.id != "") {
-			back = &resumption{id: out.id, link: l, acked: out.acked, n: len(by[r]), until: time.Now().Add(resumeFor)}
-			if !l.out {
-				back.id = l.sm.id
-			}
+		if id != "" && len(order) == 1 && r.pair == l.head {
+			back = &resumption{id: id, link: l, acked: out.acked, n: len(by[r]), until: time.Now().Add(resumeFor)}
 		}
 		r.lost(l, by[r], back)
 	}
@@ -470,6 +479,7 @@ func (s *Server) CloseListeners() {
 // arrived at other servers is sent by the next run.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.CloseListeners()
+	s.lastAcks(ctx)
 	for _, l := range s.allLinks() {
 		l.end(xmpp.EndStream("system-shutdown", ""))
 	}
@@ -485,6 +495,21 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// lastAcksWithin is how long other servers have to acknowledge what was sent to them, when the
+// server is stopped: what they have not, they may get twice.
+const lastAcksWithin = time.Second
+
+func (s *Server) lastAcks(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, lastAcksWithin)
+	defer stop()
+	for ctx.Err() == nil {
+		if !slices.ContainsFunc(s.allLinks(), (*link).unacked) {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
@@ -519,6 +544,13 @@ func (o *outbound) resumes() string {
 		return ""
 	}
 	return o.id
+}
+
+// unacked reports whether the other side may not have something.
+func (l *link) unacked() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.over && len(l.sent) > 0
 }
 
 // busy reports whether the stream carries anything for us.
