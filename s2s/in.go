@@ -115,7 +115,7 @@ func (l *link) reopen(renewed bool) error {
 // header queues our stream header.
 func (l *link) header(p pair, id string) {
 	b := []byte("<?xml version='1.0'?><stream:stream xmlns='" + xmpp.NSServer + "' xmlns:stream='" + xmpp.NSStream + "' xmlns:db='" + nsDialback + "'")
-	for _, a := range [...][2]string{{"from", p.local}, {"to", p.remote}, {"id", id}, {"version", "1.0"}, {"xml:lang", "en"}} {
+	for _, a := range [...][2]string{{"from", p.local}, {"to", p.remote}, {"id", id}, {"version", "1.0"}} { // no xml:lang: it would be said of what users write
 		if a[1] != "" {
 			b = append(append(append(b, ' '), a[0]...), "='"...)
 			b = append(xmpp.AppendEscaped(b, a[1]), '\'')

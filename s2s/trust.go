@@ -84,6 +84,9 @@ func (j *Judge) Close() {
 	j.posh.close()
 }
 
+// Stats says how many documents of POSH are remembered and fetched.
+func (j *Judge) Stats() MemoryStats { return j.posh.memory.stats() }
+
 // Verify judges the chain that a server showed, its own certificate first, which claims to be
 // domain. via is the target that we have connected to; nil for a stream that came in, whose
 // domain is looked up then. The order is PKIX, DANE, POSH; but where TLSA records can be used,
