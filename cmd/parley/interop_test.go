@@ -36,7 +36,7 @@ type process struct {
 func startProcess(t *testing.T, extra string) *process {
 	t.Helper()
 	p := &process{t: t, dir: t.TempDir(), log: &bytes.Buffer{}}
-	p.config = "[c2s]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n[metrics]\nlisten = \"127.0.0.1:0\"\n" + extra
+	p.config = "[c2s]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n[s2s]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n[metrics]\nlisten = \"127.0.0.1:0\"\n" + extra
 	if err := os.WriteFile(filepath.Join(p.dir, "parley.toml"), []byte(p.config), 0o600); err != nil {
 		t.Fatal(err)
 	}
