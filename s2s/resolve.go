@@ -68,6 +68,8 @@ type Target struct {
 	SRV    bool // from an SRV record; else it is the domain itself, or a static route
 	Secure bool // the SRV record was authenticated by DNSSEC
 	Static bool // from the configuration: nobody was asked
+	// Domain is whose target it is, with A-labels: nothing about another domain follows from it.
+	Domain string
 	// Priority is that of the SRV record. Targets of one priority come one after the other.
 	Priority uint16
 }
@@ -119,15 +121,25 @@ func (r *Resolver) Stats() MemoryStats { return r.memory.stats() }
 // Targets returns where a domain may be reached, in the order in which to try: at least one
 // target, and at most 32. The error is a *ResolveError, or that of ctx.
 func (r *Resolver) Targets(ctx context.Context, domain string, trail *Trail) ([]Target, error) {
-	if list, err := r.routes(domain, trail); list != nil || err != nil {
-		return list, err
-	}
 	ascii, err := asciiDomain(domain)
 	if err != nil {
 		return nil, &ResolveError{Name: cut(domain, 80), NotFound: true, Text: "this cannot be the name of a host"}
 	}
+	list, err := r.routes(domain, trail)
+	if list == nil && err == nil {
+		list, err = r.ways(ctx, ascii, trail)
+	}
+	for i := range list {
+		list[i].Domain = ascii
+	}
+	return list, err
+}
+
+// ways finds the targets of a domain without routes.
+func (r *Resolver) ways(ctx context.Context, ascii string, trail *Trail) ([]Target, error) {
+	self := []Target{{Host: ascii, Port: serverPort}}
 	if _, ip := literal(ascii); ip {
-		return []Target{{Host: ascii, Port: serverPort}}, nil
+		return self, nil
 	}
 	list, err := r.services(ctx, ascii, trail)
 	if list != nil || err != nil {
@@ -138,7 +150,7 @@ func (r *Resolver) Targets(ctx context.Context, domain string, trail *Trail) ([]
 	if _, _, err := r.Addresses(ctx, ascii, trail); err != nil {
 		return nil, err
 	}
-	return []Target{{Host: ascii, Port: serverPort}}, nil
+	return self, nil
 }
 
 func (r *Resolver) routes(domain string, trail *Trail) (list []Target, err error) {

@@ -63,7 +63,7 @@ func TestNamesAtTheirLongest(t *testing.T) {
 	}
 	j := NewJudge(JudgeConfig{Resolver: r, DANE: true, Roots: x509.NewCertPool()})
 	defer j.Close()
-	if v := j.Verify(testContext(t), long, chainOf(server(t, nil, names{})), &Target{Host: long, Port: serverPort}, nil); v.Refused {
+	if v := j.Verify(testContext(t), long, chainOf(server(t, nil, names{})), &Target{Domain: long, Host: long, Port: serverPort}, nil); v.Refused {
 		t.Errorf("%+v", v)
 	}
 }
