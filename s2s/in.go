@@ -12,9 +12,6 @@ import (
 	"parley/xmpp"
 )
 
-// errRestart says that a new stream header follows (RFC 6120 §4.3.3).
-var errRestart = errors.New("s2s: stream restart")
-
 // accept takes a connection that another server has opened.
 func (s *Server) accept(nc *net.TCPConn, direct bool) {
 	addr := nc.RemoteAddr().(*net.TCPAddr).AddrPort()
@@ -140,7 +137,9 @@ func (l *link) offer() error {
 	}
 	if l.t.Secure() {
 		set := l.s.settings.Load()
-		b.Leaf(nsSM, "sm", "")
+		if set.Manage {
+			b.Leaf(nsSM, "sm", "")
+		}
 		if !l.bidi && l.proofs() == 0 {
 			b.Leaf(nsBidiFeature, "bidi", "")
 		}

@@ -35,6 +35,7 @@ type Settings struct {
 	PerAddress   int           // streams of one address that have proved nothing yet; 0: any number
 	Links        int           // streams at the same time; 0: any number
 	Bidi         bool          // ask for streams of both directions (XEP-0288)
+	Manage       bool          // offer stream management (XEP-0198), and use it
 }
 
 // Defaults are the settings of a server without a configuration.
@@ -42,7 +43,7 @@ func Defaults() Settings {
 	return Settings{
 		Stanza: 512 << 10, QueueBytes: 16 << 20, QueueStanzas: 20_000, GiveUp: 2 * time.Hour,
 		Connect: 45 * time.Second, Negotiate: 40 * time.Second, Idle: 10 * time.Minute, Stall: time.Minute,
-		AckWithin: 100 * time.Millisecond, PerAddress: 50, Links: 10_000, Bidi: true,
+		AckWithin: 100 * time.Millisecond, PerAddress: 50, Links: 10_000, Bidi: true, Manage: true,
 	}
 }
 
@@ -262,7 +263,8 @@ func (s *Server) carrier(p pair) *link {
 }
 
 // shareable returns a stream to the same domain that another domain of ours has opened, and
-// that may carry this one, too (XEP-0220 §2.6).
+// that may carry this one, too (XEP-0220 §2.6). One that can be resumed is not shared: only
+// the pair of its header could go on with it.
 func (s *Server) shareable(p pair) *link {
 	for _, l := range s.allLinks() {
 		if l.out && l.head.remote == p.remote && l.shares() {
