@@ -348,7 +348,11 @@ func (l *link) live() {
 	l.lastWord()
 	rd.Flush()
 	l.finish(err)
-	l.st.Close(lingerAfter)
+	if backlog, _ := l.t.Backlog(); backlog == 0 && (l.st.Ended() || errors.Is(err, io.EOF)) {
+		l.st.Close(0) // there is nothing to wait for
+	} else {
+		l.st.Close(lingerAfter)
+	}
 	close(l.done)
 }
 
