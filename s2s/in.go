@@ -124,7 +124,6 @@ func (l *link) header(p pair, id string) {
 // offer sends the stream features.
 func (l *link) offer() error {
 	var b xmpp.Builder
-	b.Open(xmpp.NSStream, "features")
 	switch {
 	case !l.t.Secure():
 		b.Open(xmpp.NSTLS, "starttls").Leaf("", "required", "").Close()
@@ -146,8 +145,9 @@ func (l *link) offer() error {
 		b.Open(nsLimits, "limits").Leaf("", "max-bytes", strconv.Itoa(set.Stanza))
 		b.Leaf("", "idle-seconds", strconv.Itoa(int(set.Idle/time.Second))).Close()
 	}
+	l.say([]byte("<stream:features>"))
 	l.say(b.Payload())
-	l.Flush()
+	l.write([]byte("</stream:features>"))
 	return nil
 }
 
