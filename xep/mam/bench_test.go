@@ -25,7 +25,9 @@ func million(b *testing.B) *scene {
 				''' type=''chat''><body>' || substr(hex(randomblob(60)), 1, 120) || ' word' || (i % 10000) || '</body><request xmlns=''urn:xmpp:receipts''/><markable xmlns=''urn:xmpp:chat-markers:0''/></message>'
 			from i`, base, s.owner)
 		k.exec(`with recursive i (i) as (select 1 union all select i + 1 from i where i < 1000000)
-			insert into kept (owner, id, peer, flags, resource, n, m) select $2, $1 + i * 1000000, i % 1000 + 1, 9, 1, i, (i - 1 - (i - 1) % 1000) / 1000 + 1 from i`, base, s.owner)
+			insert into kept (owner, id, peer, flags, resource, n) select $2, $1 + i * 1000000, i % 1000 + 1, 9, 1, i from i`, base, s.owner)
+		k.exec(`insert into exchanged (owner, id, peer, flags, resource, m)
+			select owner, id, peer, flags, resource, (n - 1 - (n - 1) % 1000) / 1000 + 1 from kept where owner = $1 order by peer, id`, s.owner)
 		k.exec(`insert into seen (owner, peer, id, counted, unread) select $1, i, $2, $2, 0 from (
 			with recursive i (i) as (select 1 union all select i + 1 from i where i < 1000) select i from i)`, s.owner, at(990_000))
 		k.takes(s.owner, at(2_000_000))

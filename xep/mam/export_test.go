@@ -51,7 +51,7 @@ func Statements() map[string]string {
 		"prefs": sqlPrefs, "prefs jids": sqlPrefsJIDs,
 		"conversations": sqlConversations, "seen": sqlSeen, "behind": sqlBehind, "peer name": sqlPeerName, "last words": sqlLastWords,
 		"recount": sqlRecount, "owners": sqlOwners, "first in": sqlFirstIn, "measured": sqlMeasured, "to measure": sqlToMeasure,
-		"lighter": sqlLighter, "oldest": sqlOldest, "leaving": sqlLeaving, "body owners": sqlBodyOwners, "peer add kept": sqlAddKept, "bury": sqlBury, "grave": sqlFlagGrave,
+		"lighter": sqlLighter, "oldest": sqlOldest, "leaving": sqlLeaving, "body owners": sqlBodyOwners, "add kept": sqlAddKept, "to exchange": sqlToExchange, "to exchange end": sqlToExchangeEnd, "to exchange of": sqlToExchangeOf, "peer end": sqlPeerEnd, "unexchange": sqlUnexchange, "bury": sqlBury, "grave": sqlFlagGrave, "grave there": sqlFlagGraveThere,
 	}
 }
 

@@ -1,0 +1,167 @@
+package mam
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"parley/storage"
+)
+
+// exchangedTables is the archive once more, in the order of the conversations: of each row
+// that is to be seen what is asked for by peer. It is written behind the rows (exchange):
+// on their way it would cost a page of the disk for each, and behind many share one.
+const exchangedTables = `
+create table exchanged (
+	owner integer not null,
+	peer integer not null,
+	id integer not null,
+	flags integer not null,
+	resource integer not null,
+	m integer not null,        -- how many of the peer's there have been up to it
+	primary key (owner, peer, id)
+) without rowid;
+insert into exchanged select owner, peer, id, flags, resource, m from kept where flags & 4 = 0 order by owner, peer, id;
+drop index kept_peer;
+alter table kept drop column m;
+insert into indexed (owner, upto) select -1, coalesce(max(id), 0) from body;
+`
+
+// exchangedMark is the owner under which the mark of exchanged stands among those of the
+// words: all rows up to it are there.
+const exchangedMark = -1
+
+const (
+	sqlToExchange = `select k.owner, k.peer, k.id, k.flags, k.resource from body b cross join kept k
+			where b.id > $1 and b.id <= $2 and k.owner = b.one and k.id = b.id and k.flags & 4 = 0
+		union all
+		select k.owner, k.peer, k.id, k.flags, k.resource from body b cross join kept k
+			where b.id > $1 and b.id <= $2 and b.two <> b.one and k.owner = b.two and k.id = b.id and k.flags & 4 = 0`
+	sqlToExchangeEnd = `select count(*), coalesce(max(id), 0) from (select id from body where id > $1 order by id limit $2)`
+	sqlToExchangeOf  = `select k.owner, k.peer, k.id, k.flags, k.resource from kept k
+		where k.owner = $1 and k.id > $2 and k.flags & 4 = 0 and k.id > coalesce((
+			select id from exchanged where owner = k.owner and peer = k.peer order by id desc limit 1), 0)
+		order by k.id limit $3`
+	sqlPeerEnd     = `select id, m from exchanged where owner = $1 and peer = $2 order by id desc limit 1`
+	sqlUnexchange  = `delete from exchanged where owner = $1 and id = $2 and peer = (select peer from kept where owner = $1 and id = $2)`
+	sqlExchange    = `insert into exchanged (owner, peer, id, flags, resource, m) values `
+	exchangeFields = 6
+)
+
+// rowsAtOnce is how many rows one statement inserts: each statement costs as much as a row.
+const rowsAtOnce = 16
+
+// exchangeValues are that many places for the values of a row.
+func exchangeValues(rows int) string {
+	var b strings.Builder
+	b.WriteString(sqlExchange)
+	for i := range rows * exchangeFields {
+		switch {
+		case i == 0:
+			b.WriteString("(")
+		case i%exchangeFields == 0:
+			b.WriteString("), (")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString("$" + strconv.Itoa(i+1))
+	}
+	return b.String() + ")"
+}
+
+// An exchanged is a row of kept that is to be seen.
+type exchanged struct {
+	owner, peer int64
+	id          storage.ID
+	flags       int64
+	resource    int64
+}
+
+// exchangeSome puts the rows of the next n messages into exchanged. It returns up to where
+// all are there now, and whether there may be more.
+func (x *exchange) exchangeSome(tx *storage.Tx, n int) (upto storage.ID, more bool, err error) {
+	if _, err = tx.One(sqlMark, []any{exchangedMark}, &upto); err != nil {
+		return 0, false, err
+	}
+	var count int
+	var end storage.ID
+	if _, err = tx.One(sqlToExchangeEnd, []any{upto, n}, &count, &end); err != nil || count == 0 {
+		return upto, false, err
+	}
+	if _, err = x.exchange(tx, sqlToExchange, upto, end); err != nil {
+		return 0, false, err
+	}
+	return end, count == n, tx.Exec(sqlSetMark, exchangedMark, end)
+}
+
+// exchangeOf puts up to n rows of one owner into exchanged, ahead of the others', and returns
+// how many.
+func (x *exchange) exchangeOf(tx *storage.Tx, owner int64, n int) (done int, err error) {
+	var upto storage.ID
+	if _, err = tx.One(sqlMark, []any{exchangedMark}, &upto); err != nil {
+		return 0, err
+	}
+	return x.exchange(tx, sqlToExchangeOf, owner, upto, n)
+}
+
+// exchangeAll does it for all rows of an owner, in a transaction that is about to ask for
+// them. These are what the account has had since the last piece.
+func (x *exchange) exchangeAll(tx *storage.Tx, owner int64) error {
+	for {
+		n, err := x.exchangeOf(tx, owner, exchangePiece)
+		if err != nil || n < exchangePiece {
+			return err
+		}
+	}
+}
+
+// exchange puts the rows that a query finds into exchanged, in its order, and returns how
+// many were found. Those of a peer come there in the order of their ids, so what is not
+// newer than the last of them is there already, or was.
+func (x *exchange) exchange(tx *storage.Tx, q string, args ...any) (found int, err error) {
+	x.rows = x.rows[:0]
+	err = tx.Each(q, args, func(r *storage.Row) error {
+		x.rows = append(x.rows, exchanged{r.Int(0), r.Int(1), r.ID(2), r.Int(3), r.Int(4)})
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	slices.SortFunc(x.rows, func(a, b exchanged) int {
+		return cmp.Or(cmp.Compare(a.owner, b.owner), cmp.Compare(a.peer, b.peer), cmp.Compare(a.id, b.id))
+	})
+	x.values = x.values[:0]
+	var last exchanged
+	var end edge
+	for _, r := range x.rows {
+		if r.owner != last.owner || r.peer != last.peer {
+			end = edge{}
+			if _, err := tx.One(sqlPeerEnd, []any{r.owner, r.peer}, &end.id, &end.total); err != nil {
+				return 0, err
+			}
+			last = r
+		}
+		if r.id <= end.id {
+			continue
+		}
+		end.total++
+		x.values = append(x.values, r.owner, r.peer, r.id, r.flags, r.resource, end.total)
+	}
+	return len(x.rows), x.insert(tx)
+}
+
+// insert inserts the rows whose values are there.
+func (x *exchange) insert(tx *storage.Tx) error {
+	for list := x.values; len(list) > 0; {
+		q, n := x.one, exchangeFields
+		if len(list) >= rowsAtOnce*exchangeFields {
+			q, n = x.many, rowsAtOnce*exchangeFields
+		}
+		if err := tx.Exec(q, list[:n]...); err != nil {
+			return err
+		}
+		list = list[n:]
+	}
+	return nil
+}
