@@ -127,3 +127,48 @@ func BenchmarkIndex(b *testing.B) {
 	}
 	b.ReportMetric((cpu()-before)/float64(n), "cpu-us/message")
 }
+
+// BenchmarkExchange measures what a message costs in the table of conversations, behind
+// others of so many accounts, each with one other.
+func BenchmarkExchange(b *testing.B) {
+	for _, pairs := range []int{50, 5000} {
+		b.Run(fmt.Sprintf("pairs=%d", pairs), func(b *testing.B) {
+			s := play(b, mam.Archive{})
+			last := base
+			write := func(messages int) { // the n-th pair is 2n and 2n+1
+				fills(b, s.Store, func(k keeper) {
+					k.exec(`with recursive i (i) as (select 1 union all select i + 1 from i where i < $3)
+						insert into body (id, one, two, stanza) select $1 + i, 1000 + 2 * (i * 7919 % $2), 1001 + 2 * (i * 7919 % $2), zeroblob(340) from i`, last, pairs, messages)
+					for _, who := range []string{"one", "two"} {
+						k.exec(`insert into kept (owner, id, peer, flags, resource, n) select `+who+`, id, one + two - `+who+`, 9, 1, 0 from body where id > $1`, last)
+					}
+				})
+				last += storage.ID(messages)
+			}
+			write(100_000)
+			x := mam.NewExchanger(s.Store)
+			n := 0
+			some := func() {
+				err := s.Store.Write(b.Context(), func(tx *storage.Tx) error { _, err := x.Some(tx, 1000); return err })
+				if err != nil {
+					b.Fatal(err)
+				}
+				n += 1000
+			}
+			for n < 100_000 {
+				some()
+			}
+			spent, began := 0.0, 0
+			for b.Loop() {
+				b.StopTimer()
+				write(1000)
+				b.StartTimer()
+				before := cpu()
+				some()
+				spent += cpu() - before
+				began++
+			}
+			b.ReportMetric(spent/float64(began)/1000, "cpu-us/message")
+		})
+	}
+}

@@ -11,8 +11,8 @@ import (
 // How the conversations are kept behind what is written.
 const (
 	exchangeDelay = 300 * time.Millisecond // for rows to come that share pages
-	exchangePause = 5 * time.Millisecond   // between two pieces: others stand in the line too
-	exchangePiece = 1000                   // messages of one piece, with two rows each
+	exchangePause = 8 * time.Millisecond   // between two pieces: others stand in the line too
+	exchangePiece = 500                    // messages of one piece, with two rows each
 )
 
 // An exchange keeps the table exchanged behind the rows of archives. That is soon, however
@@ -25,14 +25,11 @@ type exchange struct {
 	newest map[int64]storage.ID // what owners have that may not be there yet
 	sure   bool                 // newest has all: what an earlier run has left is there
 
-	// The writer's.
-	one, many string // insert so many rows
-	rows      []exchanged
-	values    []any
+	rows []exchanged // the writer's, used again
 }
 
 func newExchange() *exchange {
-	x := &exchange{newest: map[int64]storage.ID{}, one: exchangeValues(1), many: exchangeValues(rowsAtOnce)}
+	x := &exchange{newest: map[int64]storage.ID{}}
 	x.indexer = indexer{delay: exchangeDelay, pause: exchangePause, piece: x.some}
 	return x
 }
@@ -45,25 +42,35 @@ func (x *exchange) note(owner int64, id storage.ID) {
 	x.newest[owner] = id
 }
 
-// some is the next piece of all.
+// some is the next piece of all. Nobody asks for its outcome, so it is a Keep: what stands
+// behind a savepoint costs half as much again.
 func (x *exchange) some(ctx context.Context) (more bool, err error) {
-	var upto storage.ID
-	err = x.store.Write(ctx, func(tx *storage.Tx) (err error) {
-		upto, more, err = x.exchangeSome(tx, exchangePiece)
+	var got struct {
+		upto storage.ID
+		more bool
+	}
+	done := make(chan error, 1)
+	x.store.Keep(0, func(tx *storage.Tx) (err error) {
+		got.upto, got.more, err = x.exchangeSome(tx, exchangePiece)
 		return err
-	})
-	if err != nil {
-		return false, err
+	}, func(err error) { done <- err })
+	select {
+	case err := <-done:
+		if err != nil {
+			return false, err
+		}
+	case <-ctx.Done():
+		return false, ctx.Err()
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.sure = x.sure || !more
+	x.sure = x.sure || !got.more
 	for owner, id := range x.newest {
-		if id <= upto {
+		if id <= got.upto {
 			delete(x.newest, owner)
 		}
 	}
-	return more, nil
+	return got.more, nil
 }
 
 // lacks reports whether an owner has rows that may not be in exchanged, and up to where.

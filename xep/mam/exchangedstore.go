@@ -3,8 +3,6 @@ package mam
 import (
 	"cmp"
 	"slices"
-	"strconv"
-	"strings"
 
 	"parley/storage"
 )
@@ -43,32 +41,10 @@ const (
 		where k.owner = $1 and k.id > $2 and k.flags & 4 = 0 and k.id > coalesce((
 			select id from exchanged where owner = k.owner and peer = k.peer order by id desc limit 1), 0)
 		order by k.id limit $3`
-	sqlPeerEnd     = `select id, m from exchanged where owner = $1 and peer = $2 order by id desc limit 1`
-	sqlUnexchange  = `delete from exchanged where owner = $1 and id = $2 and peer = (select peer from kept where owner = $1 and id = $2)`
-	sqlExchange    = `insert into exchanged (owner, peer, id, flags, resource, m) values `
-	exchangeFields = 6
+	sqlPeerEnd    = `select id, m from exchanged where owner = $1 and peer = $2 order by id desc limit 1`
+	sqlUnexchange = `delete from exchanged where owner = $1 and id = $2 and peer = (select peer from kept where owner = $1 and id = $2)`
+	sqlExchange   = `insert into exchanged (owner, peer, id, flags, resource, m) values ($1, $2, $3, $4, $5, $6)`
 )
-
-// rowsAtOnce is how many rows one statement inserts: each statement costs as much as a row.
-const rowsAtOnce = 16
-
-// exchangeValues are that many places for the values of a row.
-func exchangeValues(rows int) string {
-	var b strings.Builder
-	b.WriteString(sqlExchange)
-	for i := range rows * exchangeFields {
-		switch {
-		case i == 0:
-			b.WriteString("(")
-		case i%exchangeFields == 0:
-			b.WriteString("), (")
-		default:
-			b.WriteString(", ")
-		}
-		b.WriteString("$" + strconv.Itoa(i+1))
-	}
-	return b.String() + ")"
-}
 
 // An exchanged is a row of kept that is to be seen.
 type exchanged struct {
@@ -131,7 +107,6 @@ func (x *exchange) exchange(tx *storage.Tx, q string, args ...any) (found int, e
 	slices.SortFunc(x.rows, func(a, b exchanged) int {
 		return cmp.Or(cmp.Compare(a.owner, b.owner), cmp.Compare(a.peer, b.peer), cmp.Compare(a.id, b.id))
 	})
-	x.values = x.values[:0]
 	var last exchanged
 	var end edge
 	for _, r := range x.rows {
@@ -146,22 +121,9 @@ func (x *exchange) exchange(tx *storage.Tx, q string, args ...any) (found int, e
 			continue
 		}
 		end.total++
-		x.values = append(x.values, r.owner, r.peer, r.id, r.flags, r.resource, end.total)
-	}
-	return len(x.rows), x.insert(tx)
-}
-
-// insert inserts the rows whose values are there.
-func (x *exchange) insert(tx *storage.Tx) error {
-	for list := x.values; len(list) > 0; {
-		q, n := x.one, exchangeFields
-		if len(list) >= rowsAtOnce*exchangeFields {
-			q, n = x.many, rowsAtOnce*exchangeFields
+		if err := tx.Exec(sqlExchange, r.owner, r.peer, r.id, r.flags, r.resource, end.total); err != nil {
+			return 0, err
 		}
-		if err := tx.Exec(q, list[:n]...); err != nil {
-			return err
-		}
-		list = list[n:]
 	}
-	return nil
+	return len(x.rows), nil
 }

@@ -25,6 +25,27 @@ func IndexSome(tx *storage.Tx, n int) error {
 	return err
 }
 
+// An Exchanger puts rows into the table exchanged, as the feature does.
+type Exchanger struct{ x *exchange }
+
+// NewExchanger returns one that knows nothing of what is missing, as after a start.
+func NewExchanger(s *storage.Store) Exchanger {
+	x := newExchange()
+	x.store = s
+	return Exchanger{x}
+}
+
+// Some is the piece of n messages of all; more says that there may be more.
+func (e Exchanger) Some(tx *storage.Tx, n int) (more bool, err error) {
+	_, more, err = e.x.exchangeSome(tx, n)
+	return more, err
+}
+
+// Of is the piece of n rows of an owner, and returns how many these were.
+func (e Exchanger) Of(tx *storage.Tx, owner int64, n int) (int, error) {
+	return e.x.exchangeOf(tx, owner, n)
+}
+
 // ParseFilter is parseFilter, for its errors.
 func ParseFilter(query xmpp.Element) error {
 	_, err := parseFilter(query)
