@@ -146,10 +146,9 @@ func BenchmarkExchange(b *testing.B) {
 				last += storage.ID(messages)
 			}
 			write(100_000)
-			x := mam.NewExchanger(s.Store)
 			n := 0
 			some := func() {
-				err := s.Store.Write(b.Context(), func(tx *storage.Tx) error { _, err := x.Some(tx, 1000); return err })
+				err := s.Store.Write(b.Context(), func(tx *storage.Tx) error { _, err := mam.ExchangeSome(tx, 1000); return err })
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -2,6 +2,7 @@ package mam
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,83 +12,134 @@ import (
 // How the conversations are kept behind what is written.
 const (
 	exchangeDelay = 300 * time.Millisecond // for rows to come that share pages
-	exchangePause = 8 * time.Millisecond   // between two pieces: others stand in the line too
-	exchangePiece = 500                    // messages of one piece, with two rows each
+	exchangePause = 5 * time.Millisecond   // between two pieces: others stand in the line too
+	exchangePiece = 1500                   // rows of one piece
+	exchangeAhead = 200_000                // rows that are remembered; for others the disk is asked
 )
 
 // An exchange keeps the table exchanged behind the rows of archives. That is soon, however
 // many messages there are: what it costs is paid while they come. Who reads by peer has the
 // rows of the owner put there first (see settle).
 type exchange struct {
-	indexer
+	work indexer
 
 	mu     sync.Mutex           // a leaf
-	newest map[int64]storage.ID // what owners have that may not be there yet
-	sure   bool                 // newest has all: what an earlier run has left is there
-
-	rows []exchanged // the writer's, used again
+	list   []exchanged          // what may not be there yet, in the order of ids
+	newest map[int64]storage.ID // the last of that for each owner
+	sure   bool                 // that is all: nothing is left of an earlier run
+	lost   storage.ID           // up to it rows were noted that are in the list no more
 }
 
 func newExchange() *exchange {
 	x := &exchange{newest: map[int64]storage.ID{}}
-	x.indexer = indexer{delay: exchangeDelay, pause: exchangePause, piece: x.some}
+	x.work = indexer{delay: exchangeDelay, pause: exchangePause, piece: x.piece}
 	return x
 }
 
-// note notes that an owner has another row. It is called in the transaction that writes the
-// row, so that nobody sees one that was not noted; if that fails, one piece is in vain.
-func (x *exchange) note(owner int64, id storage.ID) {
+// note notes the rows of a message that are to be seen. It is called in the transaction that
+// writes them, so nobody sees a row that was not noted. A row of which nothing comes is looked
+// for in vain.
+func (x *exchange) note(id storage.ID, parts []part) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.newest[owner] = id
+	for _, p := range parts {
+		if p.flags&hidden == 0 {
+			x.list = append(x.list, exchanged{p.owner, p.peer, id})
+			x.newest[p.owner] = id
+		}
+	}
+	if len(x.list) > exchangeAhead {
+		x.list, x.sure, x.lost = nil, false, id
+	}
 }
 
-// some is the next piece of all. Nobody asks for its outcome, so it is a Keep: what stands
-// behind a savepoint costs half as much again.
-func (x *exchange) some(ctx context.Context) (more bool, err error) {
-	var got struct {
-		upto storage.ID
-		more bool
+// next returns the rows of the next piece, those of a message together; known is false where
+// the disk is to be asked for them.
+func (x *exchange) next() (list []exchanged, known bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n := min(len(x.list), exchangePiece)
+	for n > 0 && n < len(x.list) && x.list[n].id == x.list[n-1].id {
+		n++
 	}
-	done := make(chan error, 1)
-	x.store.Keep(0, func(tx *storage.Tx) (err error) {
-		got.upto, got.more, err = x.exchangeSome(tx, exchangePiece)
-		return err
-	}, func(err error) { done <- err })
-	select {
-	case err := <-done:
-		if err != nil {
-			return false, err
+	return slices.Clone(x.list[:n]), x.sure
+}
+
+// piece puts the next piece of all there. It is a Keep, for a Write has a savepoint, which
+// costs half as much again.
+func (x *exchange) piece(ctx context.Context) (more bool, err error) {
+	list, known := x.next()
+	if known && len(list) == 0 {
+		return false, nil
+	}
+	var upto storage.ID
+	var left bool
+	if known {
+		upto = list[len(list)-1].id
+	}
+	type outcome struct {
+		more bool
+		err  error
+	}
+	done := make(chan outcome, 1)
+	x.work.store.Keep(len(list)*24, func(tx *storage.Tx) (err error) {
+		if known {
+			return exchangeUpTo(tx, list, upto)
 		}
+		upto, left, err = exchangeSome(tx, exchangePiece/2)
+		return err
+	}, func(err error) {
+		o := outcome{err: err}
+		if err == nil {
+			o.more = x.reached(upto, !known && !left)
+		}
+		done <- o
+	})
+	select {
+	case o := <-done:
+		return o.more, o.err
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
+}
+
+// reached notes that all rows up to an id are there; all says that there were no more on the
+// disk. It reports whether there is another piece.
+func (x *exchange) reached(upto storage.ID, all bool) (more bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.sure = x.sure || !got.more
+	x.sure = x.sure || all && upto >= x.lost
+	i := slices.IndexFunc(x.list, func(r exchanged) bool { return r.id > upto })
+	if i < 0 {
+		i = len(x.list)
+	}
+	x.list = append(x.list[:0], x.list[i:]...)
 	for owner, id := range x.newest {
-		if id <= got.upto {
+		if id <= upto {
 			delete(x.newest, owner)
 		}
 	}
-	return got.more, nil
+	return !x.sure || len(x.list) >= exchangePiece
 }
 
 // lacks reports whether an owner has rows that may not be in exchanged, and up to where.
-func (x *exchange) lacks(owner int64) (upto storage.ID, any bool) {
+func (x *exchange) lacks(owner int64) (upto storage.ID, some bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	upto, any = x.newest[owner]
-	return upto, any || !x.sure
+	upto, some = x.newest[owner]
+	return upto, some || !x.sure
 }
 
 // settle has all rows that an owner has by now be in exchanged. Where they are it costs
 // nothing; else the owner's own go there before the others', by write.
 func (x *exchange) settle(owner int64, write func(func(*storage.Tx) error) error) error {
-	upto, any := x.lacks(owner)
-	for n := exchangePiece; any && n == exchangePiece; {
+	upto, lacks := x.lacks(owner)
+	if !lacks {
+		return nil
+	}
+	for n := exchangePiece; n == exchangePiece; {
 		err := write(func(tx *storage.Tx) (err error) {
-			n, err = x.exchangeOf(tx, owner, exchangePiece)
+			n, err = exchangeOf(tx, owner, exchangePiece)
 			return err
 		})
 		if err != nil {
@@ -96,7 +148,7 @@ func (x *exchange) settle(owner int64, write func(func(*storage.Tx) error) error
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if any && x.newest[owner] == upto {
+	if x.newest[owner] == upto {
 		delete(x.newest, owner)
 	}
 	return nil

@@ -25,26 +25,14 @@ func IndexSome(tx *storage.Tx, n int) error {
 	return err
 }
 
-// An Exchanger puts rows into the table exchanged, as the feature does.
-type Exchanger struct{ x *exchange }
-
-// NewExchanger returns one that knows nothing of what is missing, as after a start.
-func NewExchanger(s *storage.Store) Exchanger {
-	x := newExchange()
-	x.store = s
-	return Exchanger{x}
-}
-
-// Some is the piece of n messages of all; more says that there may be more.
-func (e Exchanger) Some(tx *storage.Tx, n int) (more bool, err error) {
-	_, more, err = e.x.exchangeSome(tx, n)
+// ExchangeSome puts the rows of n messages into the table exchanged.
+func ExchangeSome(tx *storage.Tx, n int) (more bool, err error) {
+	_, more, err = exchangeSome(tx, n)
 	return more, err
 }
 
-// Of is the piece of n rows of an owner, and returns how many these were.
-func (e Exchanger) Of(tx *storage.Tx, owner int64, n int) (int, error) {
-	return e.x.exchangeOf(tx, owner, n)
-}
+// ExchangeOf puts up to n rows of an owner there, ahead of the others'.
+func ExchangeOf(tx *storage.Tx, owner int64, n int) (int, error) { return exchangeOf(tx, owner, n) }
 
 // ParseFilter is parseFilter, for its errors.
 func ParseFilter(query xmpp.Element) error {
@@ -72,7 +60,7 @@ func Statements() map[string]string {
 		"prefs": sqlPrefs, "prefs jids": sqlPrefsJIDs,
 		"conversations": sqlConversations, "seen": sqlSeen, "behind": sqlBehind, "peer name": sqlPeerName, "last words": sqlLastWords,
 		"recount": sqlRecount, "owners": sqlOwners, "first in": sqlFirstIn, "measured": sqlMeasured, "to measure": sqlToMeasure,
-		"lighter": sqlLighter, "oldest": sqlOldest, "leaving": sqlLeaving, "body owners": sqlBodyOwners, "add kept": sqlAddKept, "to exchange": sqlToExchange, "to exchange end": sqlToExchangeEnd, "to exchange of": sqlToExchangeOf, "peer end": sqlPeerEnd, "unexchange": sqlUnexchange, "bury": sqlBury, "grave": sqlFlagGrave, "grave there": sqlFlagGraveThere,
+		"lighter": sqlLighter, "oldest": sqlOldest, "leaving": sqlLeaving, "body owners": sqlBodyOwners, "add kept": sqlAddKept, "to exchange": sqlToExchange, "to exchange end": sqlToExchangeEnd, "to exchange of": sqlToExchangeOf, "peer end": sqlPeerEnd, "unexchange": sqlUnexchange, "exchange": sqlExchange, "bury": sqlBury, "grave": sqlFlagGrave, "grave there": sqlFlagGraveThere,
 	}
 }
 

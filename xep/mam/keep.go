@@ -122,9 +122,9 @@ func (k *keeping) Write(tx *storage.Tx, id storage.ID) error {
 		if err := addKept(tx, r.account.ID, id, number, r.flags, resourceHash(r.peer)); err != nil {
 			return err
 		}
-		k.f.exchange.note(r.account.ID, id)
 		parts = append(parts, part{r.account.ID, number, r.flags})
 	}
+	k.f.exchange.note(id, parts)
 	return k.f.follow(tx, id, k.st, parts)
 }
 
@@ -151,7 +151,7 @@ func (k *keeping) Written(id storage.ID, err error) {
 	if err != nil {
 		return
 	}
-	k.f.exchange.wake()
+	k.f.exchange.work.wake()
 	for _, p := range k.fresh {
 		k.f.peers.add(p)
 	}

@@ -84,7 +84,7 @@ func (f *feature) reads(r *router.Feature) {
 	start, stop := r.Start, r.Stop
 	r.Start = func(h router.Hall) {
 		start(h)
-		for _, x := range []*indexer{&f.index, &f.exchange.indexer} {
+		for _, x := range []*indexer{&f.index, &f.exchange.work} {
 			x.store, x.fail = h.Store, func(err error) { h.Log.Warn("messages are not in the index yet", "error", err) }
 			x.wake() // what a crash left
 		}
@@ -94,7 +94,7 @@ func (f *feature) reads(r *router.Feature) {
 			stop()
 		}
 		f.index.stop()
-		f.exchange.stop()
+		f.exchange.work.stop()
 	}
 	r.Sent.Miss, r.Arrived.Miss = f.indexes(r.Sent.Miss), f.indexes(r.Arrived.Miss)
 }

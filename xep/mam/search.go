@@ -163,11 +163,11 @@ func (s search) at(tx *storage.Tx, index int) (id storage.ID, there bool, err er
 
 // find returns the newest message of a conversation before an id that from has sent under
 // that name; st is nil where there is none.
-func (f *feature) find(tx *storage.Tx, in part, from xmpp.JID, name string, before storage.ID) (e entry, st *xmpp.Stanza, err error) {
+func find(tx *storage.Tx, in part, from xmpp.JID, name string, before storage.ID) (e entry, st *xmpp.Stanza, err error) {
 	if name == "" || in.peer == 0 {
 		return e, nil, nil
 	}
-	if err := f.exchange.exchangeAll(tx, in.owner); err != nil {
+	if err := exchangeAll(tx, in.owner); err != nil {
 		return e, nil, err
 	}
 	err = candidates(tx, in.owner, in.peer, nameHash(from, name), before, func(c entry) bool {

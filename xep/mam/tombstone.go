@@ -40,7 +40,7 @@ type part struct {
 func (f *feature) retract(tx *storage.Tx, id storage.ID, st *xmpp.Stanza, parts []part) error {
 	name := st.Child(nsRetract, "retract").Attr("id")
 	for _, p := range parts {
-		e, was, err := f.find(tx, p, st.From, name, id)
+		e, was, err := find(tx, p, st.From, name, id)
 		if err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func (f *feature) marked(tx *storage.Tx, st *xmpp.Stanza, p part) error {
 	if marker.IsZero() {
 		marker = st.Child(nsMarkers, "acknowledged") // of earlier versions (XEP-0333 §11)
 	}
-	e, was, err := f.find(tx, p, st.To, marker.Attr("id"), 1<<63-1)
+	e, was, err := find(tx, p, st.To, marker.Attr("id"), 1<<63-1)
 	if err != nil || was == nil {
 		return err
 	}
