@@ -1,6 +1,7 @@
 package mam
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -26,8 +27,10 @@ type exchange struct {
 	mu     sync.Mutex           // a leaf
 	list   []exchanged          // what may not be there yet, in the order of ids
 	newest map[int64]storage.ID // the last of that for each owner
-	sure   bool                 // that is all: nothing is left of an earlier run
-	lost   storage.ID           // up to it rows were noted that are in the list no more
+	begun  bool                 // nothing is left of an earlier run: newest has all
+	sure   bool                 // and so has the list
+	last   storage.ID           // of what was noted
+	lost   storage.ID           // up to it the list is not to be believed
 }
 
 func newExchange() *exchange {
@@ -36,21 +39,55 @@ func newExchange() *exchange {
 	return x
 }
 
-// note notes the rows of a message that are to be seen. It is called in the transaction that
-// writes them, so nobody sees a row that was not noted. A row of which nothing comes is looked
-// for in vain.
+// note notes that a message is being written, in the transaction that does it: nobody can see
+// a row that was not noted.
 func (x *exchange) note(id storage.ID, parts []part) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.last = id
 	for _, p := range parts {
 		if p.flags&hidden == 0 {
-			x.list = append(x.list, exchanged{p.owner, p.peer, id})
 			x.newest[p.owner] = id
+		}
+	}
+}
+
+// written notes the rows of a message that are to be seen, in the order of commits.
+func (x *exchange) written(id storage.ID, parts []part) {
+	x.mu.Lock()
+	for _, p := range parts {
+		if p.flags&hidden == 0 {
+			x.list = append(x.list, exchanged{p.owner, p.peer, id, p.flags, p.resource})
 		}
 	}
 	if len(x.list) > exchangeAhead {
 		x.list, x.sure, x.lost = nil, false, id
 	}
+	x.mu.Unlock()
+	x.work.wake()
+}
+
+// doubt is called where rows that are to be seen are changed or deleted, in that transaction:
+// the disk is asked for all that were noted so far.
+func (x *exchange) doubt() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.sure, x.lost = false, x.last
+}
+
+// noted returns the last message that was noted, in a transaction: what was before it is on
+// the disk by then, or will never be.
+func (x *exchange) noted() storage.ID {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.last
+}
+
+// trusts reports whether the list can be believed, in a transaction.
+func (x *exchange) trusts() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.sure
 }
 
 // next returns the rows of the next piece, those of a message together; known is false where
@@ -73,25 +110,26 @@ func (x *exchange) piece(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	var upto storage.ID
-	var left bool
-	if known {
-		upto = list[len(list)-1].id
-	}
+	var all bool
 	type outcome struct {
 		more bool
 		err  error
 	}
 	done := make(chan outcome, 1)
 	x.work.store.Keep(len(list)*24, func(tx *storage.Tx) (err error) {
-		if known {
+		if all = false; known && x.trusts() {
+			upto = slices.MaxFunc(list, func(a, b exchanged) int { return cmp.Compare(a.id, b.id) }).id
 			return exchangeUpTo(tx, list, upto)
 		}
-		upto, left, err = exchangeSome(tx, exchangePiece/2)
+		left := false
+		if upto, left, err = exchangeSome(tx, exchangePiece/2); !left {
+			upto, all = max(upto, x.noted()), true
+		}
 		return err
 	}, func(err error) {
 		o := outcome{err: err}
 		if err == nil {
-			o.more = x.reached(upto, !known && !left)
+			o.more = x.reached(upto, all)
 		}
 		done <- o
 	})
@@ -108,6 +146,7 @@ func (x *exchange) piece(ctx context.Context) (more bool, err error) {
 func (x *exchange) reached(upto storage.ID, all bool) (more bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.begun = x.begun || all
 	x.sure = x.sure || all && upto >= x.lost
 	i := slices.IndexFunc(x.list, func(r exchanged) bool { return r.id > upto })
 	if i < 0 {
@@ -127,7 +166,7 @@ func (x *exchange) lacks(owner int64) (upto storage.ID, some bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	upto, some = x.newest[owner]
-	return upto, some || !x.sure
+	return upto, some || !x.begun
 }
 
 // settle has all rows that an owner has by now be in exchanged. Where they are it costs

@@ -31,26 +31,27 @@ insert into indexed (owner, upto) select -1, coalesce(max(id), 0) from body;
 const exchangedMark = -1
 
 const (
-	sqlToExchange = `select k.owner, k.peer, k.id from body b cross join kept k
+	sqlToExchange = `select k.owner, k.peer, k.id, k.flags, k.resource from body b cross join kept k
 			where b.id > $1 and b.id <= $2 and k.owner = b.one and k.id = b.id and k.flags & 4 = 0
 		union all
-		select k.owner, k.peer, k.id from body b cross join kept k
+		select k.owner, k.peer, k.id, k.flags, k.resource from body b cross join kept k
 			where b.id > $1 and b.id <= $2 and b.two <> b.one and k.owner = b.two and k.id = b.id and k.flags & 4 = 0`
 	sqlToExchangeEnd = `select count(*), coalesce(max(id), 0) from (select id from body where id > $1 order by id limit $2)`
-	sqlToExchangeOf  = `select k.owner, k.peer, k.id from kept k
+	sqlToExchangeOf  = `select k.owner, k.peer, k.id, k.flags, k.resource from kept k
 		where k.owner = $1 and k.id > $2 and k.flags & 4 = 0 and k.id > coalesce((
 			select id from exchanged where owner = k.owner and peer = k.peer order by id desc limit 1), 0)
 		order by k.id limit $3`
 	sqlPeerEnd    = `select id, m from exchanged where owner = $1 and peer = $2 order by id desc limit 1`
 	sqlUnexchange = `delete from exchanged where owner = $1 and id = $2 and peer = (select peer from kept where owner = $1 and id = $2)`
-	sqlExchange   = `insert into exchanged (owner, peer, id, flags, resource, m)
-		select $1, $2, $3, flags, resource, $4 from kept where owner = $1 and id = $3 and flags & 4 = 0`
+	sqlExchange   = `insert into exchanged (owner, peer, id, flags, resource, m) values ($1, $2, $3, $4, $5, $6)`
 )
 
-// An exchanged is a row of kept that is to be seen, or was.
+// An exchanged is a row of kept that is to be seen.
 type exchanged struct {
 	owner, peer int64
 	id          storage.ID
+	flags       flags
+	resource    int64
 }
 
 // exchangeSome looks for the rows of the next n messages on the disk, and puts them into
@@ -107,15 +108,14 @@ func exchangeAll(tx *storage.Tx, owner int64) error {
 // toExchange reads the rows that a query finds.
 func toExchange(tx *storage.Tx, q string, args ...any) (list []exchanged, err error) {
 	err = tx.Each(q, args, func(r *storage.Row) error {
-		list = append(list, exchanged{r.Int(0), r.Int(1), r.ID(2)})
+		list = append(list, exchanged{r.Int(0), r.Int(1), r.ID(2), flags(r.Int(3)), r.Int(4)})
 		return nil
 	})
 	return list, err
 }
 
-// exchangeThese sorts rows, and puts those that are in kept into exchanged. There those of a
-// peer come in the order of their ids, so what is not newer than the last of them is there
-// already, or was.
+// exchangeThese sorts rows, and puts them into exchanged. There those of a peer come in the
+// order of their ids, so what is not newer than the last of them is there already, or was.
 func exchangeThese(tx *storage.Tx, list []exchanged) error {
 	slices.SortFunc(list, func(a, b exchanged) int {
 		return cmp.Or(cmp.Compare(a.owner, b.owner), cmp.Compare(a.peer, b.peer), cmp.Compare(a.id, b.id))
@@ -133,10 +133,10 @@ func exchangeThese(tx *storage.Tx, list []exchanged) error {
 		if r.id <= end.id {
 			continue
 		}
-		if err := tx.Exec(sqlExchange, r.owner, r.peer, r.id, end.total+1); err != nil {
+		end.total++
+		if err := tx.Exec(sqlExchange, r.owner, r.peer, r.id, int64(r.flags), r.resource, end.total); err != nil {
 			return err
 		}
-		end.total += tx.Changes()
 	}
 	return nil
 }

@@ -34,6 +34,29 @@ func ExchangeSome(tx *storage.Tx, n int) (more bool, err error) {
 // ExchangeOf puts up to n rows of an owner there, ahead of the others'.
 func ExchangeOf(tx *storage.Tx, owner int64, n int) (int, error) { return exchangeOf(tx, owner, n) }
 
+// Write keeps a message as the feature does: for the first of two owners, or for both.
+func Write(tx *storage.Tx, id storage.ID, owners [2]int64, peer int64, f [2]int64, both bool) error {
+	n := 2
+	if !both {
+		n, owners[1] = 1, 0
+	}
+	if err := addBody(tx, id, owners, []byte("<message xmlns='jabber:client'/>")); err != nil {
+		return err
+	}
+	for i, owner := range owners[:n] {
+		if err := addKept(tx, id, part{owner: owner, peer: peer, flags: flags(f[i])}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RemoveRow is removeRow.
+func RemoveRow(tx *storage.Tx, owner int64, id storage.ID) error { return removeRow(tx, owner, id) }
+
+// Bury is bury.
+func Bury(tx *storage.Tx, id storage.ID) error { return bury(tx, id, []byte("<message/>")) }
+
 // ParseFilter is parseFilter, for its errors.
 func ParseFilter(query xmpp.Element) error {
 	_, err := parseFilter(query)

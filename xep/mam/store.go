@@ -92,12 +92,12 @@ const sqlAddKept = `insert into kept (owner, id, peer, flags, resource, n) value
 // addKept adds an account's row. n counts its visible rows, so that a range is counted by
 // its ends, as m in exchanged counts those of one peer. (Two rows at once cost three times
 // as much: the engine puts them aside before it adds the first.)
-func addKept(tx *storage.Tx, owner int64, id storage.ID, peer int64, f flags, resource int64) error {
+func addKept(tx *storage.Tx, id storage.ID, p part) error {
 	visible := 1
-	if f&hidden != 0 {
+	if p.flags&hidden != 0 {
 		visible = 0
 	}
-	return tx.Exec(sqlAddKept, owner, id, peer, int64(f), resource, visible)
+	return tx.Exec(sqlAddKept, p.owner, id, p.peer, int64(p.flags), p.resource, visible)
 }
 
 // peerNumber returns the number of a bare address, which is drawn if it has none.
@@ -110,7 +110,8 @@ func peerNumber(tx *storage.Tx, bare string) (n int64, err error) {
 	return n, err
 }
 
-// removeRow deletes an account's row, and the message if no other account has it.
+// removeRow deletes an account's row, and the message if no other account has it. If the row
+// is to be seen, the exchange is told (doubt).
 func removeRow(tx *storage.Tx, owner int64, id storage.ID) error {
 	if err := tx.Exec(sqlUnexchange, owner, id); err != nil {
 		return err

@@ -32,6 +32,7 @@ func (f *feature) follow(tx *storage.Tx, id storage.ID, st *xmpp.Stanza, parts [
 type part struct {
 	owner, peer int64
 	flags       flags
+	resource    int64 // the peer's, as a hash
 }
 
 // retract puts a tombstone in the place of the message that a retraction names (XEP-0424
@@ -48,6 +49,7 @@ func (f *feature) retract(tx *storage.Tx, id storage.ID, st *xmpp.Stanza, parts 
 			continue
 		}
 		f.shrunk.Add(1)
+		f.exchange.doubt()
 		return bury(tx, e.id, stone(was, st, id).AppendNS(nil, xmpp.NSClient))
 	}
 	return nil
