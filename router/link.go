@@ -24,6 +24,7 @@ type Link struct {
 	moved   sync.Cond            // something was settled
 	lanes   map[xmpp.JID]*window // of bare senders with something in flight
 	bytes   int
+	given   uint64   // stanzas that came, of every kind
 	line    []flight // messages in the order in which they began, from the first that is not settled
 	first   uint64   // the number of line[0]; numbers begin with 0
 	waiting []waiter // in order
@@ -33,6 +34,7 @@ type Link struct {
 type flight struct {
 	p    *Passage // nil when it is settled
 	size int
+	n    uint64 // its number among the stanzas that came, from 1
 }
 
 // NewLink returns what a stream of many senders speaks through.
@@ -67,11 +69,20 @@ func (l *Link) Deliver(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 	w.carry(ctx, rd, Passage{r: l.r, Stanza: st})
 }
 
-// lane returns the window of a sender who has something in flight; nil for any other.
+// lane counts a stanza, and returns the window of its sender, who has something in flight;
+// nil for any other.
 func (l *Link) lane(bare xmpp.JID) *window {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.given++
 	return l.lanes[bare]
+}
+
+// Answered counts a stanza that the door has answered by itself: Deliver does not get it.
+func (l *Link) Answered() {
+	l.mu.Lock()
+	l.given++
+	l.mu.Unlock()
 }
 
 // Settle waits until everything that came is settled.
@@ -105,7 +116,7 @@ func (l *Link) room(rd *Round, n int) {
 func (l *Link) began(p *Passage) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.line = append(l.line, flight{p, p.size})
+	l.line = append(l.line, flight{p, p.size, l.given})
 	l.bytes += p.size
 	p.win.inLink++
 	l.lanes[p.Stanza.From.Bare()] = p.win
@@ -146,12 +157,17 @@ func (l *Link) settled(w *window, p *Passage) {
 	}
 }
 
-// Flying returns how many messages there are from the first on that is not settled: all
-// before it are, and what they leave behind is committed.
+// Flying returns how many stanzas came from the first message on that is not settled, that
+// one included: all before it are, and what they leave behind is committed. Those of other
+// senders behind it may be settled, but who counts (XEP-0198 §4) speaks of the first ones.
+// Only the reader's, or when that has ended.
 func (l *Link) Flying() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.line)
+	if len(l.line) == 0 {
+		return 0
+	}
+	return int(l.given - l.line[0].n + 1)
 }
 
 // WhenSettled calls then once, when all that is in flight now is settled: at once, or on the
