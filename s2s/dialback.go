@@ -68,7 +68,7 @@ func (l *link) authoritative(from, to string, st *xmpp.Stanza) error {
 	if l.s.cfg.Local(to) && hmac.Equal([]byte(st.Text()), []byte(dialbackKey(l.s.secret, from, to, id))) {
 		typ = "valid"
 	} else {
-		l.log().Warn("a dialback key is not ours", "asked_by", from, "for", to)
+		l.logOdd("a dialback key is not ours", "asked_by", from, "for", to)
 	}
 	l.say(dialbackElement("verify", to, from, "type", typ, "id", id))
 	l.said = true
@@ -142,18 +142,18 @@ func (l *link) judgeKey(ctx context.Context, p pair, id, key string, rule Rule) 
 	switch {
 	case proof != "":
 	case verdict.Refused || !rule.Dialback:
-		l.log().Warn("a server is not believed", "claims", p.remote, "reason", verdict.Reason, "rule", rule.Why)
+		l.logOdd("a server is not believed", "claims", p.remote, "reason", verdict.Reason, "rule", rule.Why)
 		l.refuseKey(p, "not-authorized", "the certificate does not prove "+p.remote+": "+verdict.Reason)
 		return
 	default:
 		result, err := l.s.askAuthority(ctx, l, p, id, key)
 		switch {
 		case err != nil:
-			l.log().Warn("a server could not be verified by dialback", "claims", p.remote, "error", err)
+			l.logOdd("a server could not be verified by dialback", "claims", p.remote, "error", err)
 			l.refuseKey(p, "remote-server-timeout", oneLine(err.Error()))
 			return
 		case result != "valid":
-			l.log().Warn("a server is not who it says: its own domain knows nothing of it", "claims", p.remote)
+			l.logOdd("a server is not who it says: its own domain knows nothing of it", "claims", p.remote)
 			l.write(dialbackElement("result", p.local, p.remote, "type", "invalid"))
 			return
 		}
@@ -222,7 +222,7 @@ func (l *link) keyAnswered(p pair, typ string, st *xmpp.Stanza) {
 	delete(l.asked, p)
 	l.mu.Unlock()
 	if ch == nil {
-		l.log().Warn("an answer to a dialback key that was not sent is ignored", "from", p.remote, "to", p.local)
+		l.logOdd("an answer to a dialback key that was not sent is ignored", "from", p.remote, "to", p.local)
 		return
 	}
 	if typ == "valid" {
@@ -322,7 +322,7 @@ func (s *Server) verifier(ctx context.Context, p pair) (*link, error) {
 	v = &verifier{ready: make(chan struct{})}
 	s.verifiers[p.remote] = v
 	s.mu.Unlock()
-	if v.link, v.err = s.open(ctx, p); v.err == nil {
+	if v.link, v.err = s.openVerifier(ctx, p); v.err == nil {
 		go func() {
 			defer s.forget(v.link)
 			v.link.live()
@@ -333,6 +333,25 @@ func (s *Server) verifier(ctx context.Context, p pair) (*link, error) {
 		s.noVerifier(p.remote, v)
 	}
 	return v.link, v.err
+}
+
+// openVerifier opens a stream to an authoritative server. Its certificate need prove nothing,
+// for DNS leads to it; but where signed DNS says that it is another's, it is (RFC 7673 §3.3).
+func (s *Server) openVerifier(ctx context.Context, p pair) (*link, error) {
+	l, err := s.open(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if v := l.judge(ctx, p.remote, &l.target); v.Refused {
+		l.end(nil)
+		close(l.done)
+		s.forget(l)
+		return nil, refusal("the certificate of %s is not accepted: %s", p.remote, v.Reason)
+	}
+	l.mu.Lock()
+	l.asks = true
+	l.mu.Unlock()
+	return l, nil
 }
 
 // noVerifier forgets a stream that is over, or was not there.
@@ -353,7 +372,7 @@ func (l *link) verifyAnswered(p pair, typ string, st *xmpp.Stanza) {
 	delete(l.verify, query{p, id})
 	l.mu.Unlock()
 	if ch == nil {
-		l.log().Warn("an answer about a dialback key that was not asked is ignored", "from", p.remote, "to", p.local)
+		l.logOdd("an answer about a dialback key that was not asked is ignored", "from", p.remote, "to", p.local)
 		return
 	}
 	ch <- typ

@@ -66,7 +66,7 @@ func (l *link) acceptTLS(direct bool) error {
 		l.log().Info("TLS handshake failed", "error", err)
 		return &lostError{err}
 	}
-	l.head.remote = "" // what was said in clear is forgotten (RFC 6120 §5.4.3.3)
+	l.setHead(pair{local: l.head.local}) // what was said in clear is forgotten (RFC 6120 §5.4.3.3)
 	return nil
 }
 
@@ -82,7 +82,11 @@ func (l *link) reopen(renewed bool) error {
 	}
 	l.streamID = newID()
 	was := l.head
-	l.head = pair{h.ToJID.Domain(), h.FromJID.Domain()}
+	head := pair{h.ToJID.Domain(), h.FromJID.Domain()}
+	if renewed && h.From == "" { // it is who it has proved to be
+		head.remote = was.remote
+	}
+	l.setHead(head)
 	l.header(l.head, l.streamID)
 	switch {
 	case h.NS != xmpp.NSServer:
@@ -97,8 +101,6 @@ func (l *link) reopen(renewed bool) error {
 		return xmpp.EndStream("improper-addressing", "")
 	case l.head.remote != "" && l.s.cfg.Local(l.head.remote):
 		return xmpp.EndStream("invalid-from", "")
-	case renewed && l.head.remote == "": // it is who it has proved to be
-		l.head.remote = was.remote
 	case renewed && was != l.head:
 		return xmpp.EndStream("invalid-from", "")
 	}
@@ -266,7 +268,9 @@ func (l *link) wantsBidi(st *xmpp.Stanza) error {
 	if !l.t.Secure() || l.bidi || l.proofs() > 0 {
 		return xmpp.EndStream("policy-violation", "it is too late to ask for both directions")
 	}
+	l.mu.Lock()
 	l.bidi = true
+	l.mu.Unlock()
 	if n, err := strconv.Atoi(st.Child(nsLimits, "limits").ChildText(nsLimits, "max-bytes")); err == nil && n > 0 { // XEP-0478 §3.2
 		l.mu.Lock()
 		l.features.maxBytes = n
@@ -278,10 +282,17 @@ func (l *link) wantsBidi(st *xmpp.Stanza) error {
 // proved is called when the other side has proved a domain: we may answer on the same
 // stream, where that is agreed, and what waits for the domain is worth another attempt.
 func (l *link) proved(p pair, proof string) {
-	if l.bidi {
+	if l.both() {
 		l.mayCarry(p, proof)
 	}
 	if r := l.s.known(p); r != nil {
 		r.hurry()
 	}
+}
+
+// both reports whether both sides may send. The reader needs no lock to look.
+func (l *link) both() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bidi
 }

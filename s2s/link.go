@@ -48,8 +48,7 @@ type link struct {
 	streamID string // of the stream that was opened last, for dialback
 	bidi     bool   // both sides may send (XEP-0288)
 	features peerFeatures
-	taken    uint32 // stanzas taken while stream management is on; the reader's
-	sm       *inbound
+	taken    uint32      // stanzas taken; the reader's
 	smStart  uint32      // what inbound is to begin with
 	said     bool        // the reader has queued something itself
 	failures int         // of SASL, and what came out of turn
@@ -69,27 +68,35 @@ type link struct {
 	buf     []byte                // to be written
 	writing bool
 	over    bool
-	sent    []sent // in order: not known to have arrived
-	bytes   int    // of these
-	handed  int    // how many of them the transport has
+	sent    []sent   // in order: not known to have arrived
+	bytes   int      // of these
+	queued  uint64   // bytes that ever were in buf and have left it
+	written uint64   // of these, how many the transport has taken
+	sm      *inbound // the reader's; others take the lock
 	smOut   *outbound
+	acked   uint32            // what we have acknowledged last
+	awaited int               // acknowledgements that wait for commits
+	leaving bool              // nothing more is put in; see leave
+	hurried bool              // what is not acknowledged by now is not waited for
+	goodbye error             // with which the reader is to end the stream
+	asks    bool              // only questions about keys are asked by it
+	grown   bool              // the other side may send larger stanzas: the reader has to see to it
+	odd     int               // lines of the log about what no server says
 	smReply chan *xmpp.Stanza // what was asked of stream management is answered here
 	cause   error             // why it has ended
 	heard   time.Time         // when bytes last came
 	spoke   time.Time         // when a stanza last went either way
 	stalled time.Time         // since when nothing of what waits has left
 	counts  struct{ in, out uint64 }
-	shown   struct { // head and bidi, for who asks
-		head pair
-		bidi bool
-	}
-	done chan struct{} // closed when the reader has ended and everything is settled
+	parted  chan struct{} // closed when what has not arrived was given back
+	done    chan struct{} // closed when the reader has ended, everything is settled, and that was done
 }
 
 // sent is a stanza that was put into a stream.
 type sent struct {
 	item
-	r *route
+	r   *route
+	end uint64 // where it ends in the bytes of the stream
 }
 
 var errOver = xmpp.Refuse("remote-server-timeout", "the stream is over")
@@ -98,12 +105,12 @@ func newLink(s *Server, t *xmpp.TCP, out bool) *link {
 	l := &link{
 		s: s, id: newID()[:10], out: out, t: t, trail: &Trail{}, began: time.Now(),
 		may: map[pair]string{}, sends: map[pair]string{}, routes: map[pair]*route{},
-		asked: map[pair]chan error{}, verify: map[query]chan string{}, done: make(chan struct{}),
+		asked: map[pair]chan error{}, verify: map[query]chan string{}, parted: make(chan struct{}), done: make(chan struct{}),
 	}
 	l.heard, l.spoke = l.began, l.began
 	l.st = xmpp.NewStream(t, xmpp.NSServer, false, xmpp.Limits{Stanza: unprovenStanza})
 	l.from = s.cfg.Router.NewLink()
-	t.SetUnread(4 << 20)
+	t.SetUnread(unreadAnswers)
 	return l
 }
 
@@ -115,7 +122,39 @@ func (l *link) log() *slog.Logger {
 	if l.out {
 		way = "out"
 	}
-	return l.s.log.With("link", l.id, "direction", way, "domain", l.head.remote, "host", l.head.local, "addr", l.addr.String())
+	head := l.heads()
+	return l.s.log.With("link", l.id, "direction", way, "domain", head.remote, "host", head.local, "addr", l.addr.String())
+}
+
+// heads returns the pair of the stream headers. Only the reader changes it, and needs no lock
+// to look.
+func (l *link) heads() pair {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.head
+}
+
+func (l *link) setHead(p pair) {
+	l.mu.Lock()
+	l.head = p
+	l.mu.Unlock()
+}
+
+// maxOdd is how many lines of the log one stream is worth for what no server says.
+const maxOdd = 10
+
+// logOdd warns of what no server says. A stranger may say it as often as it likes.
+func (l *link) logOdd(text string, args ...any) {
+	l.mu.Lock()
+	l.odd++
+	n := l.odd
+	l.mu.Unlock()
+	switch {
+	case n < maxOdd:
+		l.log().Warn(text, args...)
+	case n == maxOdd:
+		l.log().Warn(text, append(args, "more", "not logged, on this stream")...)
+	}
 }
 
 // allow notes that the other side may send for a pair, as a proof says. The first one makes
@@ -128,12 +167,19 @@ func (l *link) allow(p pair, proof string) bool {
 	}
 	first := len(l.may) == 0
 	l.may[p] = proof
+	l.grown = l.grown || first
 	l.mu.Unlock()
 	if first {
-		l.st.SetLimits(xmpp.Limits{Stanza: l.s.settings.Load().Stanza})
 		l.s.proven(l)
 	}
 	return true
+}
+
+// forbid takes back what allow has noted.
+func (l *link) forbid(p pair) {
+	l.mu.Lock()
+	delete(l.may, p)
+	l.mu.Unlock()
 }
 
 func (l *link) allowed(p pair) bool {
@@ -148,13 +194,18 @@ func (l *link) mayCarry(p pair, proof string) {
 	l.mu.Lock()
 	l.sends[p] = proof
 	l.mu.Unlock()
+	l.t.SetUnread(unreadAnswers + l.s.settings.Load().QueueBytes)
 }
+
+// unreadAnswers is how much of what it has us answer the other side may leave unread before
+// the stream ends, in bytes; what it is sent besides has a limit of its own.
+const unreadAnswers = 4 << 20
 
 func (l *link) carries(p pair) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, ok := l.sends[p]
-	return ok && !l.over
+	return ok && !l.over && !l.leaving
 }
 
 // attach notes a route that sends by the stream; false: it is over.
@@ -178,14 +229,15 @@ func (l *link) detach(r *route) {
 func (l *link) full(size int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.bytes+size > l.s.settings.Load().QueueBytes && len(l.sent) > 0
+	set := l.s.settings.Load()
+	return len(l.sent) > 0 && (l.bytes+size > set.QueueBytes || len(l.sent) >= set.QueueStanzas)
 }
 
 // push queues a stanza. It never waits. An error that is not errOver is for who sent it.
 func (l *link) push(r *route, it item) *xmpp.Error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.over {
+	if l.over || l.leaving {
 		return errOver
 	}
 	start := len(l.buf)
@@ -198,8 +250,8 @@ func (l *link) push(r *route, it item) *xmpp.Error {
 	if len(l.sent) == 0 {
 		l.stalled = time.Now()
 	}
-	l.sent = append(l.sent, sent{it, r})
-	l.spoke = it.at
+	l.sent = append(l.sent, sent{it, r, l.queued + uint64(len(l.buf))})
+	l.spoke = time.Now()
 	l.bytes += it.size
 	l.counts.out++
 	return nil
@@ -223,42 +275,59 @@ func (l *link) write(p []byte) {
 // Flush implements router.Flusher.
 func (l *link) Flush() {
 	l.mu.Lock()
-	if l.writing {
+	if l.writing || l.over {
 		l.mu.Unlock()
 		return
 	}
 	if l.smOut != nil {
 		l.buf = l.smOut.ask(l.buf, len(l.sent))
 	}
-	for len(l.buf) > 0 {
-		out, n := l.buf, len(l.sent)
+	for len(l.buf) > 0 && !l.over {
+		out := l.buf
 		l.buf, l.writing = nil, true
+		l.queued += uint64(len(out))
 		l.mu.Unlock()
 		err := l.t.Write(out)
 		l.mu.Lock()
 		l.writing = false
 		if err != nil {
+			l.queued += uint64(len(l.buf))
 			l.buf = nil
 			break // the reader finds the connection lost
 		}
-		l.handed = min(n, len(l.sent))
+		l.written = l.queued
 	}
-	gone := l.left()
+	over, gone := l.over, l.left()
 	l.mu.Unlock()
 	l.s.outbox.gone(gone)
+	if over { // it has ended while this was written
+		l.part()
+	}
 }
 
 // left takes out what has arrived as far as anybody can know without stream management: what
 // the system has taken. The lock is held.
 func (l *link) left() []storage.ID {
-	if l.smOut != nil || l.handed == 0 {
+	most := len(l.sent)
+	if l.smOut != nil {
+		most = l.smOut.before
+	}
+	if most == 0 {
 		return nil
 	}
-	if backlog, _ := l.t.Backlog(); backlog > 0 {
+	backlog, _ := l.t.Backlog()
+	if uint64(backlog) >= l.written {
 		return nil
 	}
-	n := l.handed
-	l.handed = 0
+	n := 0
+	for taken := l.written - uint64(backlog); n < most && l.sent[n].end <= taken; n++ {
+	}
+	if n == 0 {
+		return nil
+	}
+	if l.smOut != nil {
+		l.smOut.before -= n
+	}
 	return l.arrived(n)
 }
 
@@ -267,6 +336,7 @@ func (l *link) left() []storage.ID {
 func (l *link) arrived(n int) (ids []storage.ID) {
 	for i := range l.sent[:n] {
 		l.bytes -= l.sent[i].size
+		l.sent[i].r.moved.Store(true)
 		if id := l.sent[i].id; id != 0 {
 			ids = append(ids, id)
 		}
@@ -295,28 +365,34 @@ func (l *link) end(err error) {
 		return
 	}
 	l.over, l.cause = true, err
-	var wrong *xmpp.StreamError
-	var last []byte
-	switch {
-	case errors.As(err, &wrong):
-		last = l.st.AppendClose(l.unsent(), wrong)
-	case err == nil || errors.Is(err, io.EOF):
-		last = l.st.AppendClose(l.unsent(), nil)
-	}
 	writing := l.writing
+	l.mu.Unlock()
+	if !writing { // else who writes does it: only then it is known what has been written
+		l.part()
+	}
+}
+
+// part does what is left of the end. It is called once.
+func (l *link) part() {
+	l.mu.Lock()
+	last := l.lastBytes()
 	l.buf = nil
+	gone := l.left()
 	pending, routes := l.sent, l.routes
 	l.sent, l.routes, l.bytes = nil, nil, 0
-	asked, verify, sm := l.asked, l.verify, l.smOut
+	asked, verify := l.asked, l.verify
 	l.asked, l.verify = nil, nil
+	rest := remains{lost: l.isLost(), head: l.head, bidi: l.bidi, in: l.sm, out: l.smOut, routes: routes, pending: pending}
+	cause := l.cause
 	l.mu.Unlock()
-	if wrong != nil && wrong.Condition != "" {
+	l.s.outbox.gone(gone)
+	if wrong := (*xmpp.StreamError)(nil); errors.As(cause, &wrong) && wrong.Condition != "" {
 		l.s.countError(wrong.Condition)
 	}
-	if len(last) > 0 && !writing {
+	if len(last) > 0 {
 		l.t.Write(last)
 	}
-	if l.lost() {
+	if rest.lost {
 		l.st.Close(0)
 	} else { // what the other side has sent by now is taken yet (RFC 6120 §4.4)
 		time.AfterFunc(lingerAfter, func() { l.st.Close(0) })
@@ -327,16 +403,83 @@ func (l *link) end(err error) {
 	for _, ch := range verify {
 		ch <- "error"
 	}
-	l.s.parted(l, routes, pending, sm)
+	l.s.parted(l, rest)
+	close(l.parted)
+}
+
+// remains are what is left of a stream.
+type remains struct {
+	lost    bool // neither side has said that it ends
+	head    pair
+	bidi    bool
+	in      *inbound
+	out     *outbound
+	routes  map[pair]*route
+	pending []sent
+}
+
+// lastBytes is what is written last. The lock is held.
+func (l *link) lastBytes() []byte {
+	var wrong *xmpp.StreamError
+	var said *theirs
+	switch {
+	case errors.As(l.cause, &wrong):
+		return l.st.AppendClose(l.unsent(), wrong)
+	case l.cause == nil, errors.Is(l.cause, io.EOF), errors.As(l.cause, &said): // RFC 6120 §4.9.1.1
+		return l.st.AppendClose(l.unsent(), nil)
+	}
+	return nil
 }
 
 // unsent is what may yet be written when the stream ends: nothing, if a stanza is among it,
 // for that is sent again elsewhere. The lock is held.
 func (l *link) unsent() []byte {
-	if len(l.sent) > 0 {
+	if n := len(l.sent); n > 0 && l.sent[n-1].end > l.queued {
 		return nil
 	}
 	return l.buf
+}
+
+// lastAcksWithin is how long the other side has to acknowledge what was sent to it, when we
+// end a stream: what it has not, it may get twice.
+const lastAcksWithin = time.Second
+
+// leave ends the stream as both sides would like it: under stream management everything that
+// came is settled and acknowledged first, and the other side may do the same. Where when is
+// set, it has to say so; it is called with the lock held.
+func (l *link) leave(err error, when func() bool) {
+	l.mu.Lock()
+	if l.over || l.leaving || when != nil && !when() {
+		l.mu.Unlock()
+		return
+	}
+	l.leaving, l.goodbye = true, err
+	managed, waits := l.sm != nil && l.running.Load(), len(l.sent) > 0
+	l.mu.Unlock()
+	if !managed {
+		l.end(err)
+		return
+	}
+	if waits {
+		l.Flush()
+		time.AfterFunc(lastAcksWithin, func() {
+			l.mu.Lock()
+			l.hurried = true
+			l.mu.Unlock()
+			l.t.Nudge()
+		})
+	}
+	l.t.Nudge()
+}
+
+// errLeaving is how the reader hears that the stream is to end.
+var errLeaving = errors.New("the stream is left")
+
+// leaves reports whether the reader is to end the stream now.
+func (l *link) leaves() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leaving && !l.over && (l.hurried || len(l.sent) == 0)
 }
 
 var errLinkEnded = errors.New("the stream has ended")
@@ -346,6 +489,9 @@ func (l *link) live() {
 	l.noteHeard()
 	l.running.Store(true)
 	err := l.attend()
+	if errors.Is(err, errLeaving) {
+		err = l.goodbye
+	}
 	var rd router.Round
 	l.from.Settle(&rd)
 	l.lastWord()
@@ -356,6 +502,7 @@ func (l *link) live() {
 	} else {
 		l.st.Close(lingerAfter)
 	}
+	<-l.parted
 	close(l.done)
 }
 
@@ -385,15 +532,9 @@ func (l *link) attend() (err error) {
 		switch {
 		case errors.Is(err, xmpp.ErrMore):
 			l.flush(&rd)
-			err := l.t.Wait()
-			if errors.Is(err, xmpp.ErrNudged) {
-				l.t.Trim()
-				err = l.t.Wait()
-			}
-			if err != nil {
+			if err := l.wait(); err != nil {
 				return err
 			}
-			l.noteHeard()
 			n = 0
 			continue
 		case err != nil:
@@ -405,7 +546,27 @@ func (l *link) attend() (err error) {
 		if n%stanzasARound == 0 {
 			l.flush(&rd)
 			l.noteHeard()
+			if l.leaves() {
+				return errLeaving
+			}
 		}
+	}
+}
+
+// wait waits until something comes, or the stream is to end.
+func (l *link) wait() error {
+	for {
+		if l.leaves() {
+			return errLeaving
+		}
+		switch err := l.t.Wait(); {
+		case err == nil:
+			l.noteHeard()
+			return nil
+		case !errors.Is(err, xmpp.ErrNudged):
+			return err
+		}
+		l.t.Trim()
 	}
 }
 
@@ -413,8 +574,12 @@ func (l *link) noteHeard() {
 	now := time.Now()
 	l.mu.Lock()
 	l.heard = now
-	l.shown.head, l.shown.bidi = l.head, l.bidi
+	grown := l.grown
+	l.grown = false
 	l.mu.Unlock()
+	if grown {
+		l.st.SetLimits(xmpp.Limits{Stanza: l.s.settings.Load().Stanza})
+	}
 }
 
 func (l *link) flush(rd *router.Round) {
@@ -453,8 +618,10 @@ func (l *link) stanza(rd *router.Round, st *xmpp.Stanza) error {
 	p := pair{st.To.Domain(), st.From.Domain()}
 	if st.Fault != nil { // of an address that is none: its sender may be a user like any other
 		if !st.From.IsZero() && l.hosts(st.From.Domain()) {
-			l.count()
-			l.reject(rd, st)
+			if l.count() {
+				l.from.Answered()
+				l.reject(rd, st)
+			}
 			return nil
 		}
 		return xmpp.EndStream("improper-addressing", "")
@@ -475,18 +642,24 @@ func (l *link) stanza(rd *router.Round, st *xmpp.Stanza) error {
 	default:
 		return xmpp.EndStream("invalid-from", "this stream is not for %s and %s", p.remote, p.local)
 	}
-	l.count()
-	l.from.Deliver(context.Background(), rd, st)
+	if l.count() {
+		l.from.Deliver(context.Background(), rd, st)
+	}
 	return nil
 }
 
-// count counts a stanza that was taken from the stream.
-func (l *link) count() {
-	l.taken++
+// count counts a stanza that was taken from the stream. Under stream management none is taken
+// any more when the stream is over for us: it could not be acknowledged, and is sent again.
+func (l *link) count() bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over && l.sm != nil {
+		return false
+	}
+	l.taken++
 	l.counts.in++
 	l.spoke = time.Now()
-	l.mu.Unlock()
+	return true
 }
 
 // reject answers a stanza whose 'to' is no address.

@@ -90,9 +90,7 @@ func (s *Server) reach(ctx context.Context, p pair) (*link, error) {
 		return l, nil
 	}
 	if l := s.shareable(p); l != nil && back == nil {
-		if err := l.requestKey(ctx, p); err == nil {
-			l.mayCarry(p, "dialback")
-			l.log().Info("a stream is shared", "for", p.local)
+		if err := l.share(ctx, p); err == nil {
 			return l, nil
 		}
 	}
@@ -111,6 +109,26 @@ func (s *Server) reach(ctx context.Context, p pair) (*link, error) {
 	}
 	l.trail.Note(StageProof, "the stream is open")
 	return l, nil
+}
+
+// share has a stream carry another domain of ours. Where both sides may send, the other one
+// may then answer (XEP-0288 §2.2): it is who it was when the stream was opened.
+func (l *link) share(ctx context.Context, p pair) error {
+	l.mu.Lock()
+	proof, both := l.theirs, l.bidi
+	l.mu.Unlock()
+	if both && !l.allow(p, proof) {
+		return errLinkEnded
+	}
+	if err := l.requestKey(ctx, p); err != nil {
+		if both {
+			l.forbid(p)
+		}
+		return err
+	}
+	l.mayCarry(p, "dialback")
+	l.log().Info("a stream is shared", "for", p.local)
+	return nil
 }
 
 // Stages of a trail that streams note.
@@ -295,7 +313,9 @@ func (l *link) authenticate(ctx context.Context, p pair, rule Rule) error {
 		l.trail.Note(StageProof, "the certificate proves nothing (%s); the server is believed because DNS leads to it", verdict.Reason)
 	}
 	if l.features.bidi && l.s.settings.Load().Bidi {
+		l.mu.Lock()
 		l.bidi = true
+		l.mu.Unlock()
 		set := l.s.settings.Load()
 		var b xmpp.Builder
 		b.Open(nsBidi, "bidi").Open(nsLimits, "limits").Leaf("", "max-bytes", strconv.Itoa(set.Stanza))
@@ -326,8 +346,9 @@ func (l *link) authenticate(ctx context.Context, p pair, rule Rule) error {
 			return err
 		}
 	}
-	l.ours = ours
-	l.theirs = proof
+	l.mu.Lock()
+	l.ours, l.theirs = ours, proof
+	l.mu.Unlock()
 	l.mayCarry(p, ours)
 	l.log().Info("connected to a server", "target", l.target.String(), "tls", tls.VersionName(l.t.TLS().Version), "believed_by", proof, "believes_us_by", ours, "bidi", l.bidi, "sm", l.features.sm)
 	return nil

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parley/router"
@@ -21,6 +23,7 @@ type item struct {
 	st   *xmpp.Stanza
 	id   storage.ID // of its row in the outbox; 0: none
 	size int        // bytes, about
+	seq  uint64     // its place among those of its route
 	at   time.Time  // when it was sent
 }
 
@@ -41,10 +44,14 @@ type route struct {
 
 	mu      sync.Mutex // a leaf
 	state   state
-	queue   []item // what is not handed to a stream
-	bytes   int    // of queue
-	link    *link  // set while joined
-	fails   int    // attempts that failed in a row
+	queue   []item      // what is not handed to a stream
+	bytes   int         // of queue
+	link    *link       // set while joined
+	seq     uint64      // of the last item
+	parted  *link       // a stream that has ended while it was being joined
+	barren  int         // streams in a row by which nothing has arrived
+	moved   atomic.Bool // something has arrived since there is a stream
+	fails   int         // attempts that failed in a row
 	retryAt time.Time
 	wake    chan struct{} // closed to try at once; nil unless somebody waits
 	failure *failure      // of the last attempt; nil: none failed since there was a stream
@@ -82,7 +89,7 @@ func (r *route) Keep(st *xmpp.Stanza) router.Keeping {
 // Carry implements router.Way.
 func (r *route) Carry(rd *router.Round, st *xmpp.Stanza, id storage.ID) *xmpp.Error {
 	it := item{st: st, id: id, size: st.Len(), at: time.Now()}
-	for {
+	for tried := (*link)(nil); ; {
 		r.mu.Lock()
 		if r.removed {
 			r.mu.Unlock()
@@ -90,27 +97,28 @@ func (r *route) Carry(rd *router.Round, st *xmpp.Stanza, id storage.ID) *xmpp.Er
 			continue
 		}
 		r.used = it.at
-		if l := r.link; l != nil && len(r.queue) == 0 {
+		l := r.link
+		if l == nil || l == tried || len(r.queue) > 0 { // what tried has not delivered comes before it
+			err := r.take(it)
+			start := err == nil && r.starts()
 			r.mu.Unlock()
-			if l.full(it.size) {
-				return r.crowded()
+			if start {
+				r.s.work(r.connect)
 			}
-			switch err := l.push(r, it); {
-			case err == nil:
-				rd.Touch(l)
-				return nil
-			case err != errOver:
-				return err
-			}
-			r.mu.Lock()
+			return err
 		}
-		err := r.take(it)
-		start := err == nil && r.starts()
 		r.mu.Unlock()
-		if start {
-			r.s.work(r.connect)
+		if l.full(it.size) {
+			return r.crowded()
 		}
-		return err
+		switch err := l.push(r, it); {
+		case err == nil:
+			rd.Touch(l)
+			return nil
+		case err != errOver:
+			return err
+		}
+		tried = l
 	}
 }
 
@@ -128,6 +136,8 @@ func (r *route) take(it item) *xmpp.Error {
 		}
 		return r.failure.answer()
 	}
+	r.seq++
+	it.seq = r.seq
 	r.queue = append(r.queue, it)
 	r.bytes += it.size
 	return nil
@@ -152,17 +162,26 @@ func waits(st *xmpp.Stanza) bool {
 
 // starts reports whether a goroutine is to be made that sees to a stream. The lock is held.
 func (r *route) starts() bool {
-	awaited := r.resume != nil && r.resume.link.out && r.resume.link.bidi // by the other side, which cannot come itself
-	if r.state != resting || len(r.queue) == 0 && !awaited || r.s.stopping.Load() {
+	if r.state != resting || !r.wanted() || r.s.stopping.Load() {
 		return false
 	}
 	r.state = connecting
 	return true
 }
 
+// wanted reports whether a stream is of any use. The lock is held.
+func (r *route) wanted() bool {
+	awaited := r.resume != nil && r.resume.link.out && r.resume.bidi // by the other side, which cannot come itself
+	return len(r.queue) > 0 || awaited
+}
+
 // connect sees to a stream until there is one or nothing waits for it.
 func (r *route) connect(ctx context.Context) {
 	for r.pause(ctx) {
+		r.giveUp(r.tooOld())
+		if r.rests() {
+			return
+		}
 		l, err := r.s.reach(ctx, r.pair)
 		if err == nil && r.join(l) {
 			return
@@ -217,6 +236,17 @@ func (r *route) rest() {
 	r.mu.Unlock()
 }
 
+// rests notes that nobody sees to a stream, where none is wanted any more.
+func (r *route) rests() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.wanted() {
+		return false
+	}
+	r.state = resting
+	return true
+}
+
 // hurry has a route be tried at once whose domain has shown that it is there; not while the
 // other side may yet resume a stream that had its stanzas.
 func (r *route) hurry() {
@@ -237,31 +267,51 @@ func (r *route) hurry() {
 // sent meanwhile stands in the queue until that is empty. It returns false where the stream
 // is over.
 func (r *route) join(l *link) bool {
+	r.mu.Lock()
+	r.parted = nil
+	r.mu.Unlock()
 	if !l.attach(r) {
 		return false
 	}
+	r.moved.Store(false)
 	for {
-		r.mu.Lock()
-		list := r.queue
-		r.queue, r.bytes = nil, 0
-		if len(list) == 0 {
-			r.link, r.state, r.fails, r.failure, r.retryAt, r.resume = l, joined, 0, nil, time.Time{}, nil
-			r.mu.Unlock()
-			break
+		list, state := r.takeAll(l)
+		switch state {
+		case joined:
+			l.Flush()
+			return true
+		case resting: // lost was called: all is in the queue
+			return false
 		}
-		r.mu.Unlock()
 		if left := r.handAll(l, list); len(left) > 0 {
+			<-l.parted // what it had taken is in the queue by then
 			r.putBack(left)
-			l.detach(r)
 			return false
 		}
 		l.Flush()
 	}
-	l.Flush()
-	if l.ended() { // it was, before link was set: nobody else notices
-		r.lost(l, nil, nil)
+}
+
+// takeAll takes what waits, to be handed to a stream; where nothing does, the stream is joined.
+func (r *route) takeAll(l *link) ([]item, state) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.parted == l {
+		r.parted = nil
+		return nil, resting
 	}
-	return true
+	r.resume = nil // what is handed to this stream is no part of another one's count
+	list := r.queue
+	r.queue, r.bytes = nil, 0
+	if len(list) == 0 {
+		r.link, r.state, r.fails, r.failure, r.retryAt = l, joined, 0, nil, time.Time{}
+		return nil, joined
+	}
+	for i := range list {
+		r.seq++
+		list[i].seq = r.seq
+	}
+	return list, connecting
 }
 
 // handAll gives a stream what waited, and returns what it did not take because it is over.
@@ -288,13 +338,16 @@ func idsOf(list []item) (ids []storage.ID) {
 	return ids
 }
 
-// putBack puts items in front of the queue.
+// putBack puts items into the queue that a stream has not taken: behind what it had taken, and
+// before what was sent meanwhile.
 func (r *route) putBack(list []item) {
 	r.mu.Lock()
-	r.queue = append(list[:len(list):len(list)], r.queue...)
-	for _, it := range list {
-		r.bytes += it.size
+	last := list[len(list)-1].seq
+	n := 0
+	for n < len(r.queue) && r.queue[n].seq <= last {
+		n++
 	}
+	r.requeue(slices.Insert(r.queue, n, list...))
 	r.mu.Unlock()
 }
 
@@ -302,27 +355,45 @@ func (r *route) putBack(list []item) {
 // route has handed to it. It is sent again, in front of all else.
 func (r *route) lost(l *link, left []item, back *resumption) {
 	r.mu.Lock()
-	if r.link == l {
+	switch {
+	case r.link == l:
 		r.link, r.state = nil, resting
-	}
-	if r.link != nil && len(left) == 0 {
+	case r.link != nil && len(left) == 0: // it never had to do with it
 		r.mu.Unlock()
 		return
+	case r.state == connecting:
+		r.parted = l
 	}
-	if back != nil && (len(left) > 0 || l.bidi) {
+	r.slow(len(left) > 0)
+	if back != nil && (len(left) > 0 || back.bidi) {
 		r.resume = back
 		if !l.out { // it is the other side's to resume
 			r.retryAt = time.Now().Add(comesBack)
 		}
 	}
-	r.queue = append(left, r.queue...)
-	for _, it := range left {
-		r.bytes += it.size
-	}
+	r.requeue(append(left, r.queue...))
 	start := r.starts()
 	r.mu.Unlock()
 	if start {
 		r.s.work(r.connect)
+	}
+}
+
+// maxBarren is how many streams in a row may take something and deliver nothing before the
+// next one is waited for: there is something that the other side cannot bear.
+const maxBarren = 3
+
+// slow sees to it that a server which ends each stream that brings it something is not asked
+// for the next one at once. The lock is held.
+func (r *route) slow(left bool) {
+	switch {
+	case r.moved.Load():
+		r.barren = 0
+	case left:
+		r.barren++
+	}
+	if r.barren >= maxBarren {
+		r.retryAt = time.Now().Add(backoff(r.barren - maxBarren + 1))
 	}
 }
 
@@ -332,6 +403,12 @@ const (
 	backoffMost  = 5 * time.Minute
 )
 
+// backoff is how long is waited after so many failures.
+func backoff(fails int) time.Duration {
+	d := min(backoffFirst<<min(fails-1, 10), backoffMost)
+	return d*3/4 + rand.N(d/2)
+}
+
 // failed notes that an attempt has failed and answers what is not worth waiting. It reports
 // whether anything waits yet.
 func (r *route) failed(err error) bool {
@@ -339,8 +416,7 @@ func (r *route) failed(err error) bool {
 	r.s.stats.Failed.Add(1)
 	r.mu.Lock()
 	r.fails++
-	d := min(backoffFirst<<min(r.fails-1, 10), backoffMost)
-	d = d*3/4 + rand.N(d/2)
+	d := backoff(r.fails)
 	r.failure, r.retryAt = f, time.Now().Add(d)
 	var keep, drop []item
 	for i, it := range r.queue {
@@ -352,7 +428,7 @@ func (r *route) failed(err error) bool {
 		}
 	}
 	r.requeue(keep)
-	if len(drop) > 0 {
+	if f.permanent {
 		r.resume = nil
 	}
 	r.mu.Unlock()

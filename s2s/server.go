@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -271,7 +270,7 @@ func (s *Server) carrier(p pair) *link {
 // the pair of its header could go on with it.
 func (s *Server) shareable(p pair) *link {
 	for _, l := range s.allLinks() {
-		if l.out && l.head.remote == p.remote && l.shares() {
+		if l.out && l.heads().remote == p.remote && l.shares() {
 			return l
 		}
 	}
@@ -281,7 +280,7 @@ func (s *Server) shareable(p pair) *link {
 // outTo returns a stream that we have opened to a domain, but not a certain one.
 func (s *Server) outTo(p pair, except *link) *link {
 	for _, l := range s.allLinks() {
-		if l != except && l.out && l.head.remote == p.remote && l.busy() {
+		if l != except && l.out && l.heads().remote == p.remote && l.busy() {
 			return l
 		}
 	}
@@ -380,42 +379,47 @@ func (s *Server) resumable(id string, p pair) *link {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.lasting[id]
-	if l == nil || l.head != p {
+	if l == nil || l.head != p { // it does not change any more: see enable
 		return nil
 	}
-	delete(s.lasting, id)
 	return l
 }
 
+// notLasting has a stream not be resumed any more.
+func (s *Server) notLasting(id string, l *link) {
+	s.mu.Lock()
+	if s.lasting[id] == l {
+		delete(s.lasting, id)
+	}
+	s.mu.Unlock()
+}
+
 // parted gives what a stream had not delivered back to those who have sent it.
-func (s *Server) parted(l *link, routes map[pair]*route, pending []sent, out *outbound) {
-	order, by := groups(pending)
-	for _, r := range routes {
+func (s *Server) parted(l *link, rest remains) {
+	order, by := groups(rest.pending)
+	for _, r := range rest.routes {
 		if by[r] == nil {
 			order = append(order, r)
 		}
 	}
-	lost := l.lost()
-	if !lost && l.sm != nil {
-		s.mu.Lock()
-		delete(s.lasting, l.sm.id)
-		s.mu.Unlock()
+	if !rest.lost && rest.in != nil {
+		s.notLasting(rest.in.id, l)
 	}
 	id := ""
 	switch {
-	case !lost || out == nil:
+	case !rest.lost || rest.out == nil || rest.out.before > 0: // it does not know that counting has begun
 	case l.out:
-		id = out.id
+		id = rest.out.id
 	default:
-		id = l.sm.id
+		id = rest.in.id
 	}
-	if id != "" && l.bidi && len(order) == 0 { // nothing of ours was in it, but of the other side's
-		order = append(order, s.route(l.head))
+	if id != "" && rest.bidi && len(order) == 0 { // nothing of ours was in it, but of the other side's
+		order = append(order, s.route(rest.head))
 	}
 	for _, r := range order {
 		var back *resumption
-		if id != "" && len(order) == 1 && r.pair == l.head {
-			back = &resumption{id: id, link: l, acked: out.acked, n: len(by[r]), until: time.Now().Add(resumeFor)}
+		if id != "" && len(order) == 1 && r.pair == rest.head {
+			back = &resumption{id: id, link: l, acked: rest.out.acked, n: len(by[r]), until: time.Now().Add(resumeFor), bidi: rest.bidi}
 		}
 		r.lost(l, by[r], back)
 	}
@@ -461,7 +465,7 @@ func (s *Server) tidy(now time.Time) {
 	s.mu.Unlock()
 	for id, l := range lasting {
 		if l.overSince(now.Add(-resumeFor)) {
-			s.resumable(id, l.head)
+			s.notLasting(id, l)
 		}
 	}
 	for remote, v := range verifiers {
@@ -496,9 +500,8 @@ func (s *Server) CloseListeners() {
 // arrived at other servers is sent by the next run.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.CloseListeners()
-	s.lastAcks(ctx)
 	for _, l := range s.allLinks() {
-		l.end(xmpp.EndStream("system-shutdown", ""))
+		l.leave(xmpp.EndStream("system-shutdown", ""), nil)
 	}
 	s.stop()
 	done := make(chan struct{})
@@ -515,30 +518,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// lastAcksWithin is how long other servers have to acknowledge what was sent to them, when the
-// server is stopped: what they have not, they may get twice.
-const lastAcksWithin = time.Second
-
-func (s *Server) lastAcks(ctx context.Context) {
-	ctx, stop := context.WithTimeout(ctx, lastAcksWithin)
-	defer stop()
-	for ctx.Err() == nil {
-		if !slices.ContainsFunc(s.allLinks(), (*link).unacked) {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
 // newID returns an unpredictable stream id (RFC 6120 §4.7.3).
 func newID() string { return strings.ToLower(rand.Text()) }
 
-// lost reports whether a stream has ended without either side saying so.
-func (l *link) lost() bool {
+// isLost reports whether a stream has ended without either side saying so. The lock is held.
+func (l *link) isLost() bool {
 	var wrong *xmpp.StreamError
 	var said *theirs
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	switch {
 	case l.cause == nil || errors.As(l.cause, &said):
 		return false
@@ -552,7 +538,7 @@ func (l *link) lost() bool {
 func (l *link) shares() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.over && len(l.sends) > 0 && len(l.sends) < maxPairs && l.features.dialbackErrors && l.smOut.resumes() == ""
+	return !l.over && !l.leaving && len(l.sends) > 0 && len(l.sends) < maxPairs && l.features.dialbackErrors && l.smOut.resumes() == ""
 }
 
 // resumes returns the id by which the stream is resumed.
@@ -563,18 +549,11 @@ func (o *outbound) resumes() string {
 	return o.id
 }
 
-// unacked reports whether the other side may not have something.
-func (l *link) unacked() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return !l.over && len(l.sent) > 0
-}
-
 // busy reports whether the stream carries anything for us.
 func (l *link) busy() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.over && len(l.sends) > 0
+	return !l.over && !l.leaving && len(l.sends) > 0
 }
 
 func (l *link) overSince(t time.Time) bool {
@@ -587,15 +566,9 @@ func (l *link) overSince(t time.Time) bool {
 func (l *link) look(now time.Time) {
 	set := l.s.settings.Load()
 	l.mu.Lock()
-	var gone []storage.ID
-	if !l.writing {
-		gone = l.left()
-	}
-	over, proofs, sends := l.over, len(l.may), len(l.sends)
+	gone := l.left()
+	over, proofs := l.over, len(l.may)
 	waits, stalled := len(l.sent) > 0, now.Sub(l.stalled) > set.Stall
-	quiet := now.Sub(l.spoke) > set.Idle
-	only := l.out && sends == 0 && proofs == 0 && len(l.asked) == 0 && now.Sub(l.spoke) > verifierIdle // see verifier
-	asks := len(l.verify) > 0
 	silent := now.Sub(l.heard) > trimAfter && now.Sub(l.heard) < trimAfter+2*l.s.cfg.SweepEvery
 	l.mu.Unlock()
 	if silent {
@@ -609,9 +582,21 @@ func (l *link) look(now time.Time) {
 	case waits && stalled:
 		l.log().Warn("a server takes nothing any more; another stream is tried", "waiting", "stanzas")
 		l.end(xmpp.EndStream("connection-timeout", "nothing was taken in %s", set.Stall))
-	case only && !asks && l.running.Load(), quiet && !waits && (l.out && sends > 0 || !l.out):
-		l.end(nil)
+	default:
+		l.leave(nil, func() bool { return l.needless(now, set.Idle) })
 	}
+}
+
+// needless reports whether nobody has used the stream for a while. The lock is held.
+func (l *link) needless(now time.Time, idle time.Duration) bool {
+	quiet := now.Sub(l.spoke)
+	switch {
+	case len(l.sent) > 0 || len(l.asked) > 0 || len(l.verify) > 0 || !l.running.Load():
+		return false
+	case l.asks:
+		return quiet > verifierIdle
+	}
+	return quiet > idle && (!l.out || len(l.sends) > 0)
 }
 
 // trimAfter is the silence after which a stream gives back the memory for its next record.

@@ -32,6 +32,7 @@ type outbound struct {
 	id      string // by which we resume the stream; "" where we do not
 	acked   uint32 // what it has counted last
 	waiting bool   // it has been asked and has not answered
+	before  int    // how many of the link's sent were put in before counting began
 }
 
 // ask appends a request, where there is something to ask for. The link's lock is held.
@@ -88,7 +89,9 @@ func (l *link) replied(st *xmpp.Stanza) bool {
 		return false
 	}
 	if st.Name.Local != "failed" {
-		l.sm = &inbound{base: l.taken, start: l.smStart}
+		l.mu.Lock()
+		l.sm, l.acked = &inbound{base: l.taken, start: l.smStart}, l.smStart
+		l.mu.Unlock()
 	}
 	ch <- st
 	return true
@@ -121,8 +124,7 @@ func (l *link) enable(rd *router.Round, st *xmpp.Stanza) error {
 		b.Attr("id", in.id).Attr("resume", "true").Attr("max", strconv.Itoa(int(resumeFor/time.Second)))
 		l.s.mayResume(in.id, l)
 	}
-	l.say(b.Payload())
-	l.manages(in, &outbound{})
+	l.manages(b.Payload(), in, &outbound{})
 	l.fresh()
 	return nil
 }
@@ -138,35 +140,71 @@ func (l *link) fresh() {
 	}
 }
 
-// manages has stream management begin in both directions.
-func (l *link) manages(in *inbound, out *outbound) {
-	l.sm = in
+// manages has stream management begin in both directions, with that answer: what is put in
+// behind it counts.
+func (l *link) manages(answer []byte, in *inbound, out *outbound) {
 	l.mu.Lock()
-	l.smOut = out
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	if !l.over {
+		l.buf = append(l.buf, answer...)
+	}
+	out.before = len(l.sent)
+	l.sm, l.smOut, l.acked = in, out, in.start
 }
+
+// maxAwaited is how many questions of the other side wait for commits; more are answered with
+// the count so far.
+const maxAwaited = 16
 
 // answer answers an <r/>: at once if nothing is in flight, else when that is settled, but
 // not much later than AckWithin with the count so far; the rest follows then.
 func (l *link) answer() {
-	if l.from.Flying() == 0 {
-		l.say(ackXML(l.handled()))
+	flying := l.from.Flying() > 0
+	l.mu.Lock()
+	waits := flying && l.awaited < maxAwaited
+	if waits {
+		l.awaited++
+	}
+	l.mu.Unlock()
+	now, all := l.handled(), l.sm.start+l.taken-l.sm.base
+	if !waits {
+		l.ack(now)
 		l.said = true
 		return
 	}
-	all := l.sm.start + l.taken - l.sm.base
-	now := l.handled()
-	late := time.AfterFunc(l.s.settings.Load().AckWithin, func() { l.write(ackXML(now)) })
+	tell := func(h uint32) {
+		l.ack(h)
+		l.Flush()
+	}
+	late := time.AfterFunc(l.s.settings.Load().AckWithin, func() { tell(now) })
 	l.from.WhenSettled(func() {
 		late.Stop()
-		l.write(ackXML(all))
+		l.mu.Lock()
+		l.awaited--
+		l.mu.Unlock()
+		tell(all)
 	})
+}
+
+// ack acknowledges so many stanzas; never fewer than before, for a count that goes back is an
+// error to some.
+func (l *link) ack(h uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return
+	}
+	if int32(h-l.acked) > 0 {
+		l.acked = h
+	}
+	l.buf = append(l.buf, ackXML(l.acked)...)
 }
 
 // lastWord tells the other side what is handled, before the stream ends.
 func (l *link) lastWord() {
 	if l.sm != nil {
-		l.write(ackXML(l.handled()))
+		l.ack(l.handled())
+		l.Flush()
 	}
 }
 
@@ -179,23 +217,27 @@ func (l *link) acknowledged(st *xmpp.Stanza) error {
 	}
 	l.mu.Lock()
 	o := l.smOut
-	n := int32(uint32(h) - o.acked)
-	if int64(n) > int64(len(l.sent)) {
-		sent := o.acked + uint32(len(l.sent))
+	n := int(int32(uint32(h) - o.acked))
+	if n > len(l.sent)-o.before {
+		sent := o.acked + uint32(len(l.sent)-o.before)
 		l.mu.Unlock()
 		return countTooHigh(uint32(h), sent)
 	}
 	o.waiting = false
-	if n <= 0 { // an answer without news, or one that goes back: ignored
+	if n+o.before <= 0 || n < 0 { // an answer without news, or one that goes back: ignored
 		l.mu.Unlock()
 		return nil
 	}
 	o.acked = uint32(h)
-	gone := l.arrived(int(n))
+	gone := l.arrived(n + o.before) // who counts has what came before counting began
+	o.before = 0
 	more := len(l.sent) > 0
 	l.mu.Unlock()
 	l.s.outbox.gone(gone)
 	l.said = l.said || more
+	if l.leaves() {
+		return errLeaving
+	}
 	return nil
 }
 
@@ -215,6 +257,7 @@ type resumption struct {
 	acked uint32 // what the other side has acknowledged of it
 	n     int    // items behind that
 	until time.Time
+	bidi  bool // both sides sent
 }
 
 // resume goes on with a stream that was lost (XEP-0198 §5).
@@ -224,6 +267,7 @@ func (l *link) resume(rd *router.Round, st *xmpp.Stanza) error {
 	text, _ := st.Attr("h")
 	h, err := strconv.ParseUint(text, 10, 32)
 	old := l.s.resumable(previd, l.head)
+	l.from.Settle(rd)
 	switch {
 	case l.sm != nil:
 		return xmpp.EndStream("policy-violation", "stream management is enabled already")
@@ -233,15 +277,15 @@ func (l *link) resume(rd *router.Round, st *xmpp.Stanza) error {
 		l.say(failedSM("item-not-found", 0, false))
 		return nil
 	}
+	l.s.notLasting(previd, old)
 	old.end(xmpp.EndStream("conflict", "the stream is resumed on another connection"))
-	rd.Flush()
 	<-old.done
 	l.s.stats.Resumed.Add(1)
 	count := old.handled()
 	var b xmpp.Builder
-	l.say(b.Open(nsSM, "resumed", "previd", previd, "h", strconv.FormatUint(uint64(count), 10)).Payload())
+	b.Open(nsSM, "resumed", "previd", previd, "h", strconv.FormatUint(uint64(count), 10))
 	l.s.mayResume(previd, l)
-	l.manages(&inbound{id: previd, base: l.taken, start: count}, &outbound{acked: uint32(h)})
+	l.manages(b.Payload(), &inbound{id: previd, base: l.taken, start: count}, &outbound{acked: uint32(h)})
 	if l.bidi {
 		r := l.s.route(l.head)
 		if !r.resumed(previd, uint32(h)) {

@@ -45,8 +45,8 @@ func (l *link) info() (i LinkInfo, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i = LinkInfo{
-		ID: l.id, Direction: "in", Address: l.addr.String(), Since: l.began, Both: l.shown.bidi, Managed: l.smOut != nil,
-		Local: l.shown.head.local, Remote: l.shown.head.remote, In: l.counts.in, Out: l.counts.out, Waiting: len(l.sent),
+		ID: l.id, Direction: "in", Address: l.addr.String(), Since: l.began, Both: l.bidi, Managed: l.smOut != nil,
+		Local: l.head.local, Remote: l.head.remote, In: l.counts.in, Out: l.counts.out, Waiting: len(l.sent),
 		Receives: map[string]string{}, Sends: map[string]string{},
 	}
 	if l.out {
@@ -119,7 +119,7 @@ func (s *Server) CloseDomain(remote string) (n int) {
 	for _, l := range s.allLinks() {
 		if i, ok := l.info(); ok && i.Remote == remote {
 			n++
-			l.end(nil)
+			l.leave(nil, nil)
 		}
 	}
 	for _, r := range s.allRoutes() {
@@ -177,7 +177,7 @@ func (s *Server) Check(ctx context.Context, local, remote string, only bool) Che
 			l.trail.Fail(StageProof, "%s", c.Error)
 		}
 		c.Ours = l.ours
-		l.end(nil)
+		l.leave(nil, nil)
 	}
 	c.Path = l.trail.Steps()
 	return c
