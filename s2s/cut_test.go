@@ -2,7 +2,6 @@ package s2s
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ type wire struct {
 	l     net.Listener
 	mu    sync.Mutex
 	conns []net.Conn
+	delay time.Duration // of what is carried
 }
 
 func newWire(t testing.TB, to string) *wire {
@@ -33,7 +33,10 @@ func newWire(t testing.TB, to string) *wire {
 			if err != nil {
 				return
 			}
-			b, err := net.Dial("tcp", w.to)
+			w.mu.Lock()
+			to := w.to
+			w.mu.Unlock()
+			b, err := net.Dial("tcp", to)
 			if err != nil {
 				a.Close()
 				continue
@@ -49,9 +52,29 @@ func newWire(t testing.TB, to string) *wire {
 }
 
 func (w *wire) copy(a, b net.Conn) {
-	io.Copy(a, b)
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := b.Read(buf)
+		if err != nil {
+			break
+		}
+		w.mu.Lock()
+		delay := w.delay
+		w.mu.Unlock()
+		time.Sleep(delay)
+		if _, err := a.Write(buf[:n]); err != nil {
+			break
+		}
+	}
 	a.Close()
 	b.Close()
+}
+
+// slow has everything take its time.
+func (w *wire) slow(delay time.Duration) {
+	w.mu.Lock()
+	w.delay = delay
+	w.mu.Unlock()
 }
 
 // cut loses all connections, with what is on its way.

@@ -64,14 +64,21 @@ func dialbackPair(st *xmpp.Stanza) (from, to string, ok bool) {
 // proved anything to ask.
 func (l *link) authoritative(from, to string, st *xmpp.Stanza) error {
 	id, _ := st.Attr("id")
+	l.said = true
+	if !l.s.cfg.Local(to) {
+		b := dialbackElement("verify", to, from, "type", "error", "id", id)
+		b = append(b[:len(b)-2], '>')
+		b = append(b, xmpp.Refuse("item-not-found", "").Payload()...) // XEP-0220 §2.5
+		l.say(append(b, "</db:verify>"...))
+		return nil
+	}
 	typ := "invalid"
-	if l.s.cfg.Local(to) && hmac.Equal([]byte(st.Text()), []byte(dialbackKey(l.s.secret, from, to, id))) {
+	if hmac.Equal([]byte(st.Text()), []byte(dialbackKey(l.s.secret, from, to, id))) {
 		typ = "valid"
 	} else {
 		l.logOdd("a dialback key is not ours", "asked_by", from, "for", to)
 	}
 	l.say(dialbackElement("verify", to, from, "type", typ, "id", id))
-	l.said = true
 	return nil
 }
 
@@ -150,7 +157,7 @@ func (l *link) judgeKey(ctx context.Context, p pair, id, key string, rule Rule) 
 		switch {
 		case err != nil:
 			l.logOdd("a server could not be verified by dialback", "claims", p.remote, "error", err)
-			l.refuseKey(p, "remote-server-timeout", oneLine(err.Error()))
+			l.refuseKey(p, asFailure(err).condition, oneLine(err.Error())) // XEP-0220 §2.5
 			return
 		case result != "valid":
 			l.logOdd("a server is not who it says: its own domain knows nothing of it", "claims", p.remote)
@@ -168,7 +175,7 @@ func (l *link) judgeKey(ctx context.Context, p pair, id, key string, rule Rule) 
 	l.proved(p, proof)
 }
 
-// refuseKey answers a key with an error (XEP-0220 §2.4).
+// refuseKey answers a key with an error (XEP-0220 §2.5).
 func (l *link) refuseKey(p pair, condition, text string) {
 	b := append([]byte(nil), dialbackElement("result", p.local, p.remote, "type", "error")...)
 	b = append(b[:len(b)-2], '>')
@@ -279,6 +286,9 @@ func (s *Server) askAuthority(ctx context.Context, from *link, p pair, id, key s
 	l.write(dialbackKeyElement("verify", key, p.local, p.remote, "id", id))
 	select {
 	case result := <-ch:
+		if result != "valid" && result != "invalid" { // nothing is said about the key (XEP-0220 §2.5)
+			return "", fmt.Errorf("the server of %s could not be asked about a key", p.remote)
+		}
 		return result, nil
 	case <-ctx.Done():
 		l.mu.Lock()

@@ -17,6 +17,7 @@ type raw struct {
 	t    testing.TB
 	conn net.Conn
 	got  string // what has come and was not looked at
+	mild bool   // the end is no failure of the test
 }
 
 func dialRaw(t testing.TB, addr string) *raw {
@@ -49,6 +50,9 @@ func (r *raw) hears(part string) string {
 		}
 		n, err := r.conn.Read(buf)
 		r.got += string(buf[:n])
+		if err != nil && r.mild {
+			return ""
+		}
 		if err != nil && !strings.Contains(r.got, part) {
 			r.t.Fatalf("waiting for %q: %v; there was %q", part, err, r.got)
 		}
