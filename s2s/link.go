@@ -219,12 +219,6 @@ func (l *link) attach(r *route) bool {
 	return true
 }
 
-func (l *link) detach(r *route) {
-	l.mu.Lock()
-	delete(l.routes, r.pair)
-	l.mu.Unlock()
-}
-
 // full reports whether too much waits for the other side to take one stanza more.
 func (l *link) full(size int) bool {
 	l.mu.Lock()

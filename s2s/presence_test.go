@@ -31,6 +31,10 @@ func TestSubscription(t *testing.T) {
 	wants(t, second, "<presence from='bob@b.example/2' to='ann@a.example' type='unavailable'/>")
 
 	ann.Says("<presence to='bob@b.example' type='unsubscribe' id='u'/>")
-	bob = b.Online("bob@b.example/3")
-	ann.Says("<presence to='nobody@b.example' type='probe'/>")
+	for _, pattern := range []string{
+		"<presence from='ann@a.example/second' to='ann@a.example'/>", "<presence from='bob@b.example/2' to='ann@a.example' type='unavailable'/>",
+		"<iq type='set' id='*' to='ann@a.example/1'><query xmlns='jabber:iq:roster' ver='*'><item jid='bob@b.example' subscription='none'/></query></iq>",
+	} {
+		wants(t, ann, pattern)
+	}
 }

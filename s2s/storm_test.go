@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,7 +25,6 @@ type storm struct {
 // A talker sends numbered messages to everybody in the other house.
 type talker struct {
 	*routertest.Actor
-	mu   sync.Mutex
 	sent map[string]int   // to whom -> how many
 	got  map[string][]int // from whom -> which, in order
 }
