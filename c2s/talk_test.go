@@ -68,7 +68,6 @@ type person struct {
 	heard  []*xmpp.Stanza
 	ended  string
 	over   bool
-	asked  int // pings of the server that were answered
 }
 
 // Says implements routertest.Person.
@@ -106,7 +105,6 @@ func (p *person) take() bool {
 	case st.Kind == xmpp.IQ && st.ID == "sync":
 		return true
 	case st.Kind == xmpp.IQ && st.Type == "get" && st.Has("urn:xmpp:ping", "ping") && st.From == p.c.JID.Host():
-		p.asked++
 		p.c.Write(xmpp.Result(st, nil).String())
 	default:
 		p.heard = append(p.heard, st)
@@ -153,16 +151,23 @@ func (p *person) there() (there bool) {
 	return there
 }
 
-// reads answers the server's pings, so that it knows what has been heard. One may come behind
-// the answer to another, and behind that to ours: whoever leaves before that has not taken
-// the message, and gets it again.
+// reads answers the server's pings until it knows what has been heard: whoever leaves before
+// that has not taken the message, and gets it again. It is asked after many at once only now and
+// then, so there is an end to the patience.
 func (p *person) reads() {
-	for quiet := 0; quiet < 3 && !p.over; quiet++ {
-		n := p.asked
-		if p.sync(); p.asked > n {
-			quiet = -1
-		}
+	p.sync()
+	for end := time.Now().Add(3 * time.Second); !p.over && p.holds() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		p.sync()
 	}
+}
+
+// holds reports whether the session has something that it has not acknowledged.
+func (p *person) holds() (holds bool) {
+	p.people.router.WithAccountInMemory(p.c.JID.Bare(), func(a *router.Account) {
+		res, ok := a.Resource(p.c.JID.Resource())
+		holds = ok && len(res.Sender().Held()) > 0
+	})
+	return holds
 }
 
 // Leaves implements routertest.Person.

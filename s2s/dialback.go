@@ -125,7 +125,11 @@ func (l *link) theirKey(p pair, st *xmpp.Stanza) error {
 		l.checks++
 	}
 	l.mu.Unlock()
-	if busy {
+	if all := l.s.verifying.Add(1); busy || all > maxVerifying {
+		l.s.verifying.Add(-1)
+		if !busy {
+			l.checked()
+		}
 		l.refuseKey(p, "resource-constraint", "too many keys at once")
 		return nil
 	}
@@ -134,11 +138,17 @@ func (l *link) theirKey(p pair, st *xmpp.Stanza) error {
 		ctx, stop := context.WithTimeout(ctx, dialbackWithin)
 		defer stop()
 		l.judgeKey(ctx, p, id, key, rule)
-		l.mu.Lock()
-		l.checks--
-		l.mu.Unlock()
+		l.s.verifying.Add(-1)
+		l.checked()
 	})
 	return nil
+}
+
+// checked notes that a key of the other side is being verified no more.
+func (l *link) checked() {
+	l.mu.Lock()
+	l.checks--
+	l.mu.Unlock()
 }
 
 // judgeKey decides whether the other side is who it says. Where its certificate proves that,
@@ -336,6 +346,7 @@ func (s *Server) verifier(ctx context.Context, p pair) (*link, error) {
 		go func() {
 			defer s.forget(v.link)
 			v.link.live()
+			s.noVerifier(p.remote, v)
 		}()
 	}
 	close(v.ready)

@@ -205,3 +205,81 @@ func TestTalkative(t *testing.T) {
 	r.say("<db:verify from='evil.example' to='nobody.example' id='2'>key</db:verify>")
 	r.hears("<item-not-found")
 }
+
+// TestResumeOfOthers has a server try to go on with the stream of another one: it may not, and
+// the other one still may.
+func TestResumeOfOthers(t *testing.T) {
+	ca := newCA(t, "authority", nil)
+	mine, evil := server(t, ca, names{dns: []string{"a.example"}}), server(t, ca, names{dns: []string{"evil.example"}})
+	b := open(t, certified(t, ca, nil), "b.example", "b2.example")
+	first := dialRaw(t, b.starttls).known(mine, "a.example", "b.example")
+	first.say("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+	_, id, _ := strings.Cut(first.hears("resume="), " id='")
+	id, _, _ = strings.Cut(id, "'")
+	first.say("<iq from='a.example' to='b.example' type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq><r xmlns='urn:xmpp:sm:3'/>")
+	first.hears("<a xmlns='urn:xmpp:sm:3' h='1'/>")
+	first.conn.Close()
+	resume := "<resume xmlns='urn:xmpp:sm:3' h='0' previd='" + id + "'/>"
+	for _, r := range []*raw{
+		dialRaw(t, b.starttls).known(evil, "evil.example", "b.example"),
+		dialRaw(t, b.starttls).known(mine, "a.example", "b2.example"),
+	} {
+		r.say("%s", resume)
+		r.hears("<item-not-found")
+	}
+	early := dialRaw(t, b.starttls)
+	early.secure(mine, "a.example", "b.example")
+	early.say("%s", resume)
+	early.hears("<item-not-found")
+	both := dialRaw(t, b.starttls)
+	both.secure(mine, "a.example", "b.example")
+	both.say("<bidi xmlns='urn:xmpp:bidi'/><auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>")
+	both.hears("<success")
+	both.say(rawHeader, "a.example", "b.example")
+	both.hears("</stream:features>")
+	both.say("%s", resume)
+	both.hears("<item-not-found")
+
+	again := dialRaw(t, b.starttls).known(mine, "a.example", "b.example")
+	again.say("%s", resume)
+	again.hears("<resumed xmlns='urn:xmpp:sm:3' previd='" + id + "' h='1'/>")
+}
+
+// TestWrapAround has the count of stanzas go beyond 32 bits (XEP-0198 §4).
+func TestWrapAround(t *testing.T) {
+	f := newFake(t, func(r *raw) {
+		r.believes(offersSM)
+		r.hears("<enable")
+		r.say("<enabled xmlns='urn:xmpp:sm:3'/>")
+		r.hears("</message>")
+		r.say("<a xmlns='urn:xmpp:sm:3' h='4294967295'/>")
+		r.hears("</message>")
+		r.say("<a xmlns='urn:xmpp:sm:3' h='0'/>")
+		r.hears("</message>")
+		r.say("<a xmlns='urn:xmpp:sm:3' h='2'/>") // one too many
+		r.hears("</stream:stream>")
+	})
+	a := open(t, nil, "a.example")
+	a.routes.Store("b.example", []string{f.addr})
+	ann := a.Online("ann@a.example/1")
+	p := pair{"a.example", "b.example"}
+	l, err := a.reach(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	l.smOut.acked = 1<<32 - 2
+	l.mu.Unlock()
+	for range 2 {
+		ann.Says(hello)
+		routertest.Eventually(t, "nothing waits", func() bool { g := a.Figures(0); return g.Waiting+g.Unacknowledged == 0 })
+	}
+	if l.ended() {
+		t.Error("the stream has ended")
+	}
+	ann.Says(hello)
+	routertest.Eventually(t, "the stream has ended", l.ended)
+	if !a.log.has("more is acknowledged than was sent") {
+		t.Error("the log says nothing")
+	}
+}

@@ -29,6 +29,7 @@ const (
 	stanzasARound      = 64                           // handled before what they caused is written
 	maxPairs           = 256                          // domain pairs that one stream may be authorised for
 	maxPendingDialback = 16                           // dialback keys of one stream that are being verified
+	maxVerifying       = 1024                         // dialback keys of all streams that are
 )
 
 // A link is one stream with another server, opened by either side.
@@ -212,7 +213,7 @@ func (l *link) carries(p pair) bool {
 func (l *link) attach(r *route) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.over {
+	if l.over || l.leaving {
 		return false
 	}
 	l.routes[r.pair] = r

@@ -67,18 +67,19 @@ type Config struct {
 // A Server accepts the streams of other servers, and opens ours to them. Ways is the way
 // out of the house.
 type Server struct {
-	cfg      Config
-	settings atomic.Pointer[Settings]
-	policy   atomic.Pointer[Policy]
-	log      *slog.Logger
-	secret   string // of dialback keys
-	quick    *Judge // for domains that dialback may prove
-	outbox   outbox
-	stats    Stats
-	stopping atomic.Bool
-	ctx      context.Context
-	stop     context.CancelFunc
-	works    sync.WaitGroup
+	cfg       Config
+	settings  atomic.Pointer[Settings]
+	policy    atomic.Pointer[Policy]
+	log       *slog.Logger
+	secret    string // of dialback keys
+	quick     *Judge // for domains that dialback may prove
+	outbox    outbox
+	stats     Stats
+	stopping  atomic.Bool
+	verifying atomic.Int64 // dialback keys, now
+	ctx       context.Context
+	stop      context.CancelFunc
+	works     sync.WaitGroup
 
 	mu        sync.RWMutex // a leaf
 	routes    map[pair]*route
@@ -204,7 +205,19 @@ func (s *Server) Ways(from, to string) (router.Way, *xmpp.Error) {
 	if rule := s.policy.Load().For(to); rule.Denied {
 		return nil, xmpp.Refuse("not-allowed", "this server does not talk to "+to)
 	}
+	if s.crowded() {
+		return nil, &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "too many domains are being reached"}
+	}
 	return s.route(p), nil
+}
+
+// maxRoutes is how many ways to other domains there are at the same time.
+const maxRoutes = 100_000
+
+func (s *Server) crowded() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.routes) >= maxRoutes
 }
 
 // known returns the route of a pair, if there is one.
@@ -461,20 +474,10 @@ func (s *Server) tidy(now time.Time) {
 		delete(s.routes, r.pair)
 	}
 	lasting := maps.Clone(s.lasting)
-	verifiers := maps.Clone(s.verifiers)
 	s.mu.Unlock()
 	for id, l := range lasting {
 		if l.overSince(now.Add(-resumeFor)) {
 			s.notLasting(id, l)
-		}
-	}
-	for remote, v := range verifiers {
-		select {
-		case <-v.ready:
-			if v.err != nil || v.link.ended() {
-				s.noVerifier(remote, v)
-			}
-		default:
 		}
 	}
 }
