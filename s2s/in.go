@@ -283,7 +283,7 @@ func (l *link) wantsBidi(st *xmpp.Stanza) error {
 // stream, where that is agreed, and what waits for the domain is worth another attempt.
 func (l *link) proved(p pair, proof string) {
 	if l.both() {
-		l.mayCarry(p, proof)
+		l.grants(p, proof)
 	}
 	if r := l.s.known(p); r != nil {
 		r.hurry()

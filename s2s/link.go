@@ -80,6 +80,7 @@ type link struct {
 	leaving bool              // nothing more is put in; see leave
 	hurried bool              // what is not acknowledged by now is not waited for
 	goodbye error             // with which the reader is to end the stream
+	owed    []grant           // what we may send, once it is known whether that is counted
 	asks    bool              // only questions about keys are asked by it
 	grown   bool              // the other side may send larger stanzas: the reader has to see to it
 	odd     int               // lines of the log about what no server says
@@ -378,6 +379,7 @@ func (l *link) part() {
 	asked, verify := l.asked, l.verify
 	l.asked, l.verify = nil, nil
 	rest := remains{lost: l.isLost(), head: l.head, bidi: l.bidi, in: l.sm, out: l.smOut, routes: routes, pending: pending}
+	rest.halfway = l.smOut == nil && len(pending) > 0 && pending[0].end <= l.queued
 	cause := l.cause
 	l.mu.Unlock()
 	l.s.outbox.gone(gone)
@@ -387,7 +389,7 @@ func (l *link) part() {
 	if len(last) > 0 {
 		l.t.Write(last)
 	}
-	if rest.lost {
+	if rest.lost || rest.halfway { // what is sent again must not arrive yet
 		l.st.Close(0)
 	} else { // what the other side has sent by now is taken yet (RFC 6120 §4.4)
 		time.AfterFunc(lingerAfter, func() { l.st.Close(0) })
@@ -402,9 +404,16 @@ func (l *link) part() {
 	close(l.parted)
 }
 
+func (l *link) unacked() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.sent) > 0
+}
+
 // remains are what is left of a stream.
 type remains struct {
 	lost    bool // neither side has said that it ends
+	halfway bool // the transport has what the system has not taken
 	head    pair
 	bidi    bool
 	in      *inbound
@@ -451,7 +460,12 @@ func (l *link) leave(err error, when func() bool) {
 	l.leaving, l.goodbye = true, err
 	managed, waits := l.sm != nil && l.running.Load(), len(l.sent) > 0
 	l.mu.Unlock()
-	if !managed {
+	switch {
+	case managed:
+	case waits:
+		l.s.work(func(context.Context) { l.drain(); l.end(err) })
+		return
+	default:
 		l.end(err)
 		return
 	}
@@ -465,6 +479,20 @@ func (l *link) leave(err error, when func() bool) {
 		})
 	}
 	l.t.Nudge()
+}
+
+// drain waits until the system has taken what was sent without stream management.
+func (l *link) drain() {
+	for end := time.Now().Add(lastAcksWithin); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		l.mu.Lock()
+		gone := l.left()
+		done := l.over || len(l.sent) == 0
+		l.mu.Unlock()
+		l.s.outbox.gone(gone)
+		if done {
+			return
+		}
+	}
 }
 
 // errLeaving is how the reader hears that the stream is to end.
@@ -485,7 +513,9 @@ func (l *link) live() {
 	l.running.Store(true)
 	err := l.attend()
 	if errors.Is(err, errLeaving) {
-		err = l.goodbye
+		if err = l.goodbye; err == nil && l.unacked() { // the other side may have it: it is asked when the stream is resumed
+			err = &lostError{errLeaving}
+		}
 	}
 	var rd router.Round
 	l.from.Settle(&rd)
@@ -638,6 +668,9 @@ func (l *link) stanza(rd *router.Round, st *xmpp.Stanza) error {
 		return xmpp.EndStream("invalid-from", "this stream is not for %s and %s", p.remote, p.local)
 	}
 	if l.count() {
+		if l.taken == 1 {
+			l.pay(time.Now())
+		}
 		l.from.Deliver(context.Background(), rd, st)
 	}
 	return nil
@@ -655,6 +688,49 @@ func (l *link) count() bool {
 	l.counts.in++
 	l.spoke = time.Now()
 	return true
+}
+
+// A grant is a pair that we may send for, and by which proof.
+type grant struct {
+	pair
+	proof string
+	at    time.Time
+}
+
+// countsWithin is how long a server that has opened a stream of both directions has to begin
+// stream management before we send by it without: what is sent earlier is not counted.
+const countsWithin = 2 * time.Second
+
+// grants lets a pair be sent for: at once, or when the other side has begun to count, has begun
+// to send, or lets too much time pass.
+func (l *link) grants(p pair, proof string) {
+	l.mu.Lock()
+	waits := l.s.settings.Load().Manage && l.sm == nil && l.counts.in == 0
+	if waits {
+		l.owed = append(l.owed, grant{p, proof, time.Now()})
+	}
+	l.mu.Unlock()
+	if !waits {
+		l.mayCarry(p, proof)
+	}
+}
+
+// pay lets everything be sent for that was granted before that time.
+func (l *link) pay(before time.Time) {
+	l.mu.Lock()
+	owed := l.owed
+	if len(owed) == 0 || owed[0].at.After(before) {
+		l.mu.Unlock()
+		return
+	}
+	l.owed = nil
+	l.mu.Unlock()
+	for _, g := range owed {
+		l.mayCarry(g.pair, g.proof)
+		if r := l.s.known(g.pair); r != nil {
+			r.hurry()
+		}
+	}
 }
 
 // reject answers a stanza whose 'to' is no address.

@@ -219,6 +219,9 @@ func (l *link) greet(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
+	case st.Name == xmpp.Name{Space: xmpp.NSStream, Local: "error"}:
+		condition, text := streamErrorOf(st)
+		return &theirs{condition, text}
 	case st.Name != xmpp.Name{Space: xmpp.NSTLS, Local: "proceed"}:
 		return refusal("%s refuses to begin TLS", l.head.remote)
 	}

@@ -578,6 +578,7 @@ func (l *link) look(now time.Time) {
 		l.t.Nudge()
 	}
 	l.s.outbox.gone(gone)
+	l.pay(now.Add(-countsWithin))
 	switch {
 	case over:
 	case !l.out && proofs == 0 && now.Sub(l.began) > set.Negotiate:

@@ -126,6 +126,7 @@ func (l *link) enable(rd *router.Round, st *xmpp.Stanza) error {
 	}
 	l.manages(b.Payload(), in, &outbound{})
 	l.fresh()
+	l.pay(time.Now())
 	return nil
 }
 
@@ -291,6 +292,7 @@ func (l *link) resume(rd *router.Round, st *xmpp.Stanza) error {
 		if !r.resumed(previd, uint32(h)) {
 			return countTooHigh(uint32(h), 0)
 		}
+		l.pay(time.Now())
 		r.hurry() // the answer to resume stands before what it will send
 	}
 	return nil
