@@ -404,12 +404,6 @@ func (l *link) part() {
 	close(l.parted)
 }
 
-func (l *link) unacked() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.sent) > 0
-}
-
 // remains are what is left of a stream.
 type remains struct {
 	lost    bool // neither side has said that it ends
@@ -459,6 +453,9 @@ func (l *link) leave(err error, when func() bool) {
 	}
 	l.leaving, l.goodbye = true, err
 	managed, waits := l.sm != nil && l.running.Load(), len(l.sent) > 0
+	if managed && err == nil && when == nil { // what is on its way is asked for when it is resumed
+		l.goodbye = &lostError{errLeaving}
+	}
 	l.mu.Unlock()
 	switch {
 	case managed:
@@ -513,14 +510,15 @@ func (l *link) live() {
 	l.running.Store(true)
 	err := l.attend()
 	if errors.Is(err, errLeaving) {
-		if err = l.goodbye; err == nil && l.unacked() { // the other side may have it: it is asked when the stream is resumed
-			err = &lostError{errLeaving}
-		}
+		err = l.goodbye
 	}
 	var rd router.Round
 	l.from.Settle(&rd)
 	l.lastWord()
 	rd.Flush()
+	if l.sm != nil && l.sm.id != "" {
+		l.s.noteCount(l.sm.id, l.head, l.handled())
+	}
 	l.finish(err)
 	if backlog, _ := l.t.Backlog(); backlog == 0 && (l.st.Ended() || errors.Is(err, io.EOF)) {
 		l.st.Close(0) // there is nothing to wait for

@@ -407,7 +407,7 @@ func (l *link) beginSM(ctx context.Context, p pair) error {
 		if st.Name.Local == "resumed" {
 			return l.resumedBy(r, back, st)
 		}
-		r.notResumed()
+		r.failedAt(back.id, st)
 		l.smStart = 0
 	}
 	var b xmpp.Builder

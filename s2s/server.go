@@ -86,6 +86,7 @@ type Server struct {
 	links     map[*link]struct{}
 	unproven  map[netip.Prefix]int // streams by address
 	lasting   map[string]*link     // that may be resumed, by id
+	counts    map[string]count     // of streams that have ended, by id
 	verifiers map[string]*verifier // by domain
 	listeners []net.Listener
 }
@@ -103,7 +104,7 @@ type Stats struct {
 
 // NewServer returns a server that listens nowhere yet, and has sent nothing.
 func NewServer(cfg Config) *Server {
-	s := &Server{cfg: cfg, log: cfg.Log, routes: map[pair]*route{}, links: map[*link]struct{}{}, unproven: map[netip.Prefix]int{}, lasting: map[string]*link{}, verifiers: map[string]*verifier{}}
+	s := &Server{cfg: cfg, log: cfg.Log, routes: map[pair]*route{}, links: map[*link]struct{}{}, unproven: map[netip.Prefix]int{}, lasting: map[string]*link{}, counts: map[string]count{}, verifiers: map[string]*verifier{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -407,6 +408,30 @@ func (s *Server) notLasting(id string, l *link) {
 	s.mu.Unlock()
 }
 
+// A count is what had been handled of a stream of a pair when it ended.
+type count struct {
+	pair
+	h  uint32
+	at time.Time
+}
+
+// noteCount remembers it: the other side may not have heard the last acknowledgement.
+func (s *Server) noteCount(id string, p pair, h uint32) {
+	s.mu.Lock()
+	if len(s.counts) < maxLasting {
+		s.counts[id] = count{p, h, time.Now()}
+	}
+	s.mu.Unlock()
+}
+
+// countOf returns what had been handled of a stream of that pair.
+func (s *Server) countOf(id string, p pair) (h uint32, known bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	c := s.counts[id]
+	return c.h, c.pair == p && id != ""
+}
+
 // parted gives what a stream had not delivered back to those who have sent it.
 func (s *Server) parted(l *link, rest remains) {
 	order, by := groups(rest.pending)
@@ -474,6 +499,7 @@ func (s *Server) tidy(now time.Time) {
 		delete(s.routes, r.pair)
 	}
 	lasting := maps.Clone(s.lasting)
+	maps.DeleteFunc(s.counts, func(_ string, c count) bool { return now.Sub(c.at) > resumeFor })
 	s.mu.Unlock()
 	for id, l := range lasting {
 		if l.overSince(now.Add(-resumeFor)) {

@@ -274,7 +274,14 @@ func (l *link) resume(rd *router.Round, st *xmpp.Stanza) error {
 		return xmpp.EndStream("policy-violation", "stream management is enabled already")
 	case err != nil:
 		return xmpp.EndStream("bad-format", "a count is a number of 32 bits")
-	case l.out || old == nil || old.bidi != l.bidi || !l.allowed(l.head):
+	case l.out || !l.allowed(l.head):
+		l.say(failedSM("item-not-found", 0, false))
+		return nil
+	case old == nil:
+		count, known := l.s.countOf(previd, l.head)
+		l.say(failedSM("item-not-found", count, known))
+		return nil
+	case old.bidi != l.bidi:
 		l.say(failedSM("item-not-found", 0, false))
 		return nil
 	}
@@ -329,6 +336,16 @@ func (r *route) resumes() *resumption {
 		r.resume = nil
 	}
 	return r.resume
+}
+
+// failedAt takes the answer that a stream cannot be resumed, with what had arrived of it if
+// the other side still knows (XEP-0198 §5).
+func (r *route) failedAt(id string, st *xmpp.Stanza) {
+	text, _ := st.Attr("h")
+	if h, err := strconv.ParseUint(text, 10, 32); err == nil {
+		r.resumed(id, uint32(h))
+	}
+	r.notResumed()
 }
 
 // notResumed forgets it: what was not acknowledged is sent once more.

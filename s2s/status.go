@@ -177,7 +177,7 @@ func (s *Server) Check(ctx context.Context, local, remote string, only bool) Che
 			l.trail.Fail(StageProof, "%s", c.Error)
 		}
 		c.Ours = l.ours
-		l.leave(nil, nil)
+		l.end(nil)
 	}
 	c.Path = l.trail.Steps()
 	return c
