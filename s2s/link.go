@@ -291,12 +291,12 @@ func (l *link) live() {
 		l.s.noteCount(l.sm.id, l.head, l.handled())
 	}
 	l.finish(err)
+	<-l.parted // the last bytes are written, by whoever does it
 	if backlog, _ := l.t.Backlog(); backlog == 0 && (l.st.Ended() || errors.Is(err, io.EOF)) {
 		l.st.Close(0) // there is nothing to wait for
 	} else {
 		l.st.Close(lingerAfter)
 	}
-	<-l.parted
 	close(l.done)
 }
 
