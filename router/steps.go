@@ -30,6 +30,7 @@ type Passage struct {
 	size      int          // bytes, about
 	written   bool
 	heard     bool         // its Keepings know what became of them
+	pinned    bool         // the sender's account is held in memory by the message alone
 	loose     bool         // in flight, and it may yet have to be kept
 	ours      bool         // an error made by the house, whatever its 'from' says: no Guard refuses it
 	returned  *xmpp.Stanza // what this is the answer to, see Router.Return
@@ -212,8 +213,16 @@ func (p *Passage) deliver(ctx context.Context, rd *Round) {
 	p.release()
 }
 
-// release lets the recipient's account be forgotten again.
+// release lets the accounts be forgotten again.
 func (p *Passage) release() {
+	p.forgetRecipient()
+	if p.pinned {
+		p.pinned = false
+		p.Sender.pins.Add(-1)
+	}
+}
+
+func (p *Passage) forgetRecipient() {
 	if p.Recipient != nil {
 		p.Recipient.pins.Add(-1)
 		p.Recipient = nil
@@ -319,7 +328,7 @@ func (p *Passage) follows() bool {
 	if len(w.detour) == 0 {
 		return false
 	}
-	copied, behind, listed := w.account != nil && w.account.wantsCopies(), false, false
+	copied, behind, listed := p.Sender != nil && p.Sender.wantsCopies(), false, false
 	for _, q := range w.detour {
 		if q == p {
 			listed = true
@@ -363,7 +372,7 @@ func (p *Passage) prepare() (err *xmpp.Error) {
 				if !p.hidden || p.told() {
 					return err
 				}
-				p.release() // it goes on as one to nobody, whose sender is not told either
+				p.forgetRecipient() // it goes on as one to nobody, whose sender is not told either
 				break
 			}
 		}
