@@ -129,6 +129,11 @@ func (r *Router) serverItems(ctx context.Context, q *Request) (xmpp.Payload, err
 // accountInfo answers disco#info to an account. To strangers it is not there
 // (XEP-0030 §8, first rule).
 func (r *Router) accountInfo(ctx context.Context, q *Request) (xmpp.Payload, error) {
+	if q.Payload.Attr("node") != "" && !q.Own() {
+		if h := r.elsewhere(q); h != nil {
+			return h(ctx, q)
+		}
+	}
 	if q.Account == nil || !r.Trusted(ctx, q.Account, q.From()) {
 		return nil, xmpp.Refuse("service-unavailable", "")
 	}
@@ -139,6 +144,9 @@ func (r *Router) accountInfo(ctx context.Context, q *Request) (xmpp.Payload, err
 		n, err := r.node(ctx, q, node)
 		if err != nil {
 			return nil, err
+		}
+		if h := r.elsewhere(q); n == nil && h != nil {
+			return h(ctx, q)
 		}
 		return n.info(node)
 	}
@@ -152,7 +160,12 @@ func (r *Router) accountItems(ctx context.Context, q *Request) (xmpp.Payload, er
 	node := q.Payload.Attr("node")
 	if node != "" && q.Own() {
 		n, err := r.node(ctx, q, node)
-		return n.items(node), err
+		if err != nil || n != nil {
+			return n.items(node), err
+		}
+	}
+	if h := r.elsewhere(q); h != nil {
+		return h(ctx, q)
 	}
 	if node != "" || q.Account == nil || !r.Trusted(ctx, q.Account, q.From()) {
 		return noItems(node), nil

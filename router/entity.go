@@ -68,6 +68,19 @@ func (r *Router) instead(ctx context.Context, q *Request, to xmpp.JID) (Handler,
 	return nil, nil
 }
 
+// elsewhere asks the features who else answers a question about an account.
+func (r *Router) elsewhere(q *Request) Handler {
+	for _, f := range r.features {
+		if f.Elsewhere == nil {
+			continue
+		}
+		if h := f.Elsewhere(q); h != nil {
+			return h
+		}
+	}
+	return nil
+}
+
 // approach finds the account that a request is for, and whether it lets itself be asked.
 func (r *Router) approach(ctx context.Context, q *Request, to xmpp.JID) error {
 	if to.Local() == "" {

@@ -31,9 +31,10 @@ type Feature struct {
 	Items func(host string) []Item                      // services of a domain of this house that have addresses of their own
 	Nest  func(host string, bare bool, about *NodeInfo) // may change what is said of a domain, or (bare) of the accounts there; see Router.Nested
 
-	Instead func(ctx context.Context, q *Request) Handler                          // answers a request of its choice before all who are registered for it; nil: none of this feature's
-	Deputy  func(q *Request) bool                                                  // who asks may ask this as the owner of the account
-	Unwrap  func(ctx context.Context, st *xmpp.Stanza) (*xmpp.Stanza, *xmpp.Error) // see Link.Deliver; nil: none of this feature's
+	Instead   func(ctx context.Context, q *Request) Handler                          // answers a request of its choice before all who are registered for it; nil: none of this feature's
+	Elsewhere func(q *Request) Handler                                               // answers disco about a node of an account that nobody here knows, or (items without a node) about the account; nil: not this feature
+	Deputy    func(q *Request) bool                                                  // who asks may ask this as the owner of the account
+	Unwrap    func(ctx context.Context, st *xmpp.Stanza) (*xmpp.Stanza, *xmpp.Error) // see Link.Deliver; nil: none of this feature's
 
 	Attached func(component xmpp.JID)                       // see Router.Attached
 	Shows    func(rd *Round, st *xmpp.Stanza)               // presence has come for an account's bare JID, whoever is there; from others than the account
