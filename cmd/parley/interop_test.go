@@ -27,6 +27,7 @@ type process struct {
 	dir          string
 	cmd          *exec.Cmd
 	port, direct string
+	components   string // port for components, if there is one
 	config       string // what it was started with
 	log          *bytes.Buffer
 	stopped      bool
@@ -61,6 +62,7 @@ func startProcess(t *testing.T, extra string) *process {
 func (p *process) readHello(out io.Reader) {
 	p.t.Helper()
 	where := regexp.MustCompile(`clients on 127\.0\.0\.1:(\d+) \((STARTTLS|direct TLS)\)`)
+	components := regexp.MustCompile(`components on 127\.0\.0\.1:(\d+) `)
 	lines := make(chan string, 100)
 	go func() {
 		for s := bufio.NewScanner(out); s.Scan(); {
@@ -74,6 +76,9 @@ func (p *process) readHello(out io.Reader) {
 		case line, ok := <-lines:
 			if !ok {
 				p.t.Fatalf("the server ended:\n%s", p.log)
+			}
+			if m := components.FindStringSubmatch(line); m != nil {
+				p.components = m[1]
 			}
 			if m := where.FindStringSubmatch(line); m != nil && m[2] == "STARTTLS" {
 				p.port = m[1]

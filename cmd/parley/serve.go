@@ -191,11 +191,15 @@ func (s *server) openC2S() error {
 
 // openDoors listens on addresses of both kinds.
 func (s *server) openDoors(whom string, serve func(net.Listener, bool) error, clear, direct []string) error {
+	plain := "STARTTLS"
+	if whom == "components" {
+		plain = "in clear"
+	}
 	for _, door := range []struct {
 		addresses []string
 		direct    bool
 		what      string
-	}{{clear, false, "STARTTLS"}, {direct, true, "direct TLS"}} {
+	}{{clear, false, plain}, {direct, true, "direct TLS"}} {
 		for _, a := range door.addresses {
 			l, err := listen(a)
 			if err != nil {

@@ -24,6 +24,8 @@ look() {
 	need 'command -v import' imagemagick
 	need 'command -v node' nodejs
 	need 'command -v npm' npm
+	need 'command -v biboumi' biboumi
+	need 'test -x /usr/sbin/ngircd' ngircd
 }
 look
 if [ -n "$missing" ]; then
