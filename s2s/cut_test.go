@@ -1,4 +1,4 @@
-package s2s_test
+package s2s
 
 import (
 	"fmt"

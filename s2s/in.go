@@ -12,9 +12,6 @@ import (
 	"parley/xmpp"
 )
 
-// errRestart says that a new stream header follows (RFC 6120 §4.3.3).
-var errRestart = errors.New("s2s: stream restart")
-
 // accept takes a connection that another server has opened.
 func (s *Server) accept(nc *net.TCPConn, direct bool) {
 	addr := nc.RemoteAddr().(*net.TCPAddr).AddrPort()
@@ -127,7 +124,6 @@ func (l *link) header(p pair, id string) {
 // offer sends the stream features.
 func (l *link) offer() error {
 	var b xmpp.Builder
-	b.Open(xmpp.NSStream, "features")
 	switch {
 	case !l.t.Secure():
 		b.Open(xmpp.NSTLS, "starttls").Leaf("", "required", "").Close()
@@ -140,15 +136,18 @@ func (l *link) offer() error {
 	}
 	if l.t.Secure() {
 		set := l.s.settings.Load()
-		b.Leaf(nsSM, "sm", "")
+		if set.Manage {
+			b.Leaf(nsSM, "sm", "")
+		}
 		if !l.bidi && l.proofs() == 0 {
 			b.Leaf(nsBidiFeature, "bidi", "")
 		}
 		b.Open(nsLimits, "limits").Leaf("", "max-bytes", strconv.Itoa(set.Stanza))
 		b.Leaf("", "idle-seconds", strconv.Itoa(int(set.Idle/time.Second))).Close()
 	}
+	l.say([]byte("<stream:features>"))
 	l.say(b.Payload())
-	l.Flush()
+	l.write([]byte("</stream:features>"))
 	return nil
 }
 
@@ -174,13 +173,17 @@ func (l *link) offerProofs(b *xmpp.Builder) error {
 	return nil
 }
 
-// judge looks at the certificate that the other side has shown, once for each domain.
+// judge looks at the certificate that the other side has shown.
 func (l *link) judge(ctx context.Context, domain string, via *Target) Verdict {
 	state := l.t.TLS()
 	if state == nil || len(state.PeerCertificates) == 0 {
 		return Verdict{Reason: "no certificate was shown"}
 	}
-	return l.s.cfg.Judge.Verify(ctx, domain, state.PeerCertificates, via, l.trail)
+	judge := l.s.cfg.Judge
+	if l.s.policy.Load().For(domain).Dialback { // that will do, and takes no web server
+		judge = l.s.quick
+	}
+	return judge.Verify(ctx, domain, state.PeerCertificates, via, l.trail)
 }
 
 // negotiate takes an element of a stream that is not open to stanzas, or not only.

@@ -1,11 +1,14 @@
 package s2s
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -127,30 +130,29 @@ func (s *Server) open(ctx context.Context, p pair) (*link, error) {
 		return nil, f
 	}
 	var last error
-	for _, target := range targets {
-		l, err := s.try(ctx, p, target, trail)
+	for len(targets) > 0 && ctx.Err() == nil {
+		nc, i, err := s.cfg.Dialer.DialAny(ctx, targets, trail)
+		if err != nil {
+			last = cmp.Or(last, err)
+			break
+		}
+		l, err := s.try(ctx, p, nc, targets[i], trail)
 		if err == nil {
 			return l, nil
 		}
 		last = err
-		if ctx.Err() != nil {
-			break
-		}
+		targets = slices.Delete(slices.Clone(targets), i, i+1)
 	}
 	if last == nil {
-		last = fmt.Errorf("%s has no server", p.remote)
+		last = cmp.Or(ctx.Err(), fmt.Errorf("%s has no server", p.remote))
 	}
 	f := asFailure(last)
 	f.trail = trail
 	return nil, f
 }
 
-// try opens a stream to one target.
-func (s *Server) try(ctx context.Context, p pair, target Target, trail *Trail) (*link, error) {
-	nc, err := s.cfg.Dialer.Dial(ctx, target, trail)
-	if err != nil {
-		return nil, err
-	}
+// try opens a stream to a target that we are connected to.
+func (s *Server) try(ctx context.Context, p pair, nc *net.TCPConn, target Target, trail *Trail) (*link, error) {
 	t, err := xmpp.NewTCP(nc)
 	if err != nil {
 		nc.Close()
@@ -319,7 +321,7 @@ func (l *link) authenticate(ctx context.Context, p pair, rule Rule) error {
 		}
 		ours = "dialback"
 	}
-	if l.features.sm {
+	if l.features.sm && l.s.settings.Load().Manage {
 		if err := l.beginSM(ctx, p); err != nil {
 			return err
 		}
@@ -408,6 +410,7 @@ func (l *link) resumedBy(r *route, back *resumption, st *xmpp.Stanza) error {
 	if err != nil || !r.resumed(back.id, uint32(h)) {
 		return countTooHigh(uint32(h), back.acked+uint32(back.n))
 	}
+	l.s.stats.Resumed.Add(1)
 	l.mu.Lock()
 	l.smOut = &outbound{id: back.id, acked: uint32(h)}
 	l.mu.Unlock()

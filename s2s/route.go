@@ -170,6 +170,9 @@ func (r *route) connect(ctx context.Context) {
 		if err == nil {
 			continue // it has ended already
 		}
+		if ctx.Err() != nil {
+			break // this server is being stopped
+		}
 		if !r.failed(err) {
 			return
 		}
@@ -333,6 +336,7 @@ const (
 // whether anything waits yet.
 func (r *route) failed(err error) bool {
 	f := asFailure(err)
+	r.s.stats.Failed.Add(1)
 	r.mu.Lock()
 	r.fails++
 	d := min(backoffFirst<<min(r.fails-1, 10), backoffMost)

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -35,6 +36,7 @@ type Settings struct {
 	PerAddress   int           // streams of one address that have proved nothing yet; 0: any number
 	Links        int           // streams at the same time; 0: any number
 	Bidi         bool          // ask for streams of both directions (XEP-0288)
+	Manage       bool          // offer stream management (XEP-0198), and use it
 }
 
 // Defaults are the settings of a server without a configuration.
@@ -42,7 +44,7 @@ func Defaults() Settings {
 	return Settings{
 		Stanza: 512 << 10, QueueBytes: 16 << 20, QueueStanzas: 20_000, GiveUp: 2 * time.Hour,
 		Connect: 45 * time.Second, Negotiate: 40 * time.Second, Idle: 10 * time.Minute, Stall: time.Minute,
-		AckWithin: 100 * time.Millisecond, PerAddress: 50, Links: 10_000, Bidi: true,
+		AckWithin: 100 * time.Millisecond, PerAddress: 50, Links: 10_000, Bidi: true, Manage: true,
 	}
 }
 
@@ -71,6 +73,7 @@ type Server struct {
 	policy   atomic.Pointer[Policy]
 	log      *slog.Logger
 	secret   string // of dialback keys
+	quick    *Judge // for domains that dialback may prove
 	outbox   outbox
 	stats    Stats
 	stopping atomic.Bool
@@ -83,6 +86,7 @@ type Server struct {
 	links     map[*link]struct{}
 	unproven  map[netip.Prefix]int // streams by address
 	lasting   map[string]*link     // that may be resumed, by id
+	verifiers map[string]*verifier // by domain
 	listeners []net.Listener
 }
 
@@ -99,13 +103,14 @@ type Stats struct {
 
 // NewServer returns a server that listens nowhere yet, and has sent nothing.
 func NewServer(cfg Config) *Server {
-	s := &Server{cfg: cfg, log: cfg.Log, routes: map[pair]*route{}, links: map[*link]struct{}{}, unproven: map[netip.Prefix]int{}, lasting: map[string]*link{}}
+	s := &Server{cfg: cfg, log: cfg.Log, routes: map[pair]*route{}, links: map[*link]struct{}{}, unproven: map[netip.Prefix]int{}, lasting: map[string]*link{}, verifiers: map[string]*verifier{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.cfg.SweepEvery <= 0 {
 		s.cfg.SweepEvery = time.Second
 	}
+	s.quick = cfg.Judge.WithoutPOSH()
 	s.secret = hex.EncodeToString(cfg.Store.Secret("server dialback"))
 	s.outbox.store = cfg.Store
 	s.outbox.fail = func(err error) {
@@ -262,7 +267,8 @@ func (s *Server) carrier(p pair) *link {
 }
 
 // shareable returns a stream to the same domain that another domain of ours has opened, and
-// that may carry this one, too (XEP-0220 §2.6).
+// that may carry this one, too (XEP-0220 §2.6). One that can be resumed is not shared: only
+// the pair of its header could go on with it.
 func (s *Server) shareable(p pair) *link {
 	for _, l := range s.allLinks() {
 		if l.out && l.head.remote == p.remote && l.shares() {
@@ -450,12 +456,23 @@ func (s *Server) tidy(now time.Time) {
 	for _, r := range list {
 		delete(s.routes, r.pair)
 	}
-	for id, l := range s.lasting {
+	lasting := maps.Clone(s.lasting)
+	verifiers := maps.Clone(s.verifiers)
+	s.mu.Unlock()
+	for id, l := range lasting {
 		if l.overSince(now.Add(-resumeFor)) {
-			delete(s.lasting, id)
+			s.resumable(id, l.head)
 		}
 	}
-	s.mu.Unlock()
+	for remote, v := range verifiers {
+		select {
+		case <-v.ready:
+			if v.err != nil || v.link.ended() {
+				s.noVerifier(remote, v)
+			}
+		default:
+		}
+	}
 }
 
 func (s *Server) countError(condition string) {
@@ -577,7 +594,13 @@ func (l *link) look(now time.Time) {
 	over, proofs, sends := l.over, len(l.may), len(l.sends)
 	waits, stalled := len(l.sent) > 0, now.Sub(l.stalled) > set.Stall
 	quiet := now.Sub(l.spoke) > set.Idle
+	only := l.out && sends == 0 && proofs == 0 && len(l.asked) == 0 && now.Sub(l.spoke) > verifierIdle // see verifier
+	asks := len(l.verify) > 0
+	silent := now.Sub(l.heard) > trimAfter && now.Sub(l.heard) < trimAfter+2*l.s.cfg.SweepEvery
 	l.mu.Unlock()
+	if silent {
+		l.t.Nudge()
+	}
 	l.s.outbox.gone(gone)
 	switch {
 	case over:
@@ -586,7 +609,10 @@ func (l *link) look(now time.Time) {
 	case waits && stalled:
 		l.log().Warn("a server takes nothing any more; another stream is tried", "waiting", "stanzas")
 		l.end(xmpp.EndStream("connection-timeout", "nothing was taken in %s", set.Stall))
-	case quiet && !waits && (l.out && sends > 0 || !l.out):
+	case only && !asks && l.running.Load(), quiet && !waits && (l.out && sends > 0 || !l.out):
 		l.end(nil)
 	}
 }
+
+// trimAfter is the silence after which a stream gives back the memory for its next record.
+const trimAfter = 8 * time.Second

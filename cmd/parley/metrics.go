@@ -68,11 +68,6 @@ var (
 	descLogins      = desc("c2s_logins_total", "Sessions opened.")
 	descFailed      = desc("c2s_logins_failed_total", "Failed authentications.")
 	descErrors      = desc("c2s_stream_errors_total", "Streams ended with an error by the server.", "condition")
-	descComponent   = desc("component_connected", "Whether a component of the configuration is connected: 1 or 0.", "component")
-	descCompIn      = desc("component_stanzas_in_total", "Stanzas received from a component.", "component")
-	descCompOut     = desc("component_stanzas_out_total", "Stanzas sent to a component.", "component")
-	descCompRefused = desc("component_refused_total", "Connections of components refused for a limit.")
-	descCompFailed  = desc("component_handshakes_failed_total", "Handshakes of components with a wrong secret.")
 	descStanzas     = desc("stanzas_total", "Stanzas received from clients.", "kind")
 	descBounced     = desc("iq_errors_total", "IQ requests answered with an error by the server.")
 	descUnknown     = desc("unknown_address_dropped_total", "Messages to addresses that do not exist which were dropped without an error, for limits.unknown_address_errors.")
@@ -120,17 +115,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		count(descErrors, float64(v.(*atomic.Int64).Load()), k.(string))
 		return true
 	})
-	for _, k := range c.s.components.Info() { // as many as the configuration names
-		connected := 0.0
-		if k.Connected {
-			connected = 1
-		}
-		ch <- prometheus.MustNewConstMetric(descComponent, prometheus.GaugeValue, connected, k.Domain)
-		count(descCompIn, float64(k.In), k.Domain)
-		count(descCompOut, float64(k.Out), k.Domain)
-	}
-	count(descCompRefused, float64(c.s.components.Stats().Refused.Load()))
-	count(descCompFailed, float64(c.s.components.Stats().Failed.Load()))
+	c.collectComponents(ch)
+	c.collectS2S(ch)
 	hall := c.s.router.Stats()
 	for _, k := range []xmpp.Kind{xmpp.Message, xmpp.Presence, xmpp.IQ} {
 		count(descStanzas, float64(hall.Stanzas[k].Load()), k.String())
