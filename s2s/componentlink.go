@@ -40,6 +40,7 @@ type componentLink struct {
 	buf      []byte     // to be written
 	last     []byte     // behind that, when the stream ends
 	writing  bool
+	stuck    bool // the socket had refused bytes when it was last written to
 	over     bool
 	proved   bool
 	heard    time.Time     // when bytes last came
@@ -277,7 +278,7 @@ func (l *componentLink) push(st *xmpp.Stanza) *xmpp.Error {
 	if l.over {
 		return errOver
 	}
-	if full := len(l.buf) + st.Len(); l.writing || full > most/4 {
+	if full := len(l.buf) + st.Len(); l.writing || l.stuck || full > most/4 {
 		if backlog, _ := l.t.Backlog(); full+backlog > most {
 			return &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "too much waits for " + l.k.jid.Domain()}
 		}
@@ -301,8 +302,9 @@ func (l *componentLink) Flush() {
 		l.buf, l.writing = nil, true
 		l.mu.Unlock()
 		err := l.t.Write(out)
+		backlog, _ := l.t.Backlog()
 		l.mu.Lock()
-		l.writing = false
+		l.writing, l.stuck = false, backlog > 0
 		if err != nil {
 			l.buf = nil // the reader finds the connection lost
 			return

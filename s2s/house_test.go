@@ -51,6 +51,7 @@ type plan struct {
 	roots   *x509.CertPool
 	dir     string
 	storage storage.Config
+	local   func(domain string) bool // of components; nil: there are none
 	now     func() time.Time
 }
 
@@ -131,7 +132,7 @@ func open(t testing.TB, change func(*plan), hosts ...string) *house {
 	judge := NewJudge(JudgeConfig{Roots: p.roots, Resolver: h.resolver, DANE: p.zone != nil, Now: p.now})
 	h.make = func() *Server {
 		return NewServer(Config{
-			Router: h.Router, Store: h.Store, Local: h.Router.Serves, Log: log, Settings: p.set, Policy: policy,
+			Router: h.Router, Store: h.Store, Local: func(domain string) bool { return h.Router.Serves(domain) || p.local != nil && p.local(domain) }, Log: log, Settings: p.set, Policy: policy,
 			TLS: func(host string) *auth.TLS {
 				if d := doors[host]; d != nil {
 					return d

@@ -258,7 +258,11 @@ func checkCertificates(cfg *Config) *badKey {
 		name, ok := domainOf(domain)
 		_, component := cfg.Component[name]
 		if !ok || !component && !slices.Contains(cfg.Domains, name) {
-			return wrong("this is none of the domains, " + strings.Join(cfg.Domains, ", ") + ", nor a component's")
+			text := "this is none of the domains, " + strings.Join(cfg.Domains, ", ")
+			if len(cfg.Component) > 0 {
+				text += ", nor a component's"
+			}
+			return wrong(text)
 		}
 		if files.Cert == "" || files.Key == "" {
 			return wrong("both cert and key are needed")

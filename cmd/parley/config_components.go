@@ -104,6 +104,8 @@ func checkComponents(cfg *Config) *badKey {
 			return wrong("", "%s is named twice", domain)
 		case slices.Contains(cfg.Domains, domain):
 			return wrong("", "this is one of the server's own domains; a component needs one for itself, as service.%s", domain)
+		case c.Secret == "":
+			return wrong("", "a component needs a secret")
 		case len(c.Secret) < minSecret:
 			return wrong("secret", "a secret has %d characters at least: who knows it speaks for the domain", minSecret)
 		}
