@@ -206,6 +206,11 @@ func (s *server) openDoors(whom string, serve func(net.Listener, bool) error, cl
 				return err
 			}
 			s.where = append(s.where, fmt.Sprintf("%s on %s (%s)", whom, l.Addr(), door.what))
+			select {
+			case <-s.ready: // opened by a reload
+				s.log.Info("an address is listened on", "for", whom, "address", l.Addr().String(), "with", door.what)
+			default:
+			}
 			go func() {
 				if err := serve(l, door.direct); err != nil {
 					s.errors <- err
