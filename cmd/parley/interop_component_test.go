@@ -204,7 +204,9 @@ func TestInteropBiboumi(t *testing.T) {
 	c.Say("<iq type='get' id='items' to='localhost'><query xmlns='http://jabber.org/protocol/disco#items'/></iq>")
 	until(t, c, "the gateway among the services", func(st *xmpp.Stanza) bool { return st.ID == "items" && strings.Contains(st.String(), "irc.localhost") })
 	c.Say("<iq type='get' id='info' to='irc.localhost'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>")
-	until(t, c, "the gateway's identity", func(st *xmpp.Stanza) bool { return st.ID == "info" && strings.Contains(st.String(), "category='conference'") })
+	until(t, c, "the gateway's identity", func(st *xmpp.Stanza) bool {
+		return st.ID == "info" && strings.Contains(st.String(), "category='conference'")
+	})
 
 	// The IRC server of the test has a port of its own, which an ad-hoc command of biboumi sets.
 	server := "irc.localhost"
