@@ -50,7 +50,7 @@ func newAuthority(t testing.TB, name string) *authority {
 
 // A leaf says what a certificate is to be. The zero value is a good one.
 type leaf struct {
-	names      []string // dNSName; none: the domain
+	names      []string // dNSName, the first also as common name; none: the domain
 	xmpp       bool     // with id-on-xmppAddr (RFC 6120 §13.7.1.4) and id-on-dnsSRV (RFC 4985) of the domain, and no dNSName at all
 	expired    bool     // since yesterday
 	selfSigned bool
@@ -82,6 +82,9 @@ func (a *authority) issue(domain string, l leaf) credential {
 		template.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: otherNames(a.t, domain)}}
 	} else if l.names == nil {
 		template.DNSNames = []string{domain}
+	}
+	if len(l.names) > 0 {
+		template.Subject.CommonName = l.names[0]
 	}
 	key := newKey(a.t)
 	parent, signer := a.cert, a.key

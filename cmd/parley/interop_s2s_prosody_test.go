@@ -32,6 +32,8 @@ authentication = "internal_hashed"
 storage = "internal"
 use_ipv6 = false
 modules_enabled = { %s }
+smacks_s2s_resend = true
+smacks_max_queue_size = 5000
 s2s_require_encryption = true
 s2s_secure_auth = false
 s2s_secure_domains = { %s }
@@ -41,8 +43,8 @@ s2s_secure_domains = { %s }
 	fmt.Fprintf(&b, `unbound = { resolvconf = false; hoststxt = false; forward = { "127.0.0.1@%s" };
 	options = { ["do-not-query-localhost:"] = "no"; ["cache-max-ttl:"] = "0"; ["cache-max-negative-ttl:"] = "0"; ["infra-host-ttl:"] = "0" } }
 s2s_ssl = { cafile = "%s" }
-s2s_direct_tls_ssl = { certificate = "%s"; key = "%s"; cafile = "%s" }
-`, names.port(), ca.file, hosts[0].cred.cert, hosts[0].cred.key, ca.file)
+s2s_direct_tls_ssl = { cafile = "%s" }
+`, names.port(), ca.file, ca.file)
 	for _, h := range hosts {
 		var more []string
 		for name, on := range map[string]bool{"dialback": !h.noDialback, "s2s_bidi": h.bidi, "smacks": h.sm} {
@@ -50,7 +52,9 @@ s2s_direct_tls_ssl = { certificate = "%s"; key = "%s"; cafile = "%s" }
 				more = append(more, name)
 			}
 		}
-		fmt.Fprintf(&b, "VirtualHost \"%s\"\n\tmodules_enabled = { %s }\n\tssl = { certificate = \"%s\"; key = \"%s\" }\n",
+		// The first is for what begins in clear, the second, whose key has the same name, for
+		// what begins with TLS.
+		fmt.Fprintf(&b, "VirtualHost \"%[1]s\"\n\tmodules_enabled = { %[2]s }\n\tssl = { certificate = \"%[3]s\"; key = \"%[4]s\" }\n\tcertificate = \"%[3]s\"\n",
 			h.domain, quoted(more), h.cred.cert, h.cred.key)
 	}
 	config := s.write("prosody.cfg.lua", b.String())

@@ -135,7 +135,7 @@ func (s *stranger) start(within time.Duration, env []string, name string, args .
 			select {
 			case <-time.After(50 * time.Millisecond):
 			case <-s.ended:
-				s.t.Fatalf("%s ended:\n%s", s.name, s.log)
+				s.t.Fatalf("%s ended:\n%s", s.name, s.tail(150))
 			case <-late:
 				s.t.Fatalf("%s does not listen at %s after %s:\n%s", s.name, addr, within, s.log)
 			}
@@ -168,6 +168,14 @@ func (s *stranger) logged(t testing.TB, mark int, pattern string) {
 		if time.Now().After(end) {
 			t.Fatalf("%s has not logged %q; the end of its log:\n%s", s.name, pattern, s.tail(80))
 		}
+	}
+}
+
+// notLogged wants no such line behind a mark.
+func (s *stranger) notLogged(t testing.TB, mark int, pattern string) {
+	t.Helper()
+	if line := regexp.MustCompile(".*" + pattern + ".*").FindString(s.log.String()[mark:]); line != "" {
+		t.Errorf("%s has logged %q", s.name, line)
 	}
 }
 
