@@ -51,6 +51,7 @@ func newAuthority(t testing.TB, name string) *authority {
 // A leaf says what a certificate is to be. The zero value is a good one.
 type leaf struct {
 	names      []string // dNSName, the first also as common name; none: the domain
+	common     bool     // the domain is the common name in any case
 	xmpp       bool     // with id-on-xmppAddr (RFC 6120 §13.7.1.4) and id-on-dnsSRV (RFC 4985) of the domain, and no dNSName at all
 	expired    bool     // since yesterday
 	selfSigned bool
@@ -83,7 +84,7 @@ func (a *authority) issue(domain string, l leaf) credential {
 	} else if l.names == nil {
 		template.DNSNames = []string{domain}
 	}
-	if len(l.names) > 0 {
+	if len(l.names) > 0 && !l.common {
 		template.Subject.CommonName = l.names[0]
 	}
 	key := newKey(a.t)

@@ -130,6 +130,8 @@ func TestInteropFederationPeers(t *testing.T) {
 		{prosody, "expired", leaf{expired: true}, bidi + " " + dialback, "", "unsupported-stanza-type"},
 		{prosody, "selfsigned", leaf{selfSigned: true}, bidi + " " + dialback, "", "unsupported-stanza-type"},
 		{prosody, "wronghost", leaf{names: []string{"elsewhere.example"}}, bidi + " " + dialback, "", "unsupported-stanza-type"},
+		{prosody, "commonname", leaf{names: []string{"elsewhere.example"}, common: true}, bidi + " " + dialback, "", "unsupported-stanza-type"},
+		{ejabberd, "commonname", leaf{names: []string{"elsewhere.example"}, common: true}, "EXTERNAL " + dialback, dialback, ""},
 		{ejabberd, "good", leaf{}, "EXTERNAL " + dialback, dialback, ""},
 		{ejabberd, "serverauth", leaf{serverOnly: true}, "EXTERNAL " + dialback, "", "unsupported certificate purpose"},
 		{ejabberd, "xmppnames", leaf{xmpp: true}, "EXTERNAL " + dialback, "", "EOF"},
