@@ -52,31 +52,27 @@ func (r *Router) Ask(from, to xmpp.JID, typ string, p xmpp.Payload, patience tim
 	r.questions.mu.Unlock()
 	var rd Round
 	defer rd.Flush()
-	if !r.send(&rd, st) && r.questions.take(st.ID, to) != nil {
-		condition := "service-unavailable"
-		if !r.Serves(to.Domain()) {
-			condition = "remote-server-not-found"
-		}
-		fail(condition)
+	if err := r.send(&rd, st); err != nil && r.questions.take(st.ID, to) != nil {
+		then(xmpp.Bounce(st, err))
 	}
 }
 
-// send sends a request of the house on its way; it reports whether anybody may answer.
-func (r *Router) send(rd *Round, st *xmpp.Stanza) bool {
+// send sends a request of the house on its way; an error says that nobody will answer.
+func (r *Router) send(rd *Round, st *xmpp.Stanza) *xmpp.Error {
 	if !r.Serves(st.To.Domain()) {
-		return false
+		return r.abroad(rd, st)
 	}
 	if st.To.Resource() == "" || st.To.Local() == "" {
 		r.iq(context.Background(), rd, st, nil)
-		return true
+		return nil
 	}
-	a, _ := r.accounts.get(st.To.Bare())
-	if a == nil {
-		return false
+	if a, _ := r.accounts.get(st.To.Bare()); a != nil {
+		defer a.pins.Add(-1)
+		if res, ok := a.Resource(st.To.Resource()); ok && rd.Push(res.Session, st) == nil {
+			return nil
+		}
 	}
-	defer a.pins.Add(-1)
-	res, ok := a.Resource(st.To.Resource())
-	return ok && rd.Push(res.Session, st) == nil
+	return xmpp.Refuse("service-unavailable", "")
 }
 
 // take takes out a question that was asked of somebody; nil where there is none.

@@ -43,8 +43,8 @@ func (r *Router) BindAgent(bare xmpp.JID, id int64, since uint64, agent xmpp.Use
 	if a == nil {
 		return nil, nil, xmpp.Refuse("not-allowed", "")
 	}
-	s := &Sender{r: r, account: a, jid: full, agent: agent}
-	s.moved.L = &s.mu
+	s := &Sender{r: r, jid: full, agent: agent}
+	s.open(a, nil)
 	var refused error
 	var bound xmpp.Payload
 	err = a.Do(func(t *Turn) {

@@ -138,25 +138,3 @@ func (s *Sender) WhenSettled(then func()) {
 	s.mu.Unlock()
 	then()
 }
-
-// waiter is who waits until as many messages are settled.
-type waiter struct {
-	n    uint64
-	then func()
-}
-
-// due takes out who waits for no more than is settled now. The lock is held.
-func (s *Sender) due() (list []waiter) {
-	n := 0
-	for n < len(s.waiting) && s.waiting[n].n <= s.begun-uint64(s.flying) {
-		n++
-	}
-	if n == 0 {
-		return nil
-	}
-	list = slices.Clone(s.waiting[:n])
-	if s.waiting = slices.Delete(s.waiting, 0, n); len(s.waiting) == 0 {
-		s.waiting = nil
-	}
-	return list
-}

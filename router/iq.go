@@ -63,7 +63,9 @@ func (r *Router) iq(ctx context.Context, rd *Round, st *xmpp.Stanza, s *Sender) 
 	}
 	switch {
 	case !r.Serves(to.Domain()):
-		r.answer(rd, st, nil, xmpp.Refuse("remote-server-not-found", ""), s)
+		if err := r.abroad(rd, st); err != nil {
+			r.answer(rd, st, nil, err, s)
+		}
 	case to.Resource() != "" && to.Local() != "":
 		r.toResource(ctx, rd, st, s)
 	case !request:

@@ -140,11 +140,12 @@ func (s *Sender) direct(rd *Round, st *xmpp.Stanza) {
 		s.refuse(rd, st, xmpp.Refuse("policy-violation", "directed presence to too many addresses"))
 		return
 	}
-	if !s.r.Serves(st.To.Domain()) {
-		s.refuse(rd, st, xmpp.Refuse("remote-server-not-found", ""))
-		return
+	if s.r.Serves(st.To.Domain()) {
+		s.r.directed(context.Background(), rd, s.r.shown(s.account, st))
+	} else if err := s.r.abroad(rd, s.r.shown(s.account, st)); err != nil {
+		s.parted(st.To)
+		s.refuse(rd, st, err)
 	}
-	s.r.directed(context.Background(), rd, s.r.shown(s.account, st))
 }
 
 // undirect tells all who were sent directed presence that the resource goes away
@@ -180,7 +181,11 @@ func (s *Sender) shares(with xmpp.JID) bool {
 // directed delivers presence that is addressed to an account or one of its resources
 // (RFC 6121 §8.5.2.1.2, §8.5.3.1). What nobody is there for is ignored.
 func (r *Router) directed(ctx context.Context, rd *Round, st *xmpp.Stanza) {
-	if !r.Serves(st.To.Domain()) || st.To.Local() == "" {
+	switch {
+	case !r.Serves(st.To.Domain()):
+		r.abroad(rd, st)
+		return
+	case st.To.Local() == "":
 		return
 	}
 	a, _ := r.accounts.get(st.To.Bare())
@@ -195,7 +200,7 @@ func (r *Router) directed(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 	for _, res := range a.Resources() {
 		if full == "" && res.Available() || full != "" && res.JID().Resource() == full {
 			rd.Push(res.Session, st)
-			if st.Type == "unavailable" && res.sender != nil {
+			if (st.Type == "unavailable" || st.Type == "error") && res.sender != nil {
 				res.sender.parted(st.From)
 			}
 		}

@@ -82,8 +82,8 @@ func (r *Router) Restore(ctx context.Context, sv Saved, held []storage.ID, make 
 	if a == nil {
 		return nil, fmt.Errorf("router: there is no account %s", full.Bare())
 	}
-	s := &Sender{r: r, account: a, jid: full, held: held, agent: sv.Agent, began: sv.Since}
-	s.moved.L = &s.mu
+	s := &Sender{r: r, jid: full, held: held, agent: sv.Agent, began: sv.Since}
+	s.open(a, nil)
 	whole := s.directedTo(sv.Directed)
 	failed := a.Do(func(t *Turn) {
 		if _, there := a.Resource(full.Resource()); there {

@@ -50,6 +50,7 @@ type Router struct {
 	postman  Round // of the postman's goroutine alone
 	stats    Stats
 	unknown  unknown
+	ways     Ways // nil: there are none
 
 	questions questions
 	working   tally // inboxes at work
@@ -246,8 +247,6 @@ func (r *Router) WithAccount(ctx context.Context, bare xmpp.JID, fn func(*Accoun
 // recipient returns the account that a message is for, pinned; nil where there is none.
 func (r *Router) recipient(ctx context.Context, to xmpp.JID) (*Account, *xmpp.Error) {
 	switch {
-	case !r.Serves(to.Domain()):
-		return nil, xmpp.Refuse("remote-server-not-found", "") // RFC 6120 §10.4.3
 	case to.Local() == "":
 		return nil, xmpp.Refuse("service-unavailable", "") // nobody reads the server's mail (RFC 6120 §10.5.1)
 	}
@@ -258,34 +257,36 @@ func (r *Router) recipient(ctx context.Context, to xmpp.JID) (*Account, *xmpp.Er
 	return a, nil
 }
 
-// Deliver carries a stanza that has its 'from' to whom it is for: an account of this
-// house or one of its resources. It waits for no peer and no commit.
-func (r *Router) Deliver(rd *Round, st *xmpp.Stanza) { r.deliver(rd, st, false) }
+// Deliver carries a stanza that has its 'from' to whom it is for: the house, an account of
+// it or one of its resources, or somebody elsewhere. It waits for no peer and no commit.
+func (r *Router) Deliver(rd *Round, st *xmpp.Stanza) { r.deliver(context.Background(), rd, st, false) }
+
+// Bounce answers a stanza that was on its way with an error of the house, where it may be
+// answered with one. Nobody on the way back refuses that.
+func (r *Router) Bounce(rd *Round, st *xmpp.Stanza, e *xmpp.Error) {
+	if answer := xmpp.Bounce(st, e); answer != nil {
+		r.deliver(context.Background(), rd, answer, true)
+	}
+}
 
 // deliver is Deliver; ours says that the stanza was made by the house itself.
-func (r *Router) deliver(rd *Round, st *xmpp.Stanza, ours bool) {
-	ctx := context.Background()
-	if st.To.IsZero() || st.To.Local() == "" {
-		if st.Kind == xmpp.IQ && (st.Type == "result" || st.Type == "error") && r.Serves(st.To.Domain()) {
-			r.answered(st)
-		}
-		return // an answer to somebody who is not reachable from here
-	}
-	if !r.Serves(st.To.Domain()) {
-		if st.Kind == xmpp.Presence && st.Type == "subscribe" { // RFC 6121 §3.1.2
-			r.Deliver(rd, xmpp.Bounce(st, xmpp.Refuse("remote-server-not-found", "")))
-		}
-		return
-	}
+func (r *Router) deliver(ctx context.Context, rd *Round, st *xmpp.Stanza, ours bool) {
 	switch st.Kind {
 	case xmpp.Message:
 		(&Passage{r: r, Stanza: st, size: st.Len(), ours: ours}).deliver(ctx, rd)
 	case xmpp.IQ:
 		r.iq(ctx, rd, st, nil)
 	case xmpp.Presence:
-		if speaks(st.Type) {
+		switch {
+		case !r.Serves(st.To.Domain()):
+			err := r.abroad(rd, st)
+			if err != nil && st.Type == "subscribe" { // RFC 6121 §3.1.2
+				r.deliver(ctx, rd, xmpp.Bounce(st, err), true)
+			}
+		case st.To.Local() == "": // a domain has no presence of its own
+		case speaks(st.Type):
 			r.incoming(ctx, rd, st)
-		} else {
+		default:
 			r.directed(ctx, rd, st)
 		}
 	}

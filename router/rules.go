@@ -9,9 +9,12 @@ const (
 	store              // keep it for later; refuse where nothing keeps messages
 	all                // every available resource of non-negative priority
 	one                // the resource it is addressed to
+	away               // out of the house
 )
 
-func (f fate) String() string { return [...]string{"ignore", "refuse", "store", "all", "one"}[f] }
+func (f fate) String() string {
+	return [...]string{"ignore", "refuse", "store", "all", "one", "away"}[f]
+}
 
 // situation is the left column of the table: which 'to', and who is there.
 type situation uint8

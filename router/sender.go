@@ -2,19 +2,10 @@ package router
 
 import (
 	"context"
-	"errors"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"parley/xmpp"
-)
-
-// How far one sender may run ahead of the commits of its messages: stanzas and bytes.
-const (
-	maxAhead      = 64
-	maxAheadBytes = 1 << 20
 )
 
 // A Sender is what a connected session speaks through. One goroutine, the session's
@@ -25,34 +16,23 @@ const (
 // acknowledges everything before it.
 type Sender struct {
 	r       *Router
-	account *Account
 	session Session
 	jid     xmpp.JID
 	agent   xmpp.UserAgent
 	began   time.Time
 
-	over atomic.Bool // left, or replaced by a newer session
 	deaf atomic.Bool // the session has refused a stanza, and ends
 
-	mu     sync.Mutex // a leaf
-	moved  sync.Cond  // a passage was settled
-	flying int        // messages in flight
-	begun  uint64     // messages that ever were
-	bytes  int        // their size
-	held   idList     // handed over, not acknowledged, and waiting until some device does
-	shown  idList     // of these, what it has copies of that do not count as taking it
-	copied idList     // waiting messages that the session has copies of
-	loose  []*Account // recipients of those that may yet have to be kept
-	detour []*Passage // see Passage.follows
-
-	waiting []waiter // for messages to be settled
+	window        // its mu guards what follows
+	held   idList // handed over, not acknowledged, and waiting until some device does
+	shown  idList // of these, what it has copies of that do not count as taking it
+	copied idList // waiting messages that the session has copies of
 
 	coming bool     // the session is being given what has waited; messages stand behind that
 	behind []behind // those that stand there
 
 	directed map[xmpp.JID]bool // who was sent directed presence (RFC 6121 §4.6); the reader's
 	asks     map[string]func(*xmpp.Stanza)
-	spare    *Passage // for the next message, where the last one was handed over at once
 }
 
 // JID returns the full JID of the session.
@@ -125,147 +105,14 @@ func (s *Sender) refuse(rd *Round, st *xmpp.Stanza, err *xmpp.Error) {
 	}
 }
 
-// settle waits until nothing of the sender is in flight.
-func (s *Sender) settle(rd *Round) {
-	s.mu.Lock()
-	if s.flying > 0 {
-		s.mu.Unlock()
-		rd.Flush() // who waits, flushes
-		s.mu.Lock()
-		for s.flying > 0 {
-			s.moved.Wait()
-		}
-	}
-	s.mu.Unlock()
-}
-
 // Settle waits until everything that was sent is settled.
 func (s *Sender) Settle(rd *Round) { s.settle(rd) }
 
-// room waits until a message of n bytes may run ahead.
-func (s *Sender) room(rd *Round, n int) {
-	s.mu.Lock()
-	for s.flying > 0 && (s.flying >= maxAhead || s.bytes+n > maxAheadBytes) {
-		s.mu.Unlock()
-		rd.Flush()
-		s.mu.Lock()
-		if s.flying > 0 && (s.flying >= maxAhead || s.bytes+n > maxAheadBytes) {
-			s.moved.Wait()
-		}
-	}
-	s.mu.Unlock()
-}
-
-// begin notes that a message is in flight; not any more once the session is over: who waits
-// then until nothing is in flight knows that nothing follows.
-func (s *Sender) begin(p *Passage) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.over.Load() {
-		return false
-	}
-	s.flying++
-	s.begun++
-	s.bytes += p.size
-	if p.loose {
-		s.loose = append(s.loose, p.Recipient)
-	}
-	return true
-}
-
-// ends has nothing of the session begin any more.
-func (s *Sender) ends() {
-	s.mu.Lock()
-	s.over.Store(true)
-	s.mu.Unlock()
-}
-
-// errOver is what becomes of a message that a newer session has overtaken: its client says
-// it again there.
-var errOver = errors.New("the session is over")
-
-// settled is called by the postman, once for each message that began.
-func (s *Sender) settled(p *Passage) {
-	s.mu.Lock()
-	s.flying--
-	s.bytes -= p.size
-	if p.loose {
-		i := slices.Index(s.loose, p.Recipient)
-		s.loose = slices.Delete(s.loose, i, i+1)
-	}
-	if i := slices.Index(s.detour, p); i >= 0 {
-		s.detour = slices.Delete(s.detour, i, i+1)
-	}
-	s.moved.Broadcast()
-	list := s.due()
-	s.mu.Unlock()
-	for _, w := range list {
-		w.then()
-	}
-}
-
-// behindLoose reports whether a message for a is in flight that may yet have to be kept.
-func (s *Sender) behindLoose(a *Account) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Contains(s.loose, a)
-}
-
-// ahead reports whether anything is in flight.
-func (s *Sender) ahead() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.flying > 0
-}
-
-// message takes a message of the client. Where nothing is to be written and nothing of
-// the sender is in flight it is handed over at once; else it stands in the store's line.
+// message takes a message of the client.
 func (s *Sender) message(ctx context.Context, rd *Round, st *xmpp.Stanza) error {
-	size := st.Len()
-	s.room(rd, size)
-	p := s.spare
-	if s.spare = nil; p == nil {
-		p = new(Passage)
-	}
-	*p = Passage{r: s.r, Stanza: st, Sender: s.account, speaker: s, size: size}
-	err := p.begin(ctx)
-	if !p.Kept() && !s.ahead() {
-		if err == nil {
-			err = p.handNow(rd)
-		}
-		if !p.Kept() {
-			if err != nil {
-				p.bounce(rd, err)
-			}
-			p.release()
-			*p = Passage{} // an idle session holds no stanza
-			s.spare = p
-			return nil
-		}
-	}
-	return s.launch(ctx, rd, p, err) // what its Keeps named may speak of it: it is not used again
-}
-
-// launch puts a message into the store's line, where there is room for it.
-//
-// A message that was to be handed over when it was sent, and finds everybody gone when
-// its turn comes, is kept then, under an id that is greater than those behind it. So what
-// is kept because nobody is there does not begin behind such a one.
-func (s *Sender) launch(ctx context.Context, rd *Round, p *Passage, refused *xmpp.Error) error {
-	if p.Kept() && s.behindLoose(p.Recipient) && p.WillWait() {
-		s.settle(rd)
-	}
-	if !s.r.store.Room() {
-		rd.Flush()
-		s.r.store.Wait(ctx) // where this fails the store is closed, and says so to Keep
-	}
-	p.loose = refused == nil && !p.Kept() && !p.dropped && p.Recipient != nil
-	if !s.begin(p) {
-		p.tell(errOver)
-		p.release()
+	if !s.carry(ctx, rd, Passage{r: s.r, Stanza: st, Sender: s.account, speaker: s}) {
 		return replaced()
 	}
-	p.travel(refused)
 	return nil
 }
 

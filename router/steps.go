@@ -18,7 +18,9 @@ type Passage struct {
 	Recipient *Account // the account it is for, nil when that is none of this house
 
 	r         *Router
-	speaker   *Sender // whose window it stands in, nil when no local session speaks
+	speaker   *Sender // nil when no local session speaks
+	win       *window // of whoever sent it; nil when nobody waits for it
+	way       Way     // where it leads out of the house; nil within
 	writes    []Keeping
 	id        storage.ID   // of what is written
 	due       bool         // the recipient's row waits until some device has taken the message
@@ -163,6 +165,9 @@ func (p *Passage) fate() fate {
 func (p *Passage) look() { p.how, p.seen = p.present() }
 
 func (p *Passage) present() (f fate, list []Resource) {
+	if p.way != nil {
+		return away, nil
+	}
 	exists := p.Recipient != nil && !p.Recipient.gone.Load()
 	if exists {
 		list = p.Recipient.Resources()
@@ -176,7 +181,12 @@ func (p *Passage) begin(ctx context.Context) (err *xmpp.Error) {
 	if p.Stanza.Fault != nil {
 		return p.Stanza.Fault
 	}
-	if p.Recipient, err = p.r.recipient(ctx, p.Stanza.To); err != nil {
+	if p.r.Serves(p.Stanza.To.Domain()) {
+		p.Recipient, err = p.r.recipient(ctx, p.Stanza.To)
+	} else {
+		p.way, err = p.r.wayOf(p.Stanza)
+	}
+	if err != nil {
 		return err
 	}
 	return p.prepare()
@@ -286,8 +296,8 @@ func (p *Passage) tell(failed error) {
 }
 
 func (p *Passage) settle() {
-	if p.speaker != nil {
-		p.speaker.settled(p)
+	if p.win != nil {
+		p.win.settled(p)
 	}
 	p.release()
 }
@@ -296,17 +306,17 @@ func (p *Passage) settle() {
 // sent earlier, is on its way through the line once more. This one goes behind it then. Where
 // devices of the sender get copies, their order counts too: to whichever account it is.
 func (p *Passage) follows() bool {
-	s := p.speaker
-	if s == nil {
+	w := p.win
+	if w == nil {
 		return false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.detour) == 0 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.detour) == 0 {
 		return false
 	}
-	copied, behind, listed := s.account.wantsCopies(), false, false
-	for _, q := range s.detour {
+	copied, behind, listed := w.account != nil && w.account.wantsCopies(), false, false
+	for _, q := range w.detour {
 		if q == p {
 			listed = true
 			break
@@ -314,19 +324,19 @@ func (p *Passage) follows() bool {
 		behind = behind || copied || q.Recipient == p.Recipient
 	}
 	if behind && !listed {
-		s.detour = append(s.detour, p)
+		w.detour = append(w.detour, p)
 	}
 	return behind
 }
 
 // leads says that the message goes through the line once more.
 func (p *Passage) leads() {
-	if s := p.speaker; s != nil {
-		s.mu.Lock()
-		if !slices.Contains(s.detour, p) {
-			s.detour = append(s.detour, p)
+	if w := p.win; w != nil {
+		w.mu.Lock()
+		if !slices.Contains(w.detour, p) {
+			w.detour = append(w.detour, p)
 		}
-		s.mu.Unlock()
+		w.mu.Unlock()
 	}
 }
 
@@ -382,6 +392,11 @@ func (p *Passage) keep() *xmpp.Error {
 			}
 		}
 	}
+	if p.way != nil && !p.swallowed {
+		if k := p.way.Keep(p.Stanza); k != nil {
+			p.Keep(k)
+		}
+	}
 	return nil
 }
 
@@ -409,6 +424,13 @@ func (p *Passage) hand(rd *Round) (again bool) {
 	p.look()
 	switch p.how {
 	case ignore:
+	case away:
+		if err := p.way.Carry(rd, p.Stanza, p.ID()); err != nil {
+			p.takeBack()
+			p.bounce(rd, err)
+			return false
+		}
+		p.reached++
 	case refuse:
 		p.takeBack()
 		if p.Recipient != nil || p.told() {
@@ -493,6 +515,6 @@ func (p *Passage) after(rd *Round) {
 // bounce answers the message with an error, where it may be answered with one.
 func (p *Passage) bounce(rd *Round, err *xmpp.Error) {
 	if answer := xmpp.Bounce(p.Stanza, err); answer != nil {
-		p.r.deliver(rd, answer, true)
+		p.r.deliver(context.Background(), rd, answer, true)
 	}
 }

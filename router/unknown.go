@@ -15,11 +15,11 @@ type unknown struct {
 	most atomic.Int64 // errors in a minute for one sender; 0: any number
 
 	mu      sync.Mutex // a leaf
-	senders *simplelru.LRU[string, window]
+	senders *simplelru.LRU[string, minute]
 }
 
-// window counts within the minute that begins at start.
-type window struct {
+// minute counts within the minute that begins at start.
+type minute struct {
 	start time.Time
 	n     int64
 }
@@ -30,7 +30,7 @@ const unknownSenders = 10_000
 
 func (u *unknown) init(most int) {
 	u.most.Store(int64(most))
-	u.senders, _ = simplelru.NewLRU[string, window](unknownSenders, nil) // fails for sizes below one only
+	u.senders, _ = simplelru.NewLRU[string, minute](unknownSenders, nil) // fails for sizes below one only
 }
 
 // tell reports whether a sender may be told once more.
@@ -43,7 +43,7 @@ func (u *unknown) tell(sender string, now time.Time) bool {
 	defer u.mu.Unlock()
 	w, _ := u.senders.Get(sender)
 	if now.Sub(w.start) >= time.Minute {
-		w = window{start: now}
+		w = minute{start: now}
 	}
 	w.n++
 	u.senders.Add(sender, w)

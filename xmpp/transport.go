@@ -75,10 +75,19 @@ func (t *TCP) SetUnread(max int) { t.unread.Store(int64(max)) }
 // (RFC 6120 §5.4.3.3). Meanwhile Write fails and Close does not linger: there is no stream
 // to say anything on.
 func (t *TCP) StartTLS(cfg *tls.Config, deadline time.Time, handshake func(*tls.Conn) error) error {
+	return t.startTLS(tls.Server, cfg, deadline, handshake)
+}
+
+// ConnectTLS is StartTLS for the client's side.
+func (t *TCP) ConnectTLS(cfg *tls.Config, deadline time.Time, handshake func(*tls.Conn) error) error {
+	return t.startTLS(tls.Client, cfg, deadline, handshake)
+}
+
+func (t *TCP) startTLS(side func(net.Conn, *tls.Config) *tls.Conn, cfg *tls.Config, deadline time.Time, handshake func(*tls.Conn) error) error {
 	t.sock.dropRead()
 	t.sock.SetReadDeadline(deadline)
 	t.sock.waits.Store(true)
-	c := tls.Server(&t.sock, cfg)
+	c := side(&t.sock, cfg)
 	err := handshake(c)
 	t.sock.said = nil
 	if err != nil {

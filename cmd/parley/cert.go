@@ -57,7 +57,7 @@ func lookAtCerts(cfg Config) (list []auth.CertInfo, missing []string, err error)
 // would warn of.
 func checkFiles(cfg Config) (notes []string, err error) {
 	notes = []string{}
-	if _, err := clientCAs(cfg.TLS.ClientCA); err != nil {
+	if _, err := authorities("tls.client_ca", cfg.TLS.ClientCA); err != nil {
 		return nil, err
 	}
 	list, _, err := lookAtCerts(cfg)
@@ -69,8 +69,8 @@ func checkFiles(cfg Config) (notes []string, err error) {
 	return notes, err
 }
 
-// clientCAs reads the authorities of tls.client_ca; nil where there are none.
-func clientCAs(files []string) (*x509.CertPool, error) {
+// authorities reads the PEM files of a key; nil where there are none.
+func authorities(key string, files []string) (*x509.CertPool, error) {
 	if len(files) == 0 {
 		return nil, nil
 	}
@@ -78,10 +78,10 @@ func clientCAs(files []string) (*x509.CertPool, error) {
 	for _, f := range files {
 		pem, err := os.ReadFile(f)
 		if err != nil {
-			return nil, fmt.Errorf("tls.client_ca: %w", err)
+			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls.client_ca: %s holds no certificate in PEM form", f)
+			return nil, fmt.Errorf("%s: %s holds no certificate in PEM form", key, f)
 		}
 	}
 	return pool, nil

@@ -20,6 +20,7 @@ type Config struct {
 	Data    string   `toml:"data" doc:"The directory for everything that is kept: the database, certificates made by the server, the control socket. Relative to the working directory."`
 
 	C2S          C2SConfig                    `toml:"c2s" doc:"Clients."`
+	S2S          S2SConfig                    `toml:"s2s" doc:"Other servers: the rest of the world's addresses."`
 	SM           StreamManagementConfig       `toml:"stream_management" doc:"What clients have acknowledged, and sessions that outlive their connection (XEP-0198)."`
 	TLS          TLSConfig                    `toml:"tls" doc:"Certificates."`
 	Auth         AuthConfig                   `toml:"auth" doc:"Who may log in, and how."`
@@ -35,6 +36,7 @@ type Config struct {
 	Log          LogConfig                    `toml:"log" doc:"What the server says. Stanzas, passwords and tokens are never logged."`
 	SharedGroups map[string]SharedGroupConfig `toml:"shared_groups" reload:"true" doc:"Groups that are in the contact lists of many, by the name that clients show: people who see each other without having asked."`
 	Archives     map[string]DomainArchive     `toml:"archive_domains" reload:"true" doc:"What single domains have otherwise than the table archive says."`
+	Peers        map[string]PeerConfig        `toml:"s2s_domains" reload:"true" doc:"What is otherwise for single domains of other servers; *.example.org stands for all below it."`
 	Certificates map[string]CertFile          `toml:"certificates" reload:"true" doc:"Certificate files by domain; the files are read again as well. A domain that is not named here gets a self-signed certificate, made in the data directory."`
 }
 
@@ -192,6 +194,7 @@ func defaults() Config {
 			PerAddress: 200, Attempts: 3,
 			AccountRate: 1 << 20, AccountBurst: 32 << 20, AddressRate: 16 << 20, AddressBurst: 256 << 20,
 		},
+		S2S:          defaultS2S(),
 		SM:           StreamManagementConfig{Timeout: d(10 * time.Minute), Stanzas: 2500, Bytes: 2 << 20, Sessions: 5, AckWithin: d(100 * time.Millisecond)},
 		Auth:         AuthConfig{Binding: true, Iterations: 10000, TokenLife: d(21 * 24 * time.Hour), RememberFor: d(90 * 24 * time.Hour), Devices: 50},
 		Registration: RegistrationConfig{PerDay: 3},

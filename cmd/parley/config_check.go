@@ -45,7 +45,7 @@ func (b *badKey) at(file, text string, from map[string]string) *configError {
 // one form.
 func checkConfig(cfg *Config) *badKey {
 	for _, check := range []func(*Config) *badKey{
-		checkDomains, checkAdmins, checkListeners, checkNumbers, checkDurations, checkContact, checkSharedGroups, checkArchive, checkCertificates, checkLog,
+		checkDomains, checkAdmins, checkListeners, checkNumbers, checkDurations, checkContact, checkSharedGroups, checkArchive, checkCertificates, checkLog, checkS2S,
 	} {
 		if wrong := check(cfg); wrong != nil {
 			return wrong
@@ -116,7 +116,7 @@ func checkListeners(cfg *Config) *badKey {
 	for _, l := range []struct {
 		key       string
 		addresses []string
-	}{{"c2s.listen", cfg.C2S.Listen}, {"c2s.listen_tls", cfg.C2S.ListenTLS}, {"metrics.listen", metrics}} {
+	}{{"c2s.listen", cfg.C2S.Listen}, {"c2s.listen_tls", cfg.C2S.ListenTLS}, {"s2s.listen", cfg.S2S.Listen}, {"s2s.listen_tls", cfg.S2S.ListenTLS}, {"metrics.listen", metrics}} {
 		for i, a := range l.addresses {
 			if _, err := strconv.Atoi(a); err == nil { // a bare port
 				a = ":" + a
@@ -143,6 +143,11 @@ func checkNumbers(cfg *Config) *badKey {
 		{"c2s.max_stanza_before_login", cfg.C2S.StanzaBefore, 10000, 1 << 20},
 		{"c2s.max_stanza", cfg.C2S.Stanza, 10000, 16 << 20},
 		{"c2s.queue", cfg.C2S.Queue, 64 << 10, 1 << 30},
+		{"s2s.max_stanza", cfg.S2S.Stanza, 10000, 64 << 20},
+		{"s2s.queue_bytes", cfg.S2S.QueueBytes, 64 << 10, 1 << 30},
+		{"s2s.queue_stanzas", cfg.S2S.Queue, 1, 1 << 30},
+		{"s2s.max_unproven_per_address", cfg.S2S.PerAddress, 0, 1 << 30},
+		{"s2s.max_connections", cfg.S2S.Links, 0, 1 << 30},
 		{"c2s.account_rate", cfg.C2S.AccountRate, 0, 1 << 40},
 		{"c2s.account_burst", cfg.C2S.AccountBurst, 0, 1 << 40},
 		{"c2s.address_rate", cfg.C2S.AddressRate, 0, 1 << 40},
@@ -198,6 +203,8 @@ func checkDurations(cfg *Config) *badKey {
 		{"c2s.login_timeout", cfg.C2S.LoginTimeout}, {"c2s.idle", cfg.C2S.Idle},
 		{"c2s.ping_timeout", cfg.C2S.PingTimeout}, {"c2s.stanza_timeout", cfg.C2S.StanzaTime},
 		{"c2s.stall", cfg.C2S.Stall},
+		{"s2s.give_up", cfg.S2S.GiveUp}, {"s2s.connect_timeout", cfg.S2S.Connect}, {"s2s.proof_timeout", cfg.S2S.Negotiate},
+		{"s2s.idle", cfg.S2S.Idle}, {"s2s.stall", cfg.S2S.Stall},
 	} {
 		if d.Duration.Duration < time.Second {
 			return bad(d.key, "%s is less than a second", d.Duration.Duration)

@@ -133,7 +133,7 @@ func TestExampleUncommented(t *testing.T) {
 			table += "."
 			changed[i+1], changed[i+2] = strings.TrimPrefix(lines[i+1], "# "), strings.TrimPrefix(lines[i+2], "# ")
 			changed[0] = "domains = [\"example.org\"]"
-		} else if table == "certificates." || table == "shared_groups." || table == "archive_domains." {
+		} else if table == "certificates." || table == "shared_groups." || table == "archive_domains." || table == "s2s_domains." {
 			continue
 		}
 		name, _, _ := strings.Cut(m[1], " =")
@@ -193,7 +193,7 @@ func TestEnvironmentHasEveryKey(t *testing.T) {
 		switch v := valueOf(key).Interface().(type) {
 		case []string:
 			value, text = "127.0.0.1:1,127.0.0.1:2", `["127.0.0.1:1", "127.0.0.1:2"]`
-			if key == "domains" {
+			if key == "domains" || key == "s2s.allow" || key == "s2s.deny" {
 				value, text = "a.example, b.example", `["a.example", "b.example"]`
 			}
 			if key == "admins" {

@@ -8,6 +8,7 @@ import (
 	"parley/c2s"
 	"parley/roster"
 	"parley/router"
+	"parley/s2s"
 	"parley/xep/admin"
 	"parley/xep/announce"
 	"parley/xep/blocking"
@@ -63,6 +64,7 @@ func features(h *house) []router.Feature {
 	l, office := &h.live, administration{h}
 	return []router.Feature{
 		c2s.SessionFeature(),
+		s2s.Feature(),
 		roster.NewWith(roster.Config{Directory: l.groups, Limits: l.roster}),
 		blocking.NewWith(func() int { return l.limits.Load().Blocked }, func() []xmpp.JID { return *l.admins.Load() }),
 		mam.New(func() mam.Limits { return *l.offline.Load() }),

@@ -41,7 +41,7 @@ func blemished(server string, ca, other *authority) (hosts []vhost) {
 
 // strictS2S are settings under which nothing but a certificate counts, and who cannot be
 // reached is given up soon.
-const strictS2S = "require_certificate = true\ngive_up_after = \"3s\"\n"
+const strictS2S = "require_certificate = true\ngive_up = \"3s\"\n"
 
 // With certificates required, a server whose certificate is expired, self-signed, of an
 // authority nobody knows, or somebody else's is refused, whoever begins: nothing arrives, the
@@ -51,7 +51,7 @@ func TestInteropFederationBadCertificates(t *testing.T) {
 	good := func(domain string) vhost { return vhost{domain: domain, cred: ca.issue(domain, leaf{})} }
 	prosody := startProsody(t, names, ca, nil, append(blemished("prosody", ca, other), good("strict.prosody.example"))...)
 	parley := startFederated(t, names, ca, federation{s2s: strictS2S, hosts: append(blemished("parley", ca, other), good("strict.parley.example"))})
-	parley2 := startFederated(t, names, ca, federation{s2s: "give_up_after = \"3s\"\n", hosts: blemished("parley2", ca, other)})
+	parley2 := startFederated(t, names, ca, federation{s2s: "give_up = \"3s\"\n", hosts: blemished("parley2", ca, other)})
 	for name, addr := range map[string]string{"prosody": prosody.s2s, "parley": parley.s2s, "parley2": parley2.s2s} {
 		names.serves("strict."+name+".example", "xmpp-server", addr)
 		for _, b := range blemishes() {
@@ -105,7 +105,7 @@ func TestInteropFederationOurBadCertificate(t *testing.T) {
 		strict = append(strict, b.name+".parley.example")
 	}
 	prosody := startProsody(t, names, ca, strict, vhost{domain: "prosody.example", cred: ca.issue("prosody.example", leaf{})})
-	parley := startFederated(t, names, ca, federation{s2s: "give_up_after = \"3s\"\n", hosts: blemished("parley", ca, other)})
+	parley := startFederated(t, names, ca, federation{s2s: "give_up = \"3s\"\n", hosts: blemished("parley", ca, other)})
 	names.serves("prosody.example", "xmpp-server", prosody.s2s)
 	for _, b := range blemishes() {
 		domain := b.name + ".parley.example"

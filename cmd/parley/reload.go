@@ -48,6 +48,10 @@ func (s *server) reload() (reloaded, error) {
 	}
 	done.NeedRestart = append(done.NeedRestart, unreloadable(was, cfg)...)
 	cfg.Domains = was.Domains
+	policy, err := s2sPolicy(cfg)
+	if err != nil {
+		return done, err
+	}
 	if err := s.certs.Replace(hostCerts(cfg)); err != nil {
 		return done, err
 	}
@@ -56,5 +60,8 @@ func (s *server) reload() (reloaded, error) {
 	set := settings(cfg)
 	set.RequireTLS = was.C2S.RequireTLS
 	s.c2s.SetSettings(set)
+	s.policy.Store(policy)
+	s.s2s.SetPolicy(policy)
+	s.s2s.SetSettings(s2sSettings(cfg))
 	return done, nil
 }

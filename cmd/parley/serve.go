@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 
 	"parley/auth"
 	"parley/c2s"
+	"parley/s2s"
 	"parley/storage"
 	"parley/xmpp"
 )
@@ -36,6 +38,10 @@ type server struct {
 	level  *slog.LevelVar
 	certs  *auth.Certs
 	c2s    *c2s.Server
+	s2s    *s2s.Server
+	asks   *s2s.Resolver
+	judge  *s2s.Judge
+	policy atomic.Pointer[s2s.Policy]
 	admin  *http.Server // the control socket
 	web    *http.Server // metrics and health; nil if switched off
 	where  []string     // what listens, for people
@@ -139,6 +145,9 @@ func start(ctx context.Context, o *options, cfg Config, log *slog.Logger, level 
 	if s.certs, err = openCerts(cfg, log); err != nil {
 		return s, err
 	}
+	if err = s.openS2S(); err != nil {
+		return s, err
+	}
 	if err = s.openC2S(); err != nil {
 		return s, err
 	}
@@ -157,7 +166,7 @@ func start(ctx context.Context, o *options, cfg Config, log *slog.Logger, level 
 
 // openC2S opens the doors for clients.
 func (s *server) openC2S() error {
-	cas, err := clientCAs(s.cfg.TLS.ClientCA)
+	cas, err := authorities("tls.client_ca", s.cfg.TLS.ClientCA)
 	if err != nil {
 		return err
 	}
@@ -173,19 +182,24 @@ func (s *server) openC2S() error {
 	if err := s.c2s.Restore(context.Background()); err != nil {
 		return fmt.Errorf("saved sessions could not be read: %w", err)
 	}
+	return s.openDoors("clients", s.c2s.Serve, s.cfg.C2S.Listen, s.cfg.C2S.ListenTLS)
+}
+
+// openDoors listens on addresses of both kinds.
+func (s *server) openDoors(whom string, serve func(net.Listener, bool) error, clear, direct []string) error {
 	for _, door := range []struct {
 		addresses []string
 		direct    bool
 		what      string
-	}{{s.cfg.C2S.Listen, false, "STARTTLS"}, {s.cfg.C2S.ListenTLS, true, "direct TLS"}} {
+	}{{clear, false, "STARTTLS"}, {direct, true, "direct TLS"}} {
 		for _, a := range door.addresses {
 			l, err := listen(a)
 			if err != nil {
 				return err
 			}
-			s.where = append(s.where, fmt.Sprintf("clients on %s (%s)", l.Addr(), door.what))
+			s.where = append(s.where, fmt.Sprintf("%s on %s (%s)", whom, l.Addr(), door.what))
 			go func() {
-				if err := s.c2s.Serve(l, door.direct); err != nil {
+				if err := serve(l, door.direct); err != nil {
 					s.errors <- err
 				}
 			}()
@@ -199,7 +213,7 @@ func listen(address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program; is a server running already? (c2s.listen, c2s.listen_tls and metrics.listen set the addresses)", address)
+		return nil, fmt.Errorf("%s is in use by another program; is a server running already? (c2s.listen, c2s.listen_tls, s2s.listen, s2s.listen_tls and metrics.listen set the addresses)", address)
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("%s: this user may not listen on a port below 1024", address)
 	case err != nil:
@@ -312,6 +326,19 @@ func (s *server) closeAll() error {
 			s.log.Warn("some streams did not end in time", "error", err)
 		}
 		done()
+	}
+	if s.s2s != nil {
+		sub, done := context.WithTimeout(ctx, stopWithin/4)
+		if err := s.s2s.Shutdown(sub); err != nil {
+			s.log.Warn("some connections with other servers did not end in time", "error", err)
+		}
+		done()
+	}
+	if s.judge != nil {
+		s.judge.Close()
+	}
+	if s.asks != nil {
+		s.asks.Close()
 	}
 	s.router.Stop(ctx)
 	if err := s.close(ctx); err != nil {

@@ -27,6 +27,7 @@ var mayImport = map[string]string{
 	"roster":  "xmpp storage router",
 	"xep/":    "xmpp storage router",
 	"c2s":     "xmpp auth router storage",
+	"s2s":     "xmpp auth router storage",
 }
 
 // sources yields every Go file of the tree.

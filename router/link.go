@@ -1,0 +1,166 @@
+package router
+
+import (
+	"context"
+	"sync"
+
+	"parley/xmpp"
+)
+
+// How far all senders of one link may run ahead of the commits together: stanzas and bytes.
+const (
+	maxLinkAhead      = 1024
+	maxLinkAheadBytes = 8 << 20
+)
+
+// A Link is what a stream speaks through that carries the stanzas of many senders: another
+// server's, or a component's. What one sender says stays in order; senders do not wait for
+// each other. One goroutine, the stream's reader, calls Deliver.
+type Link struct {
+	r     *Router
+	spare *window // for the next sender; the reader's
+
+	mu      sync.Mutex           // a leaf
+	moved   sync.Cond            // something was settled
+	lanes   map[xmpp.JID]*window // of bare senders with something in flight
+	bytes   int
+	line    []flight // messages in the order in which they began, from the first that is not settled
+	first   uint64   // the number of line[0]; numbers begin with 0
+	waiting []waiter // in order
+}
+
+// flight is one message that has begun.
+type flight struct {
+	p    *Passage // nil when it is settled
+	size int
+}
+
+// NewLink returns what a stream of many senders speaks through.
+func (r *Router) NewLink() *Link {
+	l := &Link{r: r, lanes: map[xmpp.JID]*window{}}
+	l.moved.L = &l.mu
+	return l
+}
+
+// Deliver carries a stanza that has come. The door has seen to it that its sender may be
+// who it says, and that 'to' is a domain that the stream is for. It waits for no peer, but
+// may wait for commits. What the stanza did wrong is answered.
+func (l *Link) Deliver(ctx context.Context, rd *Round, st *xmpp.Stanza) {
+	bare := st.From.Bare()
+	w := l.lane(bare)
+	if st.Kind != xmpp.Message {
+		if w != nil {
+			w.settle(rd)
+		}
+		l.r.deliver(ctx, rd, st, false)
+		return
+	}
+	if w == nil {
+		if w = l.spare; w == nil {
+			w = new(window)
+			w.open(nil, l)
+		}
+		l.spare = w
+	}
+	w.carry(ctx, rd, Passage{r: l.r, Stanza: st})
+}
+
+// lane returns the window of a sender who has something in flight; nil for any other.
+func (l *Link) lane(bare xmpp.JID) *window {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lanes[bare]
+}
+
+// Settle waits until everything that came is settled.
+func (l *Link) Settle(rd *Round) {
+	rd.Flush()
+	l.mu.Lock()
+	for len(l.line) > 0 {
+		l.moved.Wait()
+	}
+	l.mu.Unlock()
+}
+
+// room waits until a message of n bytes may run ahead.
+func (l *Link) room(rd *Round, n int) {
+	full := func() bool {
+		return len(l.line) > 0 && (len(l.line) >= maxLinkAhead || l.bytes+n > maxLinkAheadBytes)
+	}
+	l.mu.Lock()
+	if full() {
+		l.mu.Unlock()
+		rd.Flush()
+		l.mu.Lock()
+		for full() {
+			l.moved.Wait()
+		}
+	}
+	l.mu.Unlock()
+}
+
+// began notes a message that is in flight now. Only the reader's.
+func (l *Link) began(p *Passage) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.line = append(l.line, flight{p, p.size})
+	l.bytes += p.size
+	p.win.inLink++
+	l.lanes[p.Stanza.From.Bare()] = p.win
+	if p.win == l.spare {
+		l.spare = nil
+	}
+}
+
+// settled is called once for each message that began.
+func (l *Link) settled(w *window, p *Passage) {
+	l.mu.Lock()
+	for i := range l.line {
+		if l.line[i].p == p {
+			l.line[i].p = nil
+			l.bytes -= l.line[i].size
+			break
+		}
+	}
+	for len(l.line) > 0 && l.line[0].p == nil {
+		l.line = l.line[1:]
+		l.first++
+	}
+	if len(l.line) == 0 {
+		l.line = nil
+	}
+	if w.inLink--; w.inLink == 0 {
+		delete(l.lanes, p.Stanza.From.Bare())
+	}
+	var list []waiter
+	for len(l.waiting) > 0 && l.waiting[0].n <= l.first {
+		list = append(list, l.waiting[0])
+		l.waiting = l.waiting[1:]
+	}
+	l.moved.Broadcast()
+	l.mu.Unlock()
+	for _, waits := range list {
+		waits.then()
+	}
+}
+
+// Flying returns how many messages there are from the first on that is not settled: all
+// before it are, and what they leave behind is committed.
+func (l *Link) Flying() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.line)
+}
+
+// WhenSettled calls then once, when all that is in flight now is settled: at once, or on the
+// goroutine that settles the last of it. then does not wait.
+func (l *Link) WhenSettled(then func()) {
+	l.mu.Lock()
+	if n := len(l.line); n > 0 {
+		l.waiting = append(l.waiting, waiter{l.first + uint64(n), then})
+		l.mu.Unlock()
+		return
+	}
+	l.mu.Unlock()
+	then()
+}

@@ -1,0 +1,42 @@
+package router
+
+import (
+	"parley/storage"
+	"parley/xmpp"
+)
+
+// A Way leads to a domain that is none of this house: another server's, or a component's.
+// Its methods never wait.
+type Way interface {
+	// Keep names what is to be written of a message, so that it is not lost before it has
+	// arrived there; nil: nothing is.
+	Keep(st *xmpp.Stanza) Keeping
+	// Carry takes a stanza, which leaves when rd is flushed at the latest (Round.Touch). id is
+	// that under which Keep's was written, 0 where nothing was. An error is for who sent it.
+	Carry(rd *Round, st *xmpp.Stanza, id storage.ID) *xmpp.Error
+}
+
+// Ways finds the way from a domain of this house, or of a component, to any other. It never
+// waits. An error says why there is none.
+type Ways func(from, to string) (Way, *xmpp.Error)
+
+// SetWays says how other domains are reached. Without it they are not. It is called before
+// the doors open.
+func (r *Router) SetWays(w Ways) { r.ways = w }
+
+// wayOf returns the way that a stanza goes out of the house.
+func (r *Router) wayOf(st *xmpp.Stanza) (Way, *xmpp.Error) {
+	if r.ways == nil {
+		return nil, xmpp.Refuse("remote-server-not-found", "") // RFC 6120 §10.4.3
+	}
+	return r.ways(st.From.Domain(), st.To.Domain())
+}
+
+// abroad sends a stanza out of the house that is no message.
+func (r *Router) abroad(rd *Round, st *xmpp.Stanza) *xmpp.Error {
+	w, err := r.wayOf(st)
+	if err != nil {
+		return err
+	}
+	return w.Carry(rd, st, 0)
+}

@@ -1,0 +1,428 @@
+package s2s
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"golang.org/x/net/idna"
+
+	"parley/xmpp"
+)
+
+// peerFeatures are what the other side offers.
+type peerFeatures struct {
+	starttls, external, dialback, dialbackErrors, bidi, sm bool
+	maxBytes                                               int // of one stanza (XEP-0478); 0: not said
+}
+
+func readFeatures(st *xmpp.Stanza) (f peerFeatures) {
+	for e := range st.Children {
+		switch n := e.Name(); n.Space {
+		case xmpp.NSTLS:
+			f.starttls = f.starttls || n.Local == "starttls"
+		case xmpp.NSSASL:
+			e.Children(func(m xmpp.Element) bool {
+				f.external = f.external || m.Is(xmpp.NSSASL, "mechanism") && m.Text() == "EXTERNAL"
+				return true
+			})
+		case nsDialbackFeature:
+			f.dialback = true
+			f.dialbackErrors = !e.Child(nsDialbackFeature, "errors").IsZero()
+		case nsBidiFeature:
+			f.bidi = true
+		case nsSM:
+			f.sm = true
+		case nsLimits:
+			if n, err := strconv.Atoi(e.ChildText(nsLimits, "max-bytes")); err == nil && n > 0 {
+				f.maxBytes = n
+			}
+		}
+	}
+	return f
+}
+
+// asFailure makes a failure of whatever went wrong.
+func asFailure(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	f = &failure{at: time.Now(), condition: "remote-server-timeout", text: oneLine(err.Error()), cause: err}
+	var wrong *theirs
+	var unverified *errUnverified
+	switch {
+	case NotFound(err): // RFC 6120 §8.3.3.16
+		f.condition, f.permanent = "remote-server-not-found", true
+	case errors.As(err, &wrong) && (wrong.condition == "host-unknown" || wrong.condition == "host-gone"):
+		f.condition, f.permanent = "remote-server-not-found", true
+	case errors.As(err, &wrong) && (wrong.condition == "not-authorized" || wrong.condition == "policy-violation" || wrong.condition == "invalid-from"):
+		f.permanent = true
+	case errors.As(err, &unverified):
+		f.permanent = unverified.condition != "remote-server-timeout" && unverified.condition != "remote-connection-failed" && unverified.condition != "resource-constraint"
+	}
+	return f
+}
+
+// refusal is a failure that trying again does not change.
+func refusal(format string, args ...any) *failure {
+	return &failure{at: time.Now(), condition: "remote-server-timeout", text: oneLine(fmt.Sprintf(format, args...)), permanent: true}
+}
+
+// reach returns a stream by which a pair may be sent: one that is there, or a new one.
+func (s *Server) reach(ctx context.Context, p pair) (*link, error) {
+	rule := s.policy.Load().For(p.remote)
+	if rule.Denied {
+		return nil, refusal("this server does not talk to %s", p.remote)
+	}
+	if l := s.carrier(p); l != nil {
+		return l, nil
+	}
+	if l := s.shareable(p); l != nil {
+		if err := l.requestKey(ctx, p); err == nil {
+			l.mayCarry(p, "dialback")
+			l.log().Info("a stream is shared", "for", p.local)
+			return l, nil
+		}
+	}
+	ctx, stop := context.WithTimeout(ctx, s.settings.Load().Connect)
+	defer stop()
+	l, err := s.open(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.authenticate(ctx, p, rule); err != nil {
+		f := asFailure(err)
+		f.trail = l.trail
+		l.trail.Fail(StageProof, "%s", f.text)
+		l.end(nil)
+		return nil, f
+	}
+	l.trail.Note(StageProof, "the stream is open")
+	return l, nil
+}
+
+// Stages of a trail that streams note.
+const (
+	StageStream = "stream" // headers and features
+	StageProof  = "proof"  // who believes whom, and why
+)
+
+// open connects to the server of p.remote, up to the features behind TLS. The reader is not
+// at work yet.
+func (s *Server) open(ctx context.Context, p pair) (*link, error) {
+	trail := &Trail{}
+	targets, err := s.cfg.Resolver.Targets(ctx, p.remote, trail)
+	if err != nil {
+		f := asFailure(err)
+		f.trail = trail
+		return nil, f
+	}
+	var last error
+	for _, target := range targets {
+		l, err := s.try(ctx, p, target, trail)
+		if err == nil {
+			return l, nil
+		}
+		last = err
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if last == nil {
+		last = fmt.Errorf("%s has no server", p.remote)
+	}
+	f := asFailure(last)
+	f.trail = trail
+	return nil, f
+}
+
+// try opens a stream to one target.
+func (s *Server) try(ctx context.Context, p pair, target Target, trail *Trail) (*link, error) {
+	nc, err := s.cfg.Dialer.Dial(ctx, target, trail)
+	if err != nil {
+		return nil, err
+	}
+	t, err := xmpp.NewTCP(nc)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	l := newLink(s, t, true)
+	l.head, l.trail, l.direct, l.target = p, trail, target.Direct, target
+	l.addr, _ = netip.ParseAddrPort(nc.RemoteAddr().String())
+	if !s.enter(l) {
+		t.Close(0)
+		return nil, errors.New("the server is being stopped")
+	}
+	undo := context.AfterFunc(ctx, func() { t.Close(0) })
+	err = l.greet(ctx)
+	if !undo() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		trail.Fail(StageStream, "%s: %v", target, err)
+		l.end(&lostError{err})
+		close(l.done)
+		s.forget(l)
+		return nil, err
+	}
+	return l, nil
+}
+
+// greet goes through the streams up to the features behind TLS.
+func (l *link) greet(ctx context.Context) error {
+	if l.direct {
+		if err := l.connectTLS(ctx); err != nil {
+			return err
+		}
+	}
+	if err := l.hello(); err != nil {
+		return err
+	}
+	if l.t.Secure() {
+		return nil
+	}
+	if !l.features.starttls {
+		return refusal("%s offers no TLS", l.head.remote)
+	}
+	l.write([]byte("<starttls xmlns='" + xmpp.NSTLS + "'/>"))
+	st, err := l.st.Await()
+	switch {
+	case err != nil:
+		return err
+	case st.Name != xmpp.Name{Space: xmpp.NSTLS, Local: "proceed"}:
+		return refusal("%s refuses to begin TLS", l.head.remote)
+	}
+	if err := l.connectTLS(ctx); err != nil {
+		return err
+	}
+	return l.hello()
+}
+
+// hello opens a stream and reads the features of the other side.
+func (l *link) hello() error {
+	l.header(l.head, "")
+	l.Flush()
+	h, err := l.st.Header()
+	if err != nil {
+		return err
+	}
+	l.streamID = h.ID
+	st, err := l.st.Await()
+	switch {
+	case err != nil:
+		return err
+	case st.Name == xmpp.Name{Space: xmpp.NSStream, Local: "error"}:
+		condition, text := streamErrorOf(st)
+		return &theirs{condition, text}
+	case st.Name != xmpp.Name{Space: xmpp.NSStream, Local: "features"}:
+		return errors.New("no stream features came")
+	case h.Major < 1:
+		return refusal("%s speaks a version of XMPP without TLS", l.head.remote)
+	}
+	f := readFeatures(st)
+	l.mu.Lock()
+	l.features = f
+	l.mu.Unlock()
+	return nil
+}
+
+// connectTLS does the client's side of the handshake. Whom the certificate stands for is
+// judged afterwards.
+func (l *link) connectTLS(ctx context.Context) error {
+	cfg := &tls.Config{
+		MinVersion:                  tls.VersionTLS12,
+		CipherSuites:                l.s.cfg.TLS(l.head.local).Config().CipherSuites,
+		InsecureSkipVerify:          true, // see judge: PKIX is but one of several proofs
+		DynamicRecordSizingDisabled: true,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return l.s.cfg.Certificate(l.head.local), nil
+		},
+	}
+	if l.direct {
+		cfg.NextProtos = []string{"xmpp-server"} // XEP-0368 §3
+	}
+	if name, err := idna.Lookup.ToASCII(l.head.remote); err == nil {
+		cfg.ServerName = name // RFC 7590 §3.5; also where SRV leads elsewhere (XEP-0368 §3)
+	}
+	l.st.Restart(xmpp.Limits{Stanza: unprovenStanza})
+	deadline, _ := ctx.Deadline()
+	err := l.t.ConnectTLS(cfg, deadline, func(c *tls.Conn) error { return c.HandshakeContext(ctx) })
+	if err != nil {
+		l.trail.Fail(StageTLS, "%v", err)
+		return fmt.Errorf("TLS: %w", err)
+	}
+	l.trail.Note(StageTLS, "%s", tls.VersionName(l.t.TLS().Version))
+	return nil
+}
+
+// authenticate has each side know whom it talks to, and leaves the reader at work.
+func (l *link) authenticate(ctx context.Context, p pair, rule Rule) error {
+	started := false
+	defer func() {
+		if !started {
+			close(l.done)
+			l.s.forget(l)
+		}
+	}()
+	start := func() {
+		started = true
+		go func() {
+			defer l.s.forget(l)
+			l.live()
+		}()
+	}
+	undo := context.AfterFunc(ctx, func() { l.t.Close(0) })
+	defer undo()
+	verdict := l.judge(ctx, p.remote, &l.target)
+	proof := verdict.Proof
+	switch {
+	case verdict.Refused, proof == "" && !rule.Dialback:
+		return refusal("the certificate of %s is not accepted: %s", p.remote, verdict.Reason)
+	case proof == "":
+		proof = "dns"
+		l.trail.Note(StageProof, "the certificate proves nothing (%s); the server is believed because DNS leads to it", verdict.Reason)
+	}
+	if l.features.bidi && l.s.settings.Load().Bidi {
+		l.bidi = true
+		set := l.s.settings.Load()
+		var b xmpp.Builder
+		b.Open(nsBidi, "bidi").Open(nsLimits, "limits").Leaf("", "max-bytes", strconv.Itoa(set.Stanza))
+		l.say(b.Payload())
+	}
+	ours := ""
+	if l.features.external {
+		err := l.login()
+		switch {
+		case err == nil:
+			ours = "certificate"
+		case !errors.Is(err, errNotBelieved) || !l.features.dialback:
+			return err
+		}
+	}
+	if l.bidi {
+		l.allow(p, proof)
+	}
+	start()
+	if ours == "" {
+		if err := l.requestKey(ctx, p); err != nil {
+			return err
+		}
+		ours = "dialback"
+	}
+	if l.features.sm {
+		if err := l.beginSM(ctx, p); err != nil {
+			return err
+		}
+	}
+	l.ours = ours
+	l.theirs = proof
+	l.mayCarry(p, ours)
+	l.log().Info("connected to a server", "target", l.target.String(), "tls", tls.VersionName(l.t.TLS().Version), "believed_by", proof, "believes_us_by", ours, "bidi", l.bidi, "sm", l.features.sm)
+	return nil
+}
+
+var errNotBelieved = refusal("the other server does not accept our certificate (SASL EXTERNAL)")
+
+// login proves our domain by our certificate (XEP-0178 §3).
+func (l *link) login() error {
+	l.write([]byte("<auth xmlns='" + xmpp.NSSASL + "' mechanism='EXTERNAL'>=</auth>"))
+	st, err := l.st.Await()
+	switch {
+	case err != nil:
+		return err
+	case st.Name == xmpp.Name{Space: xmpp.NSStream, Local: "error"}:
+		condition, text := streamErrorOf(st)
+		return &theirs{condition, text}
+	case st.Name == xmpp.Name{Space: xmpp.NSSASL, Local: "failure"}:
+		l.trail.Fail(StageProof, "SASL EXTERNAL: %s", failureOf(st))
+		return errNotBelieved
+	case st.Name != xmpp.Name{Space: xmpp.NSSASL, Local: "success"}:
+		return errors.New("no answer to SASL came")
+	}
+	l.st.Renew(xmpp.Limits{Stanza: unprovenStanza})
+	return l.hello()
+}
+
+func failureOf(st *xmpp.Stanza) string {
+	for e := range st.Children {
+		if e.Name().Local != "text" {
+			return e.Name().Local
+		}
+	}
+	return "failure"
+}
+
+// beginSM enables stream management, or goes on with a stream that was lost.
+func (l *link) beginSM(ctx context.Context, p pair) error {
+	r := l.s.route(p)
+	if back := r.resumes(); back != nil && back.link.out {
+		back.link.end(nil)
+		select {
+		case <-back.link.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		l.smStart = back.link.settledCount()
+		var b xmpp.Builder
+		st, err := l.askSM(ctx, b.Open(nsSM, "resume", "previd", back.id, "h", strconv.FormatUint(uint64(l.smStart), 10)).Payload())
+		if err != nil {
+			return err
+		}
+		if st.Name.Local == "resumed" {
+			return l.resumedBy(r, back, st)
+		}
+		r.notResumed()
+		l.smStart = 0
+	}
+	var b xmpp.Builder
+	st, err := l.askSM(ctx, b.Open(nsSM, "enable", "resume", "true").Payload())
+	if err != nil {
+		return err
+	}
+	if st.Name.Local != "enabled" {
+		return nil
+	}
+	out := &outbound{}
+	if v, _ := st.Attr("resume"); v == "true" || v == "1" {
+		out.id, _ = st.Attr("id")
+	}
+	l.mu.Lock()
+	l.smOut = out
+	l.mu.Unlock()
+	return nil
+}
+
+func (l *link) resumedBy(r *route, back *resumption, st *xmpp.Stanza) error {
+	text, _ := st.Attr("h")
+	h, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || !r.resumed(back.id, uint32(h)) {
+		return countTooHigh(uint32(h), back.acked+uint32(back.n))
+	}
+	l.mu.Lock()
+	l.smOut = &outbound{id: back.id, acked: uint32(h)}
+	l.mu.Unlock()
+	return nil
+}
+
+// askSM sends a request of stream management and waits for the answer.
+func (l *link) askSM(ctx context.Context, request xmpp.Payload) (*xmpp.Stanza, error) {
+	ch := make(chan *xmpp.Stanza, 1)
+	l.mu.Lock()
+	l.smReply = ch
+	l.mu.Unlock()
+	l.write(request)
+	select {
+	case st := <-ch:
+		return st, nil
+	case <-l.done:
+		return nil, errLinkEnded
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}

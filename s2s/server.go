@@ -1,0 +1,560 @@
+package s2s
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"parley/auth"
+	"parley/router"
+	"parley/storage"
+	"parley/xmpp"
+)
+
+// Settings are what may change while the server runs.
+type Settings struct {
+	Stanza       int           // bytes of a stanza of another server
+	QueueBytes   int           // that may wait for one domain, from one domain of ours
+	QueueStanzas int           // the same in stanzas
+	GiveUp       time.Duration // how long a message waits for a domain that is not reached
+	Connect      time.Duration // for one attempt to open a stream, from DNS to the proof
+	Negotiate    time.Duration // that a server which has connected may take to prove a domain
+	Idle         time.Duration // of a stream without stanzas until it is closed
+	Stall        time.Duration // that a server may take nothing, or acknowledge nothing, of what waits
+	AckWithin    time.Duration // that an <r/> waits for the commit under way
+	PerAddress   int           // streams of one address that have proved nothing yet; 0: any number
+	Links        int           // streams at the same time; 0: any number
+	Bidi         bool          // ask for streams of both directions (XEP-0288)
+}
+
+// Defaults are the settings of a server without a configuration.
+func Defaults() Settings {
+	return Settings{
+		Stanza: 512 << 10, QueueBytes: 16 << 20, QueueStanzas: 20_000, GiveUp: 2 * time.Hour,
+		Connect: 45 * time.Second, Negotiate: 40 * time.Second, Idle: 10 * time.Minute, Stall: time.Minute,
+		AckWithin: 100 * time.Millisecond, PerAddress: 50, Links: 10_000, Bidi: true,
+	}
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Router      *router.Router
+	Store       *storage.Store                     // with the tables of Feature
+	Local       func(domain string) bool           // is it ours: a domain of the house, or of a component
+	TLS         func(host string) *auth.TLS        // for STARTTLS on a stream to this domain
+	DirectTLS   *auth.TLS                          // with the ALPN protocol xmpp-server (XEP-0368 §3)
+	Certificate func(host string) *tls.Certificate // that we show for a domain of ours
+	Resolver    *Resolver
+	Dialer      *Dialer
+	Judge       *Judge
+	Policy      *Policy
+	Settings    Settings
+	SweepEvery  time.Duration // how often streams are looked at; 0 means 1 s
+	Log         *slog.Logger
+}
+
+// A Server accepts the streams of other servers, and opens ours to them. Ways is the way
+// out of the house.
+type Server struct {
+	cfg      Config
+	settings atomic.Pointer[Settings]
+	policy   atomic.Pointer[Policy]
+	log      *slog.Logger
+	secret   string // of dialback keys
+	outbox   outbox
+	stats    Stats
+	stopping atomic.Bool
+	ctx      context.Context
+	stop     context.CancelFunc
+	works    sync.WaitGroup
+
+	mu        sync.RWMutex // a leaf
+	routes    map[pair]*route
+	links     map[*link]struct{}
+	unproven  map[netip.Prefix]int // streams by address
+	lasting   map[string]*link     // that may be resumed, by id
+	listeners []net.Listener
+}
+
+// Stats are counters that only grow.
+type Stats struct {
+	Accepted     atomic.Int64 // connections of other servers
+	Refused      atomic.Int64 // over a limit
+	Connected    atomic.Int64 // streams that we have opened
+	Failed       atomic.Int64 // attempts that failed
+	In, Out      atomic.Int64 // stanzas of streams that have ended
+	Resumed      atomic.Int64
+	StreamErrors sync.Map // condition -> *atomic.Int64
+}
+
+// NewServer returns a server that listens nowhere yet, and has sent nothing.
+func NewServer(cfg Config) *Server {
+	s := &Server{cfg: cfg, log: cfg.Log, routes: map[pair]*route{}, links: map[*link]struct{}{}, unproven: map[netip.Prefix]int{}, lasting: map[string]*link{}}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.cfg.SweepEvery <= 0 {
+		s.cfg.SweepEvery = time.Second
+	}
+	s.secret = hex.EncodeToString(cfg.Store.Secret("server dialback"))
+	s.outbox.store = cfg.Store
+	s.outbox.fail = func(err error) {
+		s.log.Error("what another server has could not be taken out of the outbox; it may get it twice", "error", err)
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.SetSettings(cfg.Settings)
+	s.SetPolicy(cfg.Policy)
+	s.works.Add(1)
+	go s.sweep()
+	return s
+}
+
+// SetSettings changes the settings.
+func (s *Server) SetSettings(set Settings) { s.settings.Store(&set) }
+
+// SetPolicy changes the policy. Streams that are open stay open.
+func (s *Server) SetPolicy(p *Policy) { s.policy.Store(p) }
+
+// Stats returns the counters.
+func (s *Server) Stats() *Stats { return &s.stats }
+
+// Start sends what the last run has left. It is called once, before anything else is sent.
+func (s *Server) Start(ctx context.Context) error {
+	rows, broken, err := s.outbox.load(ctx)
+	if err != nil {
+		return err
+	}
+	if len(broken) > 0 {
+		s.log.Error("messages in the outbox cannot be read, and are deleted", "messages", len(broken))
+		s.outbox.gone(broken)
+	}
+	for _, k := range rows {
+		r := s.route(k.pair)
+		r.mu.Lock()
+		size := k.st.Len()
+		r.queue = append(r.queue, item{st: k.st, id: k.id, size: size, at: k.id.Time()})
+		r.bytes += size
+		r.mu.Unlock()
+	}
+	if len(rows) > 0 {
+		s.log.Info("messages for other servers wait from before", "messages", len(rows))
+	}
+	for _, r := range s.allRoutes() {
+		r.mu.Lock()
+		start := r.starts()
+		r.mu.Unlock()
+		if start {
+			s.work(r.connect)
+		}
+	}
+	return nil
+}
+
+// Serve accepts connections of l until it is closed; direct says that TLS comes first.
+func (s *Server) Serve(l net.Listener, direct bool) error {
+	s.mu.Lock()
+	s.listeners = append(s.listeners, l)
+	s.mu.Unlock()
+	if s.stopping.Load() {
+		return l.Close()
+	}
+	var pause time.Duration
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if s.stopping.Load() || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.log.Error("accepting a server's connection failed; is the limit on open files too low?", "error", err)
+			time.Sleep(pause)
+			continue
+		}
+		pause = 0
+		s.accept(nc.(*net.TCPConn), direct)
+	}
+}
+
+// Ways implements router.Ways: every domain is another server's.
+func (s *Server) Ways(from, to string) (router.Way, *xmpp.Error) {
+	p := pair{from, to}
+	if r := s.known(p); r != nil {
+		return r, nil
+	}
+	switch {
+	case !s.cfg.Local(from): // nothing is relayed
+		return nil, xmpp.Refuse("not-allowed", "this server does not serve "+from)
+	case s.cfg.Local(to):
+		return nil, xmpp.Refuse("service-unavailable", "")
+	}
+	if rule := s.policy.Load().For(to); rule.Denied {
+		return nil, xmpp.Refuse("not-allowed", "this server does not talk to "+to)
+	}
+	return s.route(p), nil
+}
+
+// known returns the route of a pair, if there is one.
+func (s *Server) known(p pair) *route {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.routes[p]
+}
+
+// route returns the route of a pair, which is made where there is none.
+func (s *Server) route(p pair) *route {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.routes[p]
+	if r == nil {
+		r = &route{s: s, pair: pair{strings.Clone(p.local), strings.Clone(p.remote)}, used: time.Now()}
+		s.routes[r.pair] = r
+	}
+	return r
+}
+
+func (s *Server) allRoutes() []*route {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	list := make([]*route, 0, len(s.routes))
+	for _, r := range s.routes {
+		list = append(list, r)
+	}
+	return list
+}
+
+func (s *Server) allLinks() []*link {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	list := make([]*link, 0, len(s.links))
+	for l := range s.links {
+		list = append(list, l)
+	}
+	return list
+}
+
+// work runs f on a goroutine of its own, which Shutdown waits for. ctx ends with the server.
+func (s *Server) work(f func(context.Context)) {
+	s.works.Add(1)
+	go func() {
+		defer s.works.Done()
+		f(s.ctx)
+	}()
+}
+
+// carrier returns a stream by which a pair may be sent.
+func (s *Server) carrier(p pair) *link {
+	for _, l := range s.allLinks() {
+		if l.carries(p) {
+			return l
+		}
+	}
+	return nil
+}
+
+// shareable returns a stream to the same domain that another domain of ours has opened, and
+// that may carry this one, too (XEP-0220 §2.6).
+func (s *Server) shareable(p pair) *link {
+	for _, l := range s.allLinks() {
+		if l.out && l.head.remote == p.remote && l.shares() {
+			return l
+		}
+	}
+	return nil
+}
+
+// outTo returns a stream that we have opened to a domain, but not a certain one.
+func (s *Server) outTo(p pair, except *link) *link {
+	for _, l := range s.allLinks() {
+		if l != except && l.out && l.head.remote == p.remote && l.busy() {
+			return l
+		}
+	}
+	return nil
+}
+
+// admit takes in a stream that was accepted, if there is room.
+func (s *Server) admit(l *link) bool {
+	set := s.settings.Load()
+	from := addressPrefix(l.addr.Addr())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping.Load() || set.Links > 0 && len(s.links) >= set.Links || set.PerAddress > 0 && s.unproven[from] >= set.PerAddress {
+		return false
+	}
+	s.unproven[from]++
+	l.counted = true
+	s.links[l] = struct{}{}
+	s.works.Add(1)
+	return true
+}
+
+// enter takes in a stream of ours.
+func (s *Server) enter(l *link) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping.Load() {
+		return false
+	}
+	s.links[l] = struct{}{}
+	s.works.Add(1)
+	s.stats.Connected.Add(1)
+	return true
+}
+
+// forget takes out a stream that is over.
+func (s *Server) forget(l *link) {
+	l.mu.Lock()
+	in, out := l.counts.in, l.counts.out
+	l.mu.Unlock()
+	s.stats.In.Add(int64(in))
+	s.stats.Out.Add(int64(out))
+	s.mu.Lock()
+	if _, there := s.links[l]; there {
+		delete(s.links, l)
+		s.uncount(l)
+		s.works.Done()
+	}
+	s.mu.Unlock()
+}
+
+// proven notes that a stream has proved a domain.
+func (s *Server) proven(l *link) {
+	s.mu.Lock()
+	s.uncount(l)
+	s.mu.Unlock()
+}
+
+// uncount takes a stream out of those that have proved nothing. The lock is held.
+func (s *Server) uncount(l *link) {
+	if !l.counted {
+		return
+	}
+	l.counted = false
+	from := addressPrefix(l.addr.Addr())
+	if s.unproven[from]--; s.unproven[from] <= 0 {
+		delete(s.unproven, from)
+	}
+}
+
+// addressPrefix is what an address is counted by: itself, or for IPv6 the /64 around it.
+func addressPrefix(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap()
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits)
+	return p
+}
+
+// maxLasting is how many streams may wait to be resumed.
+const maxLasting = 10_000
+
+// mayResume notes under which id a stream of another server may be resumed.
+func (s *Server) mayResume(id string, l *link) {
+	s.mu.Lock()
+	if len(s.lasting) < maxLasting {
+		s.lasting[id] = l
+	}
+	s.mu.Unlock()
+}
+
+// resumable returns the stream of that pair that may be resumed by an id.
+func (s *Server) resumable(id string, p pair) *link {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lasting[id]
+	if l == nil || l.head != p {
+		return nil
+	}
+	delete(s.lasting, id)
+	return l
+}
+
+// parted gives what a stream had not delivered back to those who have sent it.
+func (s *Server) parted(l *link, routes map[pair]*route, pending []sent, out *outbound) {
+	order, by := groups(pending)
+	for _, r := range routes {
+		if by[r] == nil {
+			order = append(order, r)
+		}
+	}
+	lost := l.lost()
+	if !lost && l.sm != nil {
+		s.mu.Lock()
+		delete(s.lasting, l.sm.id)
+		s.mu.Unlock()
+	}
+	for _, r := range order {
+		var back *resumption
+		if lost && out != nil && len(order) == 1 && r.pair == l.head && (out.id != "" || !l.out && l.sm.id != "") {
+			back = &resumption{id: out.id, link: l, acked: out.acked, n: len(by[r]), until: time.Now().Add(resumeFor)}
+			if !l.out {
+				back.id = l.sm.id
+			}
+		}
+		r.lost(l, by[r], back)
+	}
+}
+
+// sweep looks at streams and routes now and then.
+func (s *Server) sweep() {
+	defer s.works.Done()
+	t := time.NewTicker(s.cfg.SweepEvery)
+	defer t.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-t.C:
+		}
+		now := time.Now()
+		for _, l := range s.allLinks() {
+			l.look(now)
+		}
+		if n%60 == 0 {
+			s.tidy(now)
+		}
+	}
+}
+
+// forgetAfter is how long a route is remembered that nobody uses.
+const forgetAfter = 10 * time.Minute
+
+func (s *Server) tidy(now time.Time) {
+	var list []*route
+	for _, r := range s.allRoutes() {
+		if r.idle(now.Add(-forgetAfter)) {
+			list = append(list, r)
+		}
+	}
+	s.mu.Lock()
+	for _, r := range list {
+		delete(s.routes, r.pair)
+	}
+	for id, l := range s.lasting {
+		if l.overSince(now.Add(-resumeFor)) {
+			delete(s.lasting, id)
+		}
+	}
+	s.mu.Unlock()
+}
+
+func (s *Server) countError(condition string) {
+	n, _ := s.stats.StreamErrors.LoadOrStore(condition, new(atomic.Int64))
+	n.(*atomic.Int64).Add(1)
+}
+
+// CloseListeners has nobody connect any more.
+func (s *Server) CloseListeners() {
+	s.stopping.Store(true)
+	s.mu.Lock()
+	list := s.listeners
+	s.listeners = nil
+	s.mu.Unlock()
+	for _, l := range list {
+		l.Close()
+	}
+}
+
+// Shutdown ends all streams, when what came by them is settled, or ctx is over. What has not
+// arrived at other servers is sent by the next run.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.CloseListeners()
+	for _, l := range s.allLinks() {
+		l.end(xmpp.EndStream("system-shutdown", ""))
+	}
+	s.stop()
+	done := make(chan struct{})
+	go func() {
+		s.works.Wait()
+		close(done)
+	}()
+	defer s.outbox.write()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// newID returns an unpredictable stream id (RFC 6120 §4.7.3).
+func newID() string { return strings.ToLower(rand.Text()) }
+
+// lost reports whether a stream has ended without either side saying so.
+func (l *link) lost() bool {
+	var wrong *xmpp.StreamError
+	var said *theirs
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.cause == nil || errors.As(l.cause, &said):
+		return false
+	case errors.As(l.cause, &wrong):
+		return wrong.Condition == "conflict" || wrong.Condition == "connection-timeout"
+	}
+	return true
+}
+
+// shares reports whether the stream may carry another domain of ours.
+func (l *link) shares() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.over && len(l.sends) > 0 && len(l.sends) < maxPairs && l.features.dialbackErrors && l.smOut.resumes() == ""
+}
+
+// resumes returns the id by which the stream is resumed.
+func (o *outbound) resumes() string {
+	if o == nil {
+		return ""
+	}
+	return o.id
+}
+
+// busy reports whether the stream carries anything for us.
+func (l *link) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.over && len(l.sends) > 0
+}
+
+func (l *link) overSince(t time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over && l.heard.Before(t)
+}
+
+// look is called now and then by the sweeper.
+func (l *link) look(now time.Time) {
+	set := l.s.settings.Load()
+	l.mu.Lock()
+	var gone []storage.ID
+	if !l.writing {
+		gone = l.left()
+	}
+	over, proofs, sends := l.over, len(l.may), len(l.sends)
+	waits, stalled := len(l.sent) > 0, now.Sub(l.stalled) > set.Stall
+	quiet := now.Sub(l.spoke) > set.Idle
+	l.mu.Unlock()
+	l.s.outbox.gone(gone)
+	switch {
+	case over:
+	case !l.out && proofs == 0 && now.Sub(l.began) > set.Negotiate:
+		l.end(xmpp.EndStream("connection-timeout", "no domain was proved in %s", set.Negotiate))
+	case waits && stalled:
+		l.log().Warn("a server takes nothing any more; another stream is tried", "waiting", "stanzas")
+		l.end(xmpp.EndStream("connection-timeout", "nothing was taken in %s", set.Stall))
+	case quiet && !waits && (l.out && sends > 0 || !l.out):
+		l.end(nil)
+	}
+}

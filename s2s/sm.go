@@ -1,0 +1,293 @@
+package s2s
+
+import (
+	"crypto/rand"
+	"strconv"
+	"time"
+
+	"parley/router"
+	"parley/xmpp"
+)
+
+// resumeFor is how long a stream may be resumed after its connection was lost (XEP-0198 §5).
+const resumeFor = 5 * time.Minute
+
+// comesBack is how long a server that has opened a stream of both directions has to resume
+// it, before what it may not have is sent to it in another one.
+const comesBack = 15 * time.Second
+
+// maxMisuse is how many requests of stream management one stream may make out of turn.
+const maxMisuse = 10
+
+// inbound counts what the other side sends (XEP-0198 §4). A stanza is handled when what it
+// leaves behind is committed.
+type inbound struct {
+	id    string // by which the stream is resumed; "" where it is not
+	base  uint32 // the link's count of stanzas when counting began
+	start uint32 // what had been counted before, in a stream that this one resumes
+}
+
+// outbound is what the other side says of what we send.
+type outbound struct {
+	id      string // by which we resume the stream; "" where we do not
+	acked   uint32 // what it has counted last
+	waiting bool   // it has been asked and has not answered
+}
+
+// ask appends a request, where there is something to ask for. The link's lock is held.
+func (o *outbound) ask(buf []byte, unacked int) []byte {
+	if unacked == 0 || o.waiting {
+		return buf
+	}
+	o.waiting = true
+	return append(buf, "<r xmlns='"+nsSM+"'/>"...)
+}
+
+// handled is how many stanzas of the other side are settled. Only the reader's, or when the
+// reader has ended.
+func (l *link) handled() uint32 {
+	return l.sm.start + l.taken - l.sm.base - uint32(l.from.Flying())
+}
+
+// manage takes an element of stream management.
+func (l *link) manage(rd *router.Round, st *xmpp.Stanza) error {
+	switch st.Name.Local {
+	case "enable":
+		return l.enable(rd, st)
+	case "resume":
+		return l.resume(rd, st)
+	case "enabled", "resumed", "failed":
+		if l.replied(st) {
+			return nil
+		}
+	case "r":
+		if l.sm != nil {
+			l.answer()
+			return nil
+		}
+	case "a":
+		if l.smOut != nil {
+			return l.acknowledged(st)
+		}
+	}
+	l.say(failedSM("unexpected-request", 0, false))
+	l.said = true
+	if l.failures++; l.failures > maxMisuse {
+		return xmpp.EndStream("policy-violation", "stream management out of turn")
+	}
+	return nil
+}
+
+// replied takes the answer to askSM.
+func (l *link) replied(st *xmpp.Stanza) bool {
+	l.mu.Lock()
+	ch := l.smReply
+	l.smReply = nil
+	l.mu.Unlock()
+	if ch == nil {
+		return false
+	}
+	if st.Name.Local != "failed" {
+		l.sm = &inbound{base: l.taken, start: l.smStart}
+	}
+	ch <- st
+	return true
+}
+
+// settledCount is handled where stream management was on, else 0.
+func (l *link) settledCount() uint32 {
+	if l.sm == nil {
+		return 0
+	}
+	return l.handled()
+}
+
+// enable begins counting, for a server that has proved who it is (XEP-0198 §3).
+func (l *link) enable(rd *router.Round, st *xmpp.Stanza) error {
+	if l.sm != nil {
+		return xmpp.EndStream("policy-violation", "stream management is enabled already")
+	}
+	l.said = true
+	if l.out || l.proofs() == 0 {
+		l.say(failedSM("unexpected-request", 0, false))
+		return nil
+	}
+	l.from.Settle(rd)
+	in := &inbound{base: l.taken}
+	var b xmpp.Builder
+	b.Open(nsSM, "enabled")
+	if v, _ := st.Attr("resume"); v == "true" || v == "1" {
+		in.id = rand.Text()
+		b.Attr("id", in.id).Attr("resume", "true").Attr("max", strconv.Itoa(int(resumeFor/time.Second)))
+		l.s.mayResume(in.id, l)
+	}
+	l.say(b.Payload())
+	l.manages(in, &outbound{})
+	return nil
+}
+
+// manages has stream management begin in both directions.
+func (l *link) manages(in *inbound, out *outbound) {
+	l.sm = in
+	l.mu.Lock()
+	l.smOut = out
+	l.mu.Unlock()
+}
+
+// answer answers an <r/>: at once if nothing is in flight, else when that is settled, but
+// not much later than AckWithin with the count so far; the rest follows then.
+func (l *link) answer() {
+	if l.from.Flying() == 0 {
+		l.say(ackXML(l.handled()))
+		l.said = true
+		return
+	}
+	all := l.sm.start + l.taken - l.sm.base
+	now := l.handled()
+	late := time.AfterFunc(l.s.settings.Load().AckWithin, func() { l.write(ackXML(now)) })
+	l.from.WhenSettled(func() {
+		late.Stop()
+		l.write(ackXML(all))
+	})
+}
+
+// lastWord tells the other side what is handled, before the stream ends.
+func (l *link) lastWord() {
+	if l.sm != nil {
+		l.write(ackXML(l.handled()))
+	}
+}
+
+// acknowledged takes an <a/>.
+func (l *link) acknowledged(st *xmpp.Stanza) error {
+	text, _ := st.Attr("h")
+	h, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return xmpp.EndStream("bad-format", "an acknowledgement is a number of 32 bits")
+	}
+	l.mu.Lock()
+	o := l.smOut
+	n := int32(uint32(h) - o.acked)
+	if int64(n) > int64(len(l.sent)) {
+		sent := o.acked + uint32(len(l.sent))
+		l.mu.Unlock()
+		return countTooHigh(uint32(h), sent)
+	}
+	o.waiting = false
+	if n <= 0 { // an answer without news, or one that goes back: ignored
+		l.mu.Unlock()
+		return nil
+	}
+	o.acked = uint32(h)
+	gone := l.arrived(int(n))
+	more := len(l.sent) > 0
+	l.mu.Unlock()
+	l.s.outbox.gone(gone)
+	l.said = l.said || more
+	return nil
+}
+
+// countTooHigh is for a count of more than was sent (XEP-0198 §4).
+func countTooHigh(h, sent uint32) error {
+	err := xmpp.EndStream("undefined-condition", "more is acknowledged than was sent")
+	var b xmpp.Builder
+	err.App = b.Open(nsSM, "handled-count-too-high", "h", strconv.FormatUint(uint64(h), 10), "send-count", strconv.FormatUint(uint64(sent), 10)).Payload()
+	return err
+}
+
+// A resumption is what a route knows of a lost stream that may be resumed. The first n items
+// of its queue were sent in that.
+type resumption struct {
+	id    string
+	link  *link  // the lost one
+	acked uint32 // what the other side has acknowledged of it
+	n     int    // items behind that
+	until time.Time
+}
+
+// resume goes on with a stream that was lost (XEP-0198 §5).
+func (l *link) resume(rd *router.Round, st *xmpp.Stanza) error {
+	l.said = true
+	previd, _ := st.Attr("previd")
+	text, _ := st.Attr("h")
+	h, err := strconv.ParseUint(text, 10, 32)
+	old := l.s.resumable(previd, l.head)
+	switch {
+	case l.sm != nil:
+		return xmpp.EndStream("policy-violation", "stream management is enabled already")
+	case err != nil:
+		return xmpp.EndStream("bad-format", "a count is a number of 32 bits")
+	case l.out || old == nil || old.bidi != l.bidi || !l.allowed(l.head):
+		l.say(failedSM("item-not-found", 0, false))
+		return nil
+	}
+	old.end(xmpp.EndStream("conflict", "the stream is resumed on another connection"))
+	rd.Flush()
+	<-old.done
+	count := old.handled()
+	var b xmpp.Builder
+	l.say(b.Open(nsSM, "resumed", "previd", previd, "h", strconv.FormatUint(uint64(count), 10)).Payload())
+	l.s.mayResume(previd, l)
+	l.manages(&inbound{id: previd, base: l.taken, start: count}, &outbound{acked: uint32(h)})
+	if l.bidi {
+		r := l.s.route(l.head)
+		if !r.resumed(previd, uint32(h)) {
+			return countTooHigh(uint32(h), 0)
+		}
+		r.hurry()
+	}
+	return nil
+}
+
+// resumed takes out of the queue what has arrived in the lost stream; false: more is
+// acknowledged than was sent.
+func (r *route) resumed(id string, h uint32) bool {
+	r.mu.Lock()
+	was := r.resume
+	r.resume = nil
+	if was == nil || was.id != id {
+		r.mu.Unlock()
+		return true
+	}
+	n := int(int32(h - was.acked))
+	if n < 0 || n > was.n {
+		r.mu.Unlock()
+		return false
+	}
+	n = min(n, len(r.queue))
+	gone := r.queue[:n:n]
+	r.requeue(r.queue[n:])
+	r.mu.Unlock()
+	r.s.outbox.gone(idsOf(gone))
+	return true
+}
+
+// resumes returns what the route may resume; nil: nothing.
+func (r *route) resumes() *resumption {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.resume != nil && time.Now().After(r.resume.until) {
+		r.resume = nil
+	}
+	return r.resume
+}
+
+// notResumed forgets it: what was not acknowledged is sent once more.
+func (r *route) notResumed() {
+	r.mu.Lock()
+	r.resume = nil
+	r.mu.Unlock()
+}
+
+func ackXML(h uint32) []byte {
+	return append(strconv.AppendUint([]byte("<a xmlns='"+nsSM+"' h='"), uint64(h), 10), "'/>"...)
+}
+
+func failedSM(condition string, h uint32, known bool) xmpp.Payload {
+	var b xmpp.Builder
+	b.Open(nsSM, "failed")
+	if known {
+		b.Attr("h", strconv.FormatUint(uint64(h), 10))
+	}
+	return b.Open(xmpp.NSStanzas, condition).Payload()
+}
