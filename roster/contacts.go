@@ -30,7 +30,7 @@ func (l contacts) find(jid xmpp.JID) (int, bool) {
 // with returns the list in which jid is in that state.
 func (l contacts) with(jid xmpp.JID, s state) contacts {
 	i, found := l.find(jid)
-	keep := s.seesContact() || s.seenByContact()
+	keep := s.seesContact() || s.seenByContact() || s.pendingOut()
 	switch {
 	case !found && !keep:
 		return l

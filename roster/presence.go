@@ -48,6 +48,9 @@ func (f *feature) presence(t *router.Turn, a *router.Account, c router.PresenceC
 			if list[i].seesContact() {
 				f.inquire(t, a, list[i].jid, c.After.Session)
 			}
+			if list[i].pendingOut() && !f.router.Serves(list[i].jid.Domain()) { // it may have been lost (RFC 6121 §3.1.2)
+				f.router.Deliver(&t.Round, presenceOf("subscribe", "", a.JID, list[i].jid))
+			}
 		}
 	}
 	if c.Went() && !available(a) {

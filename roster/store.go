@@ -246,10 +246,10 @@ func since(tx *storage.Tx, owner, version int64) (list []revision, err error) {
 // subscriptions reads the items with a subscription, ordered by address.
 func subscriptions(tx *storage.Tx, owner int64) (list contacts, err error) {
 	list = contacts{}
-	err = tx.Each(`select jid, subscription from roster_item
-		where owner = $1 and subscription <> 'none' order by jid`, []any{owner}, func(r *storage.Row) error {
+	err = tx.Each(`select jid, subscription, ask from roster_item
+		where owner = $1 and (subscription <> 'none' or ask <> '') order by jid`, []any{owner}, func(r *storage.Row) error {
 		jid, err := xmpp.ParseJID(r.Text(0))
-		list = append(list, contact{jid, stateOf(r.Text(1), "", false)})
+		list = append(list, contact{jid, stateOf(r.Text(1), r.Text(2), false)})
 		return err
 	})
 	slices.SortFunc(list, func(a, b contact) int { return strings.Compare(a.jid.String(), b.jid.String()) })

@@ -52,7 +52,9 @@ func (l *Link) Deliver(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 		if w != nil {
 			w.settle(rd)
 		}
-		l.r.deliver(ctx, rd, st, false)
+		if st.Kind != xmpp.Presence || !l.r.inTurn(st) {
+			l.r.deliver(ctx, rd, st, false)
+		}
 		return
 	}
 	if w == nil {

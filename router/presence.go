@@ -178,6 +178,24 @@ func (s *Sender) shares(with xmpp.JID) bool {
 	return s.directed[with] || s.directed[with.Bare()]
 }
 
+// inTurn has presence for an account of this house wait for its turn: it may follow upon a
+// subscription that has one. It returns false where the presence is for somebody else, or
+// something else.
+func (r *Router) inTurn(st *xmpp.Stanza) bool {
+	if speaks(st.Type) || st.To.Local() == "" || !st.To.IsBare() || !r.Serves(st.To.Domain()) {
+		return false
+	}
+	a, _ := r.accounts.get(st.To)
+	if a == nil {
+		return true // nobody is connected
+	}
+	defer a.pins.Add(-1)
+	if err := a.post(func(t *Turn) { r.directed(context.Background(), &t.Round, st) }, maxTold); err != nil {
+		r.log.Warn("presence was lost: too much waits for an account", "account", st.To.String())
+	}
+	return true
+}
+
 // directed delivers presence that is addressed to an account or one of its resources
 // (RFC 6121 §8.5.2.1.2, §8.5.3.1). What nobody is there for is ignored.
 func (r *Router) directed(ctx context.Context, rd *Round, st *xmpp.Stanza) {

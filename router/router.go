@@ -269,6 +269,14 @@ func (r *Router) Bounce(rd *Round, st *xmpp.Stanza, e *xmpp.Error) {
 	}
 }
 
+// Return is Bounce for a message that had been taken to be sent and is given up: its sender's
+// archive is to have the answer, too (Passage.Returned).
+func (r *Router) Return(rd *Round, st *xmpp.Stanza, e *xmpp.Error) {
+	if answer := xmpp.Bounce(st, e); answer != nil {
+		(&Passage{r: r, Stanza: answer, size: answer.Len(), ours: true, returned: st}).deliver(context.Background(), rd)
+	}
+}
+
 // deliver is Deliver; ours says that the stanza was made by the house itself.
 func (r *Router) deliver(ctx context.Context, rd *Round, st *xmpp.Stanza, ours bool) {
 	switch st.Kind {

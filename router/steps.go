@@ -29,14 +29,15 @@ type Passage struct {
 	out       *xmpp.Stanza // what the recipient's devices see of it; nil: the message itself
 	size      int          // bytes, about
 	written   bool
-	heard     bool // its Keepings know what became of them
-	loose     bool // in flight, and it may yet have to be kept
-	ours      bool // an error made by the house, whatever its 'from' says: no Guard refuses it
-	hidden    bool // the recipient refuses it as if there were no such account
-	untold    bool // its sender is not told that it is refused
-	asked     bool // whether it is has been found out
-	dropped   bool // nobody is there and it is worth nothing later
-	reached   int  // sessions that have it in their queues
+	heard     bool         // its Keepings know what became of them
+	loose     bool         // in flight, and it may yet have to be kept
+	ours      bool         // an error made by the house, whatever its 'from' says: no Guard refuses it
+	returned  *xmpp.Stanza // what this is the answer to, see Router.Return
+	hidden    bool         // the recipient refuses it as if there were no such account
+	untold    bool         // its sender is not told that it is refused
+	asked     bool         // whether it is has been found out
+	dropped   bool         // nobody is there and it is worth nothing later
+	reached   int          // sessions that have it in their queues
 
 	how  fate       // what the table said when it was handed over
 	seen []Resource // the recipient's resources then
@@ -144,6 +145,9 @@ func (p *Passage) ID() storage.ID {
 	}
 	return p.id
 }
+
+// Returned returns the message of the recipient's that was given up, where this one says so.
+func (p *Passage) Returned() *xmpp.Stanza { return p.returned }
 
 // Speaker returns the local session that sends the message; nil where none does.
 func (p *Passage) Speaker() *Sender { return p.speaker }

@@ -34,10 +34,11 @@ func (r *Resolver) Addresses(ctx context.Context, host string, trail *Trail) (li
 
 // A family is what is known of a host's addresses of one kind.
 type family struct {
-	six    bool // IPv6; set by the race for connections
 	list   []netip.Addr
 	secure bool
 	failed error
+	// Whose it is; set by the race for connections.
+	at, kind int
 }
 
 func (r *Resolver) family(ctx context.Context, host string, qtype uint16, trail *Trail) (f family) {

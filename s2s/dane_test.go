@@ -190,16 +190,16 @@ func TestDANEWithoutSRV(t *testing.T) {
 	verify := func(s *signer, via *Target) Verdict {
 		return j.Verify(testContext(t), "b.example", chainOf(s), via, nil)
 	}
-	if v := verify(self, &Target{Host: "b.example", Port: 5269}); v.Proof != ProofDANE {
+	if v := verify(self, &Target{Domain: "b.example", Host: "b.example", Port: 5269}); v.Proof != ProofDANE {
 		t.Errorf("%+v", v)
 	}
-	if v := verify(good, &Target{Host: "b.example", Port: 5269}); !v.Refused {
+	if v := verify(good, &Target{Domain: "b.example", Host: "b.example", Port: 5269}); !v.Refused {
 		t.Errorf("%+v", v)
 	}
-	if v := verify(self, &Target{Host: "b.example", Port: 5269, Static: true}); v.Proof != "" || v.Refused {
+	if v := verify(self, &Target{Domain: "b.example", Host: "b.example", Port: 5269, Static: true}); v.Proof != "" || v.Refused {
 		t.Errorf("%+v", v)
 	}
-	if v := verify(good, &Target{Host: "192.0.2.1", Port: 5269, Static: true}); v.Proof != ProofPKIX {
+	if v := verify(good, &Target{Domain: "b.example", Host: "192.0.2.1", Port: 5269, Static: true}); v.Proof != ProofPKIX {
 		t.Errorf("%+v", v)
 	}
 	if v := j.Verify(testContext(t), "192.0.2.1", chainOf(server(t, root, names{ips: []string{"192.0.2.1"}})), nil, nil); v.Proof != ProofPKIX {
@@ -231,6 +231,29 @@ func TestDANEThroughAliases(t *testing.T) {
 	j = newTestJudge(t, z, func(jc *JudgeConfig) { jc.DANE = true })
 	if v := j.Verify(testContext(t), "b.example", chainOf(leaf, private), nil, nil); v.Proof != "" || v.Refused {
 		t.Errorf("%+v", v)
+	}
+}
+
+// A hoster's server, with its records, proves the domains that lead to it, and no others.
+func TestDANEOfAnotherDomain(t *testing.T) {
+	root := newCA(t, "Test Root", nil)
+	self, host := server(t, nil, names{}), server(t, root, names{dns: []string{"xmpp.b.example"}})
+	for record, shown := range map[string]*signer{tlsa(3, 1, 1, self): self, "": host} {
+		z := daneZone(t)
+		if record != "" {
+			z.add(t, "_5269._tcp.xmpp.b.example. 60 IN TLSA "+record)
+		}
+		j := newTestJudge(t, z, func(jc *JudgeConfig) { jc.Roots.AddCert(root.cert); jc.DANE = true })
+		targets, err := j.cfg.Resolver.Targets(testContext(t), "b.example", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := j.Verify(testContext(t), "b.example", chainOf(shown), &targets[0], nil); v.Proof == "" {
+			t.Errorf("%+v", v)
+		}
+		if v := j.Verify(testContext(t), "victim.example", chainOf(shown), &targets[0], nil); v.Proof != "" {
+			t.Errorf("%+v", v)
+		}
 	}
 }
 

@@ -58,6 +58,7 @@ func (n *network) control(ctx context.Context, _, address string, _ syscall.RawC
 		return ctx.Err()
 	}
 	if n.fail[host] {
+		time.Sleep(20 * time.Millisecond) // so that the other kind of addresses is there too
 		return syscall.ENETUNREACH
 	}
 	return nil
@@ -79,7 +80,11 @@ func TestIPv6FirstAndInTurn(t *testing.T) {
 		"b.example. 60 IN A 192.0.2.1", "b.example. 60 IN A 127.0.0.1")
 	n := &network{fail: map[string]bool{"2001:db8::1": true, "2001:db8::2": true, "2001:db8::3": true, "192.0.2.1": true}}
 	var trail Trail
-	c, err := newDialer(t, z, n).Dial(testContext(t), Target{Host: "b.example", Port: listen(t)}, &trail)
+	d := newDialer(t, z, n)
+	if _, _, err := d.Resolver.Addresses(testContext(t), "b.example", nil); err != nil {
+		t.Fatal(err)
+	}
+	c, err := d.Dial(testContext(t), Target{Host: "b.example", Port: listen(t)}, &trail)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +94,7 @@ func TestIPv6FirstAndInTurn(t *testing.T) {
 		t.Errorf("tried %s", tried)
 	}
 	if d := at[3].Sub(at[0]); d > 2*attemptDelay {
-		t.Errorf("addresses that refuse at once have cost %v", d)
+		t.Errorf("addresses that refuse soon have cost %v", d)
 	}
 	if s := trail.String(); !strings.Contains(s, "connect failed: b.example:") || !strings.Contains(s, "2001:db8::2: network is unreachable") || !strings.Contains(s, "answers at 127.0.0.1") {
 		t.Error(s)
@@ -170,5 +175,64 @@ func TestDialLocalhostWithoutDNS(t *testing.T) {
 	c.Close()
 	if z.count("udp") != 0 {
 		t.Error("DNS was asked for localhost")
+	}
+}
+
+// Targets of one priority are tried together, in their order; those of the next when all of
+// them have failed (XEP-0495 §4.1).
+func TestDialAny(t *testing.T) {
+	z := newZone(t, "a.example. 60 IN A 192.0.2.1", "a.example. 60 IN AAAA 2001:db8::1", "b.example. 60 IN A 192.0.2.2",
+		"c.example. 60 IN A 127.0.0.1", "d.example. 60 IN A 127.0.0.1")
+	port := listen(t)
+	target := func(host string, priority uint16) Target {
+		return Target{Host: host, Port: port, SRV: true, Priority: priority}
+	}
+	hang := &network{hang: map[string]bool{"2001:db8::1": true, "192.0.2.1": true, "192.0.2.2": true}}
+	c, at, err := newDialer(t, z, hang).DialAny(testContext(t), []Target{target("a.example", 1), target("none.example", 1), target("c.example", 1), target("d.example", 2)}, nil)
+	if err != nil || at != 2 {
+		t.Fatal(at, err)
+	}
+	c.Close()
+	if tried, _ := hang.attempts(); tried != "2001:db8::1 192.0.2.1 127.0.0.1" {
+		t.Errorf("tried %s", tried)
+	}
+	fail := &network{fail: hang.hang}
+	c, at, err = newDialer(t, z, fail).DialAny(testContext(t), []Target{target("a.example", 1), target("b.example", 2), target("d.example", 3)}, nil)
+	if err != nil || at != 2 {
+		t.Fatal(at, err)
+	}
+	c.Close()
+	var de *DialError
+	_, _, err = newDialer(t, z, fail).DialAny(testContext(t), []Target{target("b.example", 1), target("none.example", 2)}, nil)
+	if !errors.As(err, &de) || de.Target.Host != "b.example" {
+		t.Error(err)
+	}
+	if _, _, err = newDialer(t, z, fail).DialAny(testContext(t), []Target{target("none.example", 1), target("nothing.example", 1)}, nil); !NotFound(err) {
+		t.Error(err)
+	}
+	if _, _, err = newDialer(t, z, fail).DialAny(testContext(t), nil, nil); !NotFound(err) {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
+	defer cancel()
+	if _, _, err = newDialer(t, z, hang).DialAny(ctx, []Target{target("a.example", 1), target("d.example", 2)}, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+// The first target's answer is waited for a moment where that of a later one is there (XEP-0495
+// §4.2), and not for long.
+func TestDialAnyKeepsTheOrder(t *testing.T) {
+	z := newZone(t, "slow.example. 60 IN A 127.0.0.1", "quick.example. 60 IN A 127.0.0.1")
+	z.set(func() { z.silent["slow.example."] = true })
+	start := time.Now()
+	n := &network{}
+	c, at, err := newDialer(t, z, n).DialAny(testContext(t), []Target{{Host: "slow.example", Port: 1, SRV: true}, {Host: "quick.example", Port: listen(t), SRV: true}}, nil)
+	if err != nil || at != 1 {
+		t.Fatal(at, err)
+	}
+	c.Close()
+	if _, times := n.attempts(); times[0].Sub(start) < resolutionDelay-10*time.Millisecond || times[0].Sub(start) > 280*time.Millisecond {
+		t.Errorf("the attempt came after %v", times[0].Sub(start))
 	}
 }

@@ -124,6 +124,9 @@ func (j *Judge) endpoint(ctx context.Context, t Target, trail *Trail) (endpoint,
 	}
 	// RFC 7671 §7: first where the aliases of the host lead, then the host.
 	for _, base := range []string{host, t.Host} {
+		if len(tlsaName(t, base)) > maxHostName {
+			continue // no such records can be
+		}
 		a, err := j.cfg.Resolver.lookup(ctx, question{dns.Fqdn(tlsaName(t, base)), dns.TypeTLSA})
 		if err = cmp.Or(err, a.failed); err != nil {
 			trail.Fail(StageDANE, "%s TLSA: %v", tlsaName(t, base), err)

@@ -38,7 +38,7 @@ type zone struct {
 	asked    map[string]int  // "name TYPE", and "tcp" or "udp"
 }
 
-func newZone(t *testing.T, lines ...string) *zone {
+func newZone(t testing.TB, lines ...string) *zone {
 	t.Helper()
 	z := &zone{unsigned: map[string]bool{}, rcodes: map[string]int{}, silent: map[string]bool{}, asked: map[string]int{}}
 	z.add(t, lines...)
@@ -180,7 +180,7 @@ func (z *zone) answer(q *dns.Msg, name, what string) *dns.Msg {
 	return m
 }
 
-func newTestResolver(t *testing.T, z *zone, change ...func(*ResolverConfig)) *Resolver {
+func newTestResolver(t testing.TB, z *zone, change ...func(*ResolverConfig)) *Resolver {
 	t.Helper()
 	cfg := ResolverConfig{Servers: []string{z.addr}, Timeout: 300 * time.Millisecond}
 	for _, c := range change {

@@ -1,12 +1,15 @@
-package s2s_test
+package s2s
 
 import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +19,6 @@ import (
 	"parley/roster"
 	"parley/router"
 	"parley/router/routertest"
-	"parley/s2s"
 	"parley/storage"
 	"parley/xep/carbons"
 	"parley/xep/mam"
@@ -27,46 +29,50 @@ import (
 // A house is a router with people, whose way out is a real server on loopback.
 type house struct {
 	*routertest.House
-	*s2s.Server
+	*Server
 	t        testing.TB
 	hosts    []string
 	certs    *auth.Certs
 	starttls string
 	direct   string
-	log      *record
-	resolver *s2s.Resolver
+	log      *journal
+	resolver *Resolver
 	routes   sync.Map // domain -> []string
 	stopped  bool
+	make     func() *Server
 }
 
 // plan is what a test changes about a house.
 type plan struct {
-	set     s2s.Settings
-	policy  s2s.PolicyConfig
+	set     Settings
+	certs   map[string]*signer // of domains; none: self-signed
+	zone    *zone              // who answers for DNS; nil: nobody
+	policy  PolicyConfig
 	roots   *x509.CertPool
 	dir     string
 	storage storage.Config
+	now     func() time.Time
 }
 
-// record is a log that tests may look at.
-type record struct {
+// journal is a log that tests may look at.
+type journal struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (r *record) Write(p []byte) (int, error) {
+func (r *journal) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.b.Write(p)
 }
 
-func (r *record) has(part string) bool {
+func (r *journal) has(part string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return strings.Contains(r.b.String(), part)
 }
 
-func (r *record) String() string {
+func (r *journal) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.b.String()
@@ -75,11 +81,11 @@ func (r *record) String() string {
 // open makes a house for these domains.
 func open(t testing.TB, change func(*plan), hosts ...string) *house {
 	t.Helper()
-	p := &plan{set: s2s.Defaults(), policy: s2s.PolicyConfig{Dialback: true}, roots: x509.NewCertPool(), dir: t.TempDir()}
+	p := &plan{set: Defaults(), policy: PolicyConfig{Dialback: true}, roots: x509.NewCertPool(), dir: t.TempDir()}
 	if change != nil {
 		change(p)
 	}
-	h := &house{t: t, hosts: hosts, log: &record{}}
+	h := &house{t: t, hosts: hosts, log: &journal{}}
 	log := slog.New(slog.NewTextHandler(h.log, nil))
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -87,17 +93,25 @@ func open(t testing.TB, change func(*plan), hosts ...string) *house {
 		}
 	})
 	h.House = routertest.NewWith(t, routertest.Config{Hosts: hosts, Storage: p.storage, Log: log, Features: []router.Feature{
-		s2s.Feature(), roster.New(), mam.New(func() mam.Limits { return mam.Limits{Messages: 10000} }), ping.New(), carbons.New(),
+		Feature(), roster.New(), mam.New(func() mam.Limits { return mam.Limits{Messages: 10000} }), ping.New(), carbons.New(),
 	}})
 	var list []auth.HostCert
 	for _, d := range hosts {
-		list = append(list, auth.HostCert{Host: d})
+		c := auth.HostCert{Host: d}
+		if s := p.certs[d]; s != nil {
+			c.CertFile = s.file(t)
+		}
+		list = append(list, c)
 	}
 	var err error
 	if h.certs, err = auth.OpenCerts(auth.CertConfig{Dir: p.dir, Hosts: list}); err != nil {
 		t.Fatal(err)
 	}
-	h.resolver, err = s2s.NewResolver(s2s.ResolverConfig{Servers: []string{"127.0.0.1:1"}, Routes: func(domain string) []string {
+	servers := []string{"127.0.0.1:1"}
+	if p.zone != nil {
+		servers = []string{p.zone.addr}
+	}
+	h.resolver, err = NewResolver(ResolverConfig{Servers: servers, Routes: func(domain string) []string {
 		if v, ok := h.routes.Load(domain); ok {
 			return v.([]string)
 		}
@@ -106,7 +120,7 @@ func open(t testing.TB, change func(*plan), hosts ...string) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := s2s.NewPolicy(p.policy)
+	policy, err := NewPolicy(p.policy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,30 +128,38 @@ func open(t testing.TB, change func(*plan), hosts ...string) *house {
 	for _, d := range hosts {
 		doors[d] = h.certs.Server(auth.TLSOptions{Host: d, AskClient: true})
 	}
-	judge := s2s.NewJudge(s2s.JudgeConfig{Roots: p.roots, Resolver: h.resolver})
-	h.Server = s2s.NewServer(s2s.Config{
-		Router: h.Router, Store: h.Store, Local: h.Router.Serves, Log: log, Settings: p.set, Policy: policy,
-		TLS: func(host string) *auth.TLS {
-			if d := doors[host]; d != nil {
-				return d
-			}
-			return doors[hosts[0]]
-		},
-		DirectTLS:   h.certs.Server(auth.TLSOptions{ALPN: []string{"xmpp-server"}, AskClient: true}),
-		Certificate: h.certs.Certificate, Resolver: h.resolver, Dialer: &s2s.Dialer{Resolver: h.resolver}, Judge: judge,
-		SweepEvery: 20 * time.Millisecond,
-	})
-	h.Router.SetWays(h.Ways)
-	if err := h.Start(t.Context()); err != nil {
-		t.Fatal(err)
+	judge := NewJudge(JudgeConfig{Roots: p.roots, Resolver: h.resolver, DANE: p.zone != nil, Now: p.now})
+	h.make = func() *Server {
+		return NewServer(Config{
+			Router: h.Router, Store: h.Store, Local: h.Router.Serves, Log: log, Settings: p.set, Policy: policy,
+			TLS: func(host string) *auth.TLS {
+				if d := doors[host]; d != nil {
+					return d
+				}
+				return doors[hosts[0]]
+			},
+			DirectTLS:   h.certs.Server(auth.TLSOptions{ALPN: []string{"xmpp-server"}, AskClient: true}),
+			Certificate: h.certs.Certificate, Resolver: h.resolver, Dialer: &Dialer{Resolver: h.resolver}, Judge: judge,
+			SweepEvery: 20 * time.Millisecond,
+		})
 	}
-	h.starttls, h.direct = h.listen(false), h.listen(true)
+	h.again()
 	t.Cleanup(func() {
 		h.stop()
 		judge.Close()
 		h.resolver.Close()
 	})
 	return h
+}
+
+// again has a new server begin, with what the last one has left.
+func (h *house) again() {
+	h.Server, h.stopped = h.make(), false
+	h.Router.SetWays(h.Ways)
+	if err := h.Start(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
+	h.starttls, h.direct = h.listen(false), h.listen(true)
 }
 
 func (h *house) listen(direct bool) string {
@@ -159,6 +181,7 @@ func (h *house) stop() {
 	if err := h.Shutdown(ctx); err != nil {
 		h.t.Errorf("stopping: %v", err)
 	}
+	h.Barrier()
 }
 
 // leads says where a domain is.
@@ -214,4 +237,20 @@ func TestTalk(t *testing.T) {
 			})
 		}
 	}
+}
+
+// file writes a certificate with its key for a server to read.
+func (s *signer) file(t testing.TB) string {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(s.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.cert.Raw})
+	out = append(out, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	path := filepath.Join(t.TempDir(), "cert.pem")
+	if err := os.WriteFile(path, out, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -12,9 +12,6 @@ import (
 	"parley/xmpp"
 )
 
-// errRestart says that a new stream header follows (RFC 6120 §4.3.3).
-var errRestart = errors.New("s2s: stream restart")
-
 // accept takes a connection that another server has opened.
 func (s *Server) accept(nc *net.TCPConn, direct bool) {
 	addr := nc.RemoteAddr().(*net.TCPAddr).AddrPort()
@@ -115,7 +112,7 @@ func (l *link) reopen(renewed bool) error {
 // header queues our stream header.
 func (l *link) header(p pair, id string) {
 	b := []byte("<?xml version='1.0'?><stream:stream xmlns='" + xmpp.NSServer + "' xmlns:stream='" + xmpp.NSStream + "' xmlns:db='" + nsDialback + "'")
-	for _, a := range [...][2]string{{"from", p.local}, {"to", p.remote}, {"id", id}, {"version", "1.0"}, {"xml:lang", "en"}} {
+	for _, a := range [...][2]string{{"from", p.local}, {"to", p.remote}, {"id", id}, {"version", "1.0"}} { // no xml:lang: it would be said of what users write
 		if a[1] != "" {
 			b = append(append(append(b, ' '), a[0]...), "='"...)
 			b = append(xmpp.AppendEscaped(b, a[1]), '\'')
@@ -140,7 +137,9 @@ func (l *link) offer() error {
 	}
 	if l.t.Secure() {
 		set := l.s.settings.Load()
-		b.Leaf(nsSM, "sm", "")
+		if set.Manage {
+			b.Leaf(nsSM, "sm", "")
+		}
 		if !l.bidi && l.proofs() == 0 {
 			b.Leaf(nsBidiFeature, "bidi", "")
 		}

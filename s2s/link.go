@@ -77,7 +77,11 @@ type link struct {
 	spoke   time.Time         // when a stanza last went either way
 	stalled time.Time         // since when nothing of what waits has left
 	counts  struct{ in, out uint64 }
-	done    chan struct{} // closed when the reader has ended and everything is settled
+	shown   struct { // head and bidi, for who asks
+		head pair
+		bidi bool
+	}
+	done chan struct{} // closed when the reader has ended and everything is settled
 }
 
 // sent is a stanza that was put into a stream.
@@ -337,13 +341,18 @@ var errLinkEnded = errors.New("the stream has ended")
 
 // live reads stanzas until the stream ends.
 func (l *link) live() {
+	l.noteHeard()
 	err := l.attend()
 	var rd router.Round
 	l.from.Settle(&rd)
 	l.lastWord()
 	rd.Flush()
 	l.finish(err)
-	l.st.Close(lingerAfter)
+	if backlog, _ := l.t.Backlog(); backlog == 0 && (l.st.Ended() || errors.Is(err, io.EOF)) {
+		l.st.Close(0) // there is nothing to wait for
+	} else {
+		l.st.Close(lingerAfter)
+	}
 	close(l.done)
 }
 
@@ -396,6 +405,7 @@ func (l *link) noteHeard() {
 	now := time.Now()
 	l.mu.Lock()
 	l.heard = now
+	l.shown.head, l.shown.bidi = l.head, l.bidi
 	l.mu.Unlock()
 }
 

@@ -26,6 +26,7 @@ type memory[K comparable, V any] struct {
 	mu      sync.Mutex // a leaf
 	known   *simplelru.LRU[K, remembered[V]]
 	flights map[K]*flight[V]
+	count   MemoryStats // those since the start
 }
 
 type remembered[V any] struct {
@@ -59,6 +60,7 @@ func (m *memory[K, V]) get(ctx context.Context, key K, ask func(context.Context)
 	m.mu.Lock()
 	if r, ok := m.known.Get(key); ok {
 		if m.now().Before(r.until) {
+			m.count.Known++
 			m.mu.Unlock()
 			return r.value, nil
 		}
@@ -67,11 +69,13 @@ func (m *memory[K, V]) get(ctx context.Context, key K, ask func(context.Context)
 	f := m.flights[key]
 	if f == nil {
 		if len(m.flights) >= maxFlights {
+			m.count.Refused++
 			m.mu.Unlock()
 			return none, errTooManyQuestions
 		}
 		f = &flight[V]{done: make(chan struct{})}
 		m.flights[key] = f
+		m.count.Asked++
 		go m.fly(key, f, ask)
 	}
 	m.mu.Unlock()
@@ -104,9 +108,19 @@ func (m *memory[K, V]) fly(key K, f *flight[V], ask func(context.Context) (V, ti
 	close(f.done)
 }
 
-// size is how many answers are remembered.
-func (m *memory[K, V]) size() int {
+// MemoryStats are the figures of what is asked of DNS or of web servers, and remembered.
+type MemoryStats struct {
+	Remembered int    // answers, now
+	Open       int    // questions, now
+	Asked      uint64 // questions, since the start
+	Known      uint64 // answered from memory, since the start
+	Refused    uint64 // because too many were open, since the start
+}
+
+func (m *memory[K, V]) stats() MemoryStats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.known.Len()
+	s := m.count
+	s.Remembered, s.Open = m.known.Len(), len(m.flights)
+	return s
 }

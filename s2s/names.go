@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -19,12 +20,25 @@ func asciiDomain(domain string) (string, error) {
 	if ip, ok := literal(domain); ok {
 		return ip.String(), nil
 	}
+	if lower := strings.ToLower(domain); plainASCII(lower) {
+		return hostName(lower) // IDNA has no say in it
+	}
 	domain = strings.TrimSuffix(domain, ".")
 	a, err := idna.Lookup.ToASCII(domain)
 	if err != nil {
 		return "", errNoHostName
 	}
 	return hostName(a)
+}
+
+// plainASCII reports whether there is no U-label and no A-label in a name.
+func plainASCII(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if strings.HasPrefix(label, "xn--") {
+			return false
+		}
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
 // hostName checks a name that came from DNS or a configuration and returns it in lower case

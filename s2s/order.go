@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// A record is a target with what its SRV record says about the order.
+// A record is a target with the weight of its SRV record.
 type record struct {
 	Target
-	priority, weight uint16
+	weight uint16
 }
 
 // ordered puts the records in the order of RFC 2782: by priority, and within one by chance, in
@@ -16,11 +16,11 @@ type record struct {
 func ordered(records []record, pick func(n int) int) (list []Target) {
 	slices.SortStableFunc(records, func(a, b record) int {
 		// Those with no weight come first, so that a sum of 0 chooses them at times.
-		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(min(a.weight, 1), min(b.weight, 1)))
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(min(a.weight, 1), min(b.weight, 1)))
 	})
 	for len(records) > 0 && len(list) < maxTargets {
 		same, sum := 0, 0
-		for same < len(records) && records[same].priority == records[0].priority {
+		for same < len(records) && records[same].Priority == records[0].Priority {
 			sum += int(records[same].weight)
 			same++
 		}

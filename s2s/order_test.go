@@ -17,8 +17,8 @@ func TestWeights(t *testing.T) {
 	second := map[string]int{} // where a was first
 	for range rounds {
 		list := ordered([]record{
-			{Target{Host: "a"}, 5, 60}, {Target{Host: "b", Direct: true}, 5, 30}, {Target{Host: "c"}, 5, 10},
-			{Target{Host: "zero"}, 5, 0}, {Target{Host: "late"}, 9, 65535},
+			{Target{Host: "a", Priority: 5}, 60}, {Target{Host: "b", Direct: true, Priority: 5}, 30}, {Target{Host: "c", Priority: 5}, 10},
+			{Target{Host: "zero", Priority: 5}, 0}, {Target{Host: "late", Priority: 9}, 65535},
 		}, random.IntN)
 		first[list[0].Host]++
 		if list[0].Host == "a" {
@@ -47,14 +47,11 @@ func TestOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		records := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) record {
 			return record{
-				Target:   Target{Port: rapid.Uint16().Draw(t, "port")},
-				priority: rapid.Uint16Range(0, 3).Draw(t, "priority"), weight: rapid.Uint16().Draw(t, "weight"),
+				Target: Target{Priority: rapid.Uint16Range(0, 3).Draw(t, "priority")}, weight: rapid.Uint16().Draw(t, "weight"),
 			}
 		}), 0, 2*maxTargets).Draw(t, "records")
-		priority := map[uint16]uint16{}
 		for i := range records {
 			records[i].Port = uint16(i) // to know them by
-			priority[uint16(i)] = records[i].priority
 		}
 		n := len(records)
 		list := ordered(records, func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "pick") })
@@ -68,7 +65,7 @@ func TestOrder(t *testing.T) {
 			}
 			seen[target.Port] = true
 		}
-		if !slices.IsSortedFunc(list, func(a, b Target) int { return int(priority[a.Port]) - int(priority[b.Port]) }) {
+		if !slices.IsSortedFunc(list, func(a, b Target) int { return int(a.Priority) - int(b.Priority) }) {
 			t.Fatal("priorities are out of order")
 		}
 	})

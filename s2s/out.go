@@ -1,11 +1,14 @@
 package s2s
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -79,10 +82,14 @@ func (s *Server) reach(ctx context.Context, p pair) (*link, error) {
 	if rule.Denied {
 		return nil, refusal("this server does not talk to %s", p.remote)
 	}
-	if l := s.carrier(p); l != nil {
+	back := s.route(p).resumes()
+	if back != nil && !back.link.out {
+		back = nil // it is the other side's to resume
+	}
+	if l := s.carrier(p); l != nil && back == nil {
 		return l, nil
 	}
-	if l := s.shareable(p); l != nil {
+	if l := s.shareable(p); l != nil && back == nil {
 		if err := l.requestKey(ctx, p); err == nil {
 			l.mayCarry(p, "dialback")
 			l.log().Info("a stream is shared", "for", p.local)
@@ -123,15 +130,18 @@ func (s *Server) open(ctx context.Context, p pair) (*link, error) {
 		return nil, f
 	}
 	var last error
-	for _, target := range targets {
-		l, err := s.try(ctx, p, target, trail)
+	for len(targets) > 0 && ctx.Err() == nil {
+		nc, i, err := s.cfg.Dialer.DialAny(ctx, targets, trail)
+		if err != nil {
+			last = cmp.Or(last, err)
+			break
+		}
+		l, err := s.try(ctx, p, nc, targets[i], trail)
 		if err == nil {
 			return l, nil
 		}
 		last = err
-		if ctx.Err() != nil {
-			break
-		}
+		targets = slices.Delete(slices.Clone(targets), i, i+1)
 	}
 	if last == nil {
 		last = fmt.Errorf("%s has no server", p.remote)
@@ -141,12 +151,8 @@ func (s *Server) open(ctx context.Context, p pair) (*link, error) {
 	return nil, f
 }
 
-// try opens a stream to one target.
-func (s *Server) try(ctx context.Context, p pair, target Target, trail *Trail) (*link, error) {
-	nc, err := s.cfg.Dialer.Dial(ctx, target, trail)
-	if err != nil {
-		return nil, err
-	}
+// try opens a stream to a target that we are connected to.
+func (s *Server) try(ctx context.Context, p pair, nc *net.TCPConn, target Target, trail *Trail) (*link, error) {
 	t, err := xmpp.NewTCP(nc)
 	if err != nil {
 		nc.Close()
@@ -315,7 +321,7 @@ func (l *link) authenticate(ctx context.Context, p pair, rule Rule) error {
 		}
 		ours = "dialback"
 	}
-	if l.features.sm {
+	if l.features.sm && l.s.settings.Load().Manage {
 		if err := l.beginSM(ctx, p); err != nil {
 			return err
 		}

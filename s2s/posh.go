@@ -44,9 +44,12 @@ type posh struct {
 
 // material is what a domain's web server said: fingerprints, or why there are none.
 type material struct {
-	prints []map[string]string
+	prints []fingerprint
 	err    error
 }
+
+// A fingerprint is a descriptor of RFC 7711 §3.1: what it says by the digests that we know.
+type fingerprint struct{ sha256, sha512 []byte }
 
 // document is either of the two that RFC 7711 §3.1 and §3.2 know.
 type document struct {
@@ -150,35 +153,38 @@ func (p *posh) verify(ctx context.Context, domain string, leaf *x509.Certificate
 		return err
 	}
 	for _, print := range m.prints {
-		if printMatches(print, leaf.Raw) {
+		if print.matches(leaf.Raw) {
 			return nil
 		}
 	}
 	return fmt.Errorf("https://%s%s names other certificates", domain, poshPath)
 }
 
-// printMatches wants every digest of a descriptor that we know to be right, and one at least.
-func printMatches(print map[string]string, der []byte) bool {
-	known := 0
-	for name, value := range print {
-		var sum []byte
+// readPrint takes out of a descriptor what we know. One with none of that, or with what is no
+// digest, is for no certificate.
+func readPrint(descriptor map[string]string) (f fingerprint, ok bool) {
+	for name, value := range descriptor {
+		sum, err := base64.RawStdEncoding.Strict().DecodeString(strings.TrimRight(cut(value, 100), "="))
 		switch strings.ToLower(name) {
 		case "sha-256":
-			s := sha256.Sum256(der)
-			sum = s[:]
+			if f.sha256 = sum; err != nil || len(sum) != sha256.Size {
+				return fingerprint{}, false
+			}
 		case "sha-512":
-			s := sha512.Sum512(der)
-			sum = s[:]
-		default:
-			continue
-		}
-		known++
-		got, err := base64.RawStdEncoding.Strict().DecodeString(strings.TrimRight(value, "="))
-		if err != nil || subtle.ConstantTimeCompare(got, sum) != 1 {
-			return false
+			if f.sha512 = sum; err != nil || len(sum) != sha512.Size {
+				return fingerprint{}, false
+			}
 		}
 	}
-	return known > 0
+	return f, f.sha256 != nil || f.sha512 != nil
+}
+
+// matches wants every digest that the descriptor has to be right.
+func (f fingerprint) matches(der []byte) bool {
+	short, long := sha256.Sum256(der), sha512.Sum512(der)
+	return (f.sha256 != nil || f.sha512 != nil) &&
+		(f.sha256 == nil || subtle.ConstantTimeCompare(f.sha256, short[:]) == 1) &&
+		(f.sha512 == nil || subtle.ConstantTimeCompare(f.sha512, long[:]) == 1)
 }
 
 // fetch gets a domain's document, and the one that it refers to.
@@ -199,9 +205,15 @@ func (p *posh) fetch(ctx context.Context, domain string) (material, time.Duratio
 		}
 	}
 	if err != nil {
-		return material{err: err}, 0
+		return material{err: errors.New(oneLine(err.Error()))}, 0 // it may be long
 	}
-	return material{prints: doc.Fingerprints}, age
+	var m material
+	for _, descriptor := range doc.Fingerprints {
+		if f, ok := readPrint(descriptor); ok {
+			m.prints = append(m.prints, f)
+		}
+	}
+	return m, age
 }
 
 // document fetches and checks one document.

@@ -336,9 +336,13 @@ func FuzzPOSH(f *testing.F) {
 		if age <= 0 || age > maxPOSHAge || len(doc.Fingerprints) > maxFingerprints || (doc.URL == nil) == (len(doc.Fingerprints) == 0) {
 			t.Fatalf("%+v for %v", doc, age)
 		}
-		for _, print := range doc.Fingerprints {
-			if printMatches(print, leaf.cert.Raw) && !strings.Contains(text, s256[:20]) && !strings.Contains(text, s512[:20]) && !strings.Contains(text, `\`) {
-				t.Fatalf("%v fits", print)
+		for _, descriptor := range doc.Fingerprints {
+			print, ok := readPrint(descriptor)
+			if print.matches(leaf.cert.Raw) && !ok {
+				t.Fatalf("%v fits, and is of no use", descriptor)
+			}
+			if ok && print.matches(leaf.cert.Raw) && !strings.Contains(text, s256[:20]) && !strings.Contains(text, s512[:20]) && !strings.Contains(text, `\`) {
+				t.Fatalf("%v fits", descriptor)
 			}
 		}
 	})

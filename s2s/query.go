@@ -20,7 +20,7 @@ const (
 	// maxRecords is how many records of an answer are looked at.
 	maxRecords = 64
 	// maxRemembered is how long, in bytes on the wire, an answer may be that is remembered.
-	maxRemembered = 8 << 10
+	maxRemembered = 4 << 10
 
 	maxTTL         = time.Hour   // answers are not believed longer, whatever they say
 	maxNegativeTTL = time.Minute // that there is nothing: not longer than this

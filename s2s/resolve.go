@@ -23,7 +23,7 @@ const (
 
 	maxTargets   = 32   // of a domain; the first in their order
 	maxAddresses = 16   // of a host, of each family
-	maxAnswers   = 4096 // remembered
+	maxAnswers   = 2048 // remembered
 	maxQueries   = 128  // at once
 
 	serverPort = 5269 // registered for xmpp-server, RFC 6120 §14.7
@@ -68,6 +68,10 @@ type Target struct {
 	SRV    bool // from an SRV record; else it is the domain itself, or a static route
 	Secure bool // the SRV record was authenticated by DNSSEC
 	Static bool // from the configuration: nobody was asked
+	// Domain is whose target it is, with A-labels: nothing about another domain follows from it.
+	Domain string
+	// Priority is that of the SRV record. Targets of one priority come one after the other.
+	Priority uint16
 }
 
 // String is "xmpp.example.org:5269", with "tls://" in front where TLS comes first.
@@ -111,18 +115,31 @@ func NewResolver(cfg ResolverConfig) (*Resolver, error) {
 // Close lets all questions fail that are open, and all later ones.
 func (r *Resolver) Close() { r.stop() }
 
+// Stats says how much is remembered and asked.
+func (r *Resolver) Stats() MemoryStats { return r.memory.stats() }
+
 // Targets returns where a domain may be reached, in the order in which to try: at least one
 // target, and at most 32. The error is a *ResolveError, or that of ctx.
 func (r *Resolver) Targets(ctx context.Context, domain string, trail *Trail) ([]Target, error) {
-	if list, err := r.routes(domain, trail); list != nil || err != nil {
-		return list, err
-	}
 	ascii, err := asciiDomain(domain)
 	if err != nil {
 		return nil, &ResolveError{Name: cut(domain, 80), NotFound: true, Text: "this cannot be the name of a host"}
 	}
+	list, err := r.routes(domain, trail)
+	if list == nil && err == nil {
+		list, err = r.ways(ctx, ascii, trail)
+	}
+	for i := range list {
+		list[i].Domain = ascii
+	}
+	return list, err
+}
+
+// ways finds the targets of a domain without routes.
+func (r *Resolver) ways(ctx context.Context, ascii string, trail *Trail) ([]Target, error) {
+	self := []Target{{Host: ascii, Port: serverPort}}
 	if _, ip := literal(ascii); ip {
-		return []Target{{Host: ascii, Port: serverPort}}, nil
+		return self, nil
 	}
 	list, err := r.services(ctx, ascii, trail)
 	if list != nil || err != nil {
@@ -133,7 +150,7 @@ func (r *Resolver) Targets(ctx context.Context, domain string, trail *Trail) ([]
 	if _, _, err := r.Addresses(ctx, ascii, trail); err != nil {
 		return nil, err
 	}
-	return []Target{{Host: ascii, Port: serverPort}}, nil
+	return self, nil
 }
 
 func (r *Resolver) routes(domain string, trail *Trail) (list []Target, err error) {
@@ -188,6 +205,9 @@ type found struct {
 // at all and no error: there are no SRV records.
 func (r *Resolver) services(ctx context.Context, ascii string, trail *Trail) ([]Target, error) {
 	names := [2]string{"_xmpps-server._tcp." + ascii + ".", "_xmpp-server._tcp." + ascii + "."}
+	if len(names[0]) > maxHostName {
+		return nil, nil // no such records can be
+	}
 	var answers [2]answer
 	var errs [2]error
 	done := make(chan struct{})
@@ -255,9 +275,9 @@ func service(a answer, direct bool, trail *Trail, name string) (f found) {
 			trail.Fail(StageDNS, "%s SRV: a record is of no use: %d %s", name, srv.Port, srv.Target)
 			continue
 		}
-		t := Target{Host: host, Port: srv.Port, Direct: direct, SRV: true, Secure: a.secure}
+		t := Target{Host: host, Port: srv.Port, Direct: direct, SRV: true, Secure: a.secure, Priority: srv.Priority}
 		trail.Note(StageDNS, "%s SRV %d %d %d %s%s", name, srv.Priority, srv.Weight, srv.Port, host, signed(a.secure))
-		f.list = append(f.list, record{Target: t, priority: srv.Priority, weight: srv.Weight})
+		f.list = append(f.list, record{Target: t, weight: srv.Weight})
 	}
 	if f.none && len(a.records) == 1 {
 		trail.Note(StageDNS, `%s SRV says "not here"`, name)

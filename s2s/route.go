@@ -152,7 +152,8 @@ func waits(st *xmpp.Stanza) bool {
 
 // starts reports whether a goroutine is to be made that sees to a stream. The lock is held.
 func (r *route) starts() bool {
-	if r.state != resting || len(r.queue) == 0 || r.s.stopping.Load() {
+	awaited := r.resume != nil && r.resume.link.out && r.resume.link.bidi // by the other side, which cannot come itself
+	if r.state != resting || len(r.queue) == 0 && !awaited || r.s.stopping.Load() {
 		return false
 	}
 	r.state = connecting
@@ -213,9 +214,14 @@ func (r *route) rest() {
 	r.mu.Unlock()
 }
 
-// hurry has a route be tried at once whose domain has shown that it is there.
+// hurry has a route be tried at once whose domain has shown that it is there; not while the
+// other side may yet resume a stream that had its stanzas.
 func (r *route) hurry() {
 	r.mu.Lock()
+	if r.resume != nil && !r.resume.link.out {
+		r.mu.Unlock()
+		return
+	}
 	r.retryAt, r.fails = time.Time{}, 0
 	if r.wake != nil {
 		close(r.wake)
@@ -236,7 +242,7 @@ func (r *route) join(l *link) bool {
 		list := r.queue
 		r.queue, r.bytes = nil, 0
 		if len(list) == 0 {
-			r.link, r.state, r.fails, r.failure, r.retryAt = l, joined, 0, nil, time.Time{}
+			r.link, r.state, r.fails, r.failure, r.retryAt, r.resume = l, joined, 0, nil, time.Time{}, nil
 			r.mu.Unlock()
 			break
 		}
@@ -296,7 +302,11 @@ func (r *route) lost(l *link, left []item, back *resumption) {
 	if r.link == l {
 		r.link, r.state = nil, resting
 	}
-	if back != nil && len(left) > 0 {
+	if r.link != nil && len(left) == 0 {
+		r.mu.Unlock()
+		return
+	}
+	if back != nil && (len(left) > 0 || l.bidi) {
 		r.resume = back
 		if !l.out { // it is the other side's to resume
 			r.retryAt = time.Now().Add(comesBack)
@@ -402,7 +412,10 @@ func (r *route) refuse(list []item, err *xmpp.Error) {
 	}
 	var rd router.Round
 	for _, it := range list {
-		if it.st.Kind != xmpp.Presence || waits(it.st) {
+		switch {
+		case it.st.Kind == xmpp.Message:
+			r.s.cfg.Router.Return(&rd, it.st, err)
+		case it.st.Kind == xmpp.IQ || waits(it.st):
 			r.s.cfg.Router.Bounce(&rd, it.st, err)
 		}
 	}

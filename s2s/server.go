@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,7 @@ type Settings struct {
 	PerAddress   int           // streams of one address that have proved nothing yet; 0: any number
 	Links        int           // streams at the same time; 0: any number
 	Bidi         bool          // ask for streams of both directions (XEP-0288)
+	Manage       bool          // offer stream management (XEP-0198), and use it
 }
 
 // Defaults are the settings of a server without a configuration.
@@ -41,7 +43,7 @@ func Defaults() Settings {
 	return Settings{
 		Stanza: 512 << 10, QueueBytes: 16 << 20, QueueStanzas: 20_000, GiveUp: 2 * time.Hour,
 		Connect: 45 * time.Second, Negotiate: 40 * time.Second, Idle: 10 * time.Minute, Stall: time.Minute,
-		AckWithin: 100 * time.Millisecond, PerAddress: 50, Links: 10_000, Bidi: true,
+		AckWithin: 100 * time.Millisecond, PerAddress: 50, Links: 10_000, Bidi: true, Manage: true,
 	}
 }
 
@@ -261,7 +263,8 @@ func (s *Server) carrier(p pair) *link {
 }
 
 // shareable returns a stream to the same domain that another domain of ours has opened, and
-// that may carry this one, too (XEP-0220 §2.6).
+// that may carry this one, too (XEP-0220 §2.6). One that can be resumed is not shared: only
+// the pair of its header could go on with it.
 func (s *Server) shareable(p pair) *link {
 	for _, l := range s.allLinks() {
 		if l.out && l.head.remote == p.remote && l.shares() {
@@ -394,13 +397,21 @@ func (s *Server) parted(l *link, routes map[pair]*route, pending []sent, out *ou
 		delete(s.lasting, l.sm.id)
 		s.mu.Unlock()
 	}
+	id := ""
+	switch {
+	case !lost || out == nil:
+	case l.out:
+		id = out.id
+	default:
+		id = l.sm.id
+	}
+	if id != "" && l.bidi && len(order) == 0 { // nothing of ours was in it, but of the other side's
+		order = append(order, s.route(l.head))
+	}
 	for _, r := range order {
 		var back *resumption
-		if lost && out != nil && len(order) == 1 && r.pair == l.head && (out.id != "" || !l.out && l.sm.id != "") {
-			back = &resumption{id: out.id, link: l, acked: out.acked, n: len(by[r]), until: time.Now().Add(resumeFor)}
-			if !l.out {
-				back.id = l.sm.id
-			}
+		if id != "" && len(order) == 1 && r.pair == l.head {
+			back = &resumption{id: id, link: l, acked: out.acked, n: len(by[r]), until: time.Now().Add(resumeFor)}
 		}
 		r.lost(l, by[r], back)
 	}
@@ -470,6 +481,7 @@ func (s *Server) CloseListeners() {
 // arrived at other servers is sent by the next run.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.CloseListeners()
+	s.lastAcks(ctx)
 	for _, l := range s.allLinks() {
 		l.end(xmpp.EndStream("system-shutdown", ""))
 	}
@@ -485,6 +497,21 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// lastAcksWithin is how long other servers have to acknowledge what was sent to them, when the
+// server is stopped: what they have not, they may get twice.
+const lastAcksWithin = time.Second
+
+func (s *Server) lastAcks(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, lastAcksWithin)
+	defer stop()
+	for ctx.Err() == nil {
+		if !slices.ContainsFunc(s.allLinks(), (*link).unacked) {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
@@ -519,6 +546,13 @@ func (o *outbound) resumes() string {
 		return ""
 	}
 	return o.id
+}
+
+// unacked reports whether the other side may not have something.
+func (l *link) unacked() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.over && len(l.sent) > 0
 }
 
 // busy reports whether the stream carries anything for us.

@@ -123,7 +123,19 @@ func (l *link) enable(rd *router.Round, st *xmpp.Stanza) error {
 	}
 	l.say(b.Payload())
 	l.manages(in, &outbound{})
+	l.fresh()
 	return nil
+}
+
+// fresh notes that the other side does not go on with a stream that was lost.
+func (l *link) fresh() {
+	if !l.bidi {
+		return
+	}
+	if r := l.s.known(l.head); r != nil {
+		r.notResumed()
+		r.hurry()
+	}
 }
 
 // manages has stream management begin in both directions.
@@ -234,7 +246,7 @@ func (l *link) resume(rd *router.Round, st *xmpp.Stanza) error {
 		if !r.resumed(previd, uint32(h)) {
 			return countTooHigh(uint32(h), 0)
 		}
-		r.hurry()
+		r.hurry() // the answer to resume stands before what it will send
 	}
 	return nil
 }

@@ -31,10 +31,10 @@ const (
 
 // A Step is one thing that happened on the way to a domain.
 type Step struct {
-	At     time.Time
-	Stage  string // one of the Stage constants
-	Text   string // plain words, on one line
-	Failed bool   // this did not work
+	At     time.Time `json:"at"`
+	Stage  string    `json:"stage"`            // one of the Stage constants
+	Text   string    `json:"text"`             // plain words, on one line
+	Failed bool      `json:"failed,omitempty"` // this did not work
 }
 
 // A Trail tells people what happened on the way to a domain. The zero value is ready, all

@@ -84,9 +84,12 @@ func (j *Judge) Close() {
 	j.posh.close()
 }
 
+// Stats says how many documents of POSH are remembered and fetched.
+func (j *Judge) Stats() MemoryStats { return j.posh.memory.stats() }
+
 // Verify judges the chain that a server showed, its own certificate first, which claims to be
-// domain. via is the target that we have connected to; nil for a stream that came in, whose
-// domain is looked up then. The order is PKIX, DANE, POSH; but where TLSA records can be used,
+// domain. via is the target of that domain that we have connected to; nil for a stream
+// that came in, or is asked for a further domain, which is looked up then. The order is PKIX, DANE, POSH; but where TLSA records can be used,
 // one of them has to fit, whatever an authority says (RFC 6698 §4.1). It asks DNS and web
 // servers, so ctx should have an end.
 func (j *Judge) Verify(ctx context.Context, domain string, chain []*x509.Certificate, via *Target, trail *Trail) Verdict {
@@ -115,6 +118,9 @@ func (j *Judge) verify(ctx context.Context, domain string, chain []*x509.Certifi
 		return Verdict{Reason: "no certificate was shown"}
 	case len(chain) > maxChain:
 		return Verdict{Reason: fmt.Sprintf("more than %d certificates were shown", maxChain)}
+	}
+	if via != nil && via.Domain != ref.ascii {
+		via = nil // where another domain's server is says nothing about this one
 	}
 	e := &evidence{judge: j, refs: []reference{ref}, chain: chain, trail: trail}
 	if j.cfg.DANE && !ref.ip.IsValid() && j.cfg.Resolver.authenticates() {

@@ -55,7 +55,7 @@ func s2sSettings(cfg Config) s2s.Settings {
 	return s2s.Settings{
 		Stanza: c.Stanza, QueueBytes: c.QueueBytes, QueueStanzas: c.Queue, GiveUp: c.GiveUp.Duration,
 		Connect: c.Connect.Duration, Negotiate: c.Negotiate.Duration, Idle: c.Idle.Duration, Stall: c.Stall.Duration,
-		AckWithin: cfg.SM.AckWithin.Duration, PerAddress: c.PerAddress, Links: c.Links, Bidi: c.Bidi,
+		AckWithin: cfg.SM.AckWithin.Duration, PerAddress: c.PerAddress, Links: c.Links, Bidi: c.Bidi, Manage: true,
 	}
 }
 

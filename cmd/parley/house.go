@@ -12,6 +12,7 @@ import (
 	"parley/auth"
 	"parley/roster"
 	"parley/router"
+	"parley/s2s"
 	"parley/storage"
 	"parley/xep/announce"
 	"parley/xep/contact"
@@ -31,6 +32,7 @@ type house struct {
 	router   *router.Router
 	live     live
 	reload   func() (reloaded, error) // set while the server runs
+	s2s      *s2s.Server              // the same
 
 	announcer announce.Announcer
 	halt      halt

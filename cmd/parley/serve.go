@@ -38,7 +38,6 @@ type server struct {
 	level  *slog.LevelVar
 	certs  *auth.Certs
 	c2s    *c2s.Server
-	s2s    *s2s.Server
 	asks   *s2s.Resolver
 	judge  *s2s.Judge
 	policy atomic.Pointer[s2s.Policy]

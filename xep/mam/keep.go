@@ -32,11 +32,15 @@ func (f *feature) keep(p *router.Passage) *xmpp.Error {
 		return nil
 	}
 	w := worthOf(p.Stanza)
+	returned := p.Returned() != nil && worthOf(p.Returned()) == archived
+	if returned {
+		w = archived
+	}
 	if w == nothing {
 		p.Drop()
 		return nil
 	}
-	if p.WillBeRefused() || p.WillBeIgnored() {
+	if !returned && (p.WillBeRefused() || p.WillBeIgnored()) {
 		return nil
 	}
 	st := p.Stanza
