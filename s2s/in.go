@@ -121,10 +121,10 @@ func (l *link) header(p pair, id string) {
 	l.say(append(b, '>'))
 }
 
-// offer sends the stream features.
+// offer sends the stream features, under the prefix that everybody uses: ejabberd knows them by
+// no other name (RFC 6120 §4.8.5).
 func (l *link) offer() error {
 	var b xmpp.Builder
-	b.Open(xmpp.NSStream, "features")
 	switch {
 	case !l.t.Secure():
 		b.Open(xmpp.NSTLS, "starttls").Leaf("", "required", "").Close()
@@ -146,7 +146,8 @@ func (l *link) offer() error {
 		b.Open(nsLimits, "limits").Leaf("", "max-bytes", strconv.Itoa(set.Stanza))
 		b.Leaf("", "idle-seconds", strconv.Itoa(int(set.Idle/time.Second))).Close()
 	}
-	l.say(b.Payload())
+	out := append([]byte("<stream:features>"), b.Payload()...)
+	l.say(append(out, "</stream:features>"...))
 	l.Flush()
 	return nil
 }
