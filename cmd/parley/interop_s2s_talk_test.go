@@ -25,9 +25,9 @@ func getAlong(t *testing.T, here, there home) {
 	t.Helper()
 	juliet, romeo := here.welcome(t, "juliet"), there.welcome(t, "romeo")
 	exchange(t, juliet, romeo)
-	request(t, juliet, romeo)
 	befriend(t, juliet, romeo)
 	befriend(t, romeo, juliet)
+	request(t, juliet, romeo) // a stranger's would not reach a client of Parley's
 	romeo = away(t, juliet, romeo, there)
 	juliet = away(t, romeo, juliet, here)
 	juliet.leaves()
