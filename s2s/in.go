@@ -121,8 +121,7 @@ func (l *link) header(p pair, id string) {
 	l.say(append(b, '>'))
 }
 
-// offer sends the stream features, under the prefix that everybody uses: ejabberd knows them by
-// no other name (RFC 6120 §4.8.5).
+// offer sends the stream features.
 func (l *link) offer() error {
 	var b xmpp.Builder
 	switch {
@@ -146,9 +145,9 @@ func (l *link) offer() error {
 		b.Open(nsLimits, "limits").Leaf("", "max-bytes", strconv.Itoa(set.Stanza))
 		b.Leaf("", "idle-seconds", strconv.Itoa(int(set.Idle/time.Second))).Close()
 	}
-	out := append([]byte("<stream:features>"), b.Payload()...)
-	l.say(append(out, "</stream:features>"...))
-	l.Flush()
+	l.say([]byte("<stream:features>"))
+	l.say(b.Payload())
+	l.write([]byte("</stream:features>"))
 	return nil
 }
 
