@@ -410,6 +410,7 @@ func (l *link) resumedBy(r *route, back *resumption, st *xmpp.Stanza) error {
 	if err != nil || !r.resumed(back.id, uint32(h)) {
 		return countTooHigh(uint32(h), back.acked+uint32(back.n))
 	}
+	l.s.stats.Resumed.Add(1)
 	l.mu.Lock()
 	l.smOut = &outbound{id: back.id, acked: uint32(h)}
 	l.mu.Unlock()

@@ -333,6 +333,7 @@ const (
 // whether anything waits yet.
 func (r *route) failed(err error) bool {
 	f := asFailure(err)
+	r.s.stats.Failed.Add(1)
 	r.mu.Lock()
 	r.fails++
 	d := min(backoffFirst<<min(r.fails-1, 10), backoffMost)

@@ -236,6 +236,7 @@ func (l *link) resume(rd *router.Round, st *xmpp.Stanza) error {
 	old.end(xmpp.EndStream("conflict", "the stream is resumed on another connection"))
 	rd.Flush()
 	<-old.done
+	l.s.stats.Resumed.Add(1)
 	count := old.handled()
 	var b xmpp.Builder
 	l.say(b.Open(nsSM, "resumed", "previd", previd, "h", strconv.FormatUint(uint64(count), 10)).Payload())
