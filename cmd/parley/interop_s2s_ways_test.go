@@ -156,10 +156,63 @@ func TestInteropFederation(t *testing.T) {
 				})
 			}
 			t.Run(w.name+"/"+d+"/parley", func(t *testing.T) {
+				from, to := parley, parley2
+				if d == "in" {
+					from, to = to, from
+				}
+				mark := len(from.log.String())
 				begins(t, d, parley.at(w.domain(d, "parley")), parley2.at(w.domain(d, "parley2")))
+				from.logged(t, mark, w.parleyLine(to))
 			})
 		}
 	}
+	for _, server := range []string{"prosody", "ejabberd", "parley2"} {
+		t.Run("commands/"+server, func(t *testing.T) { operatorSees(t, parley, server) })
+	}
+}
+
+// operatorSees asks the server about domains that have been reached, as its operator would.
+func operatorSees(t *testing.T, p *federated, server string) {
+	t.Helper()
+	var external, dialback way
+	for _, w := range ways() {
+		switch w.name {
+		case "external":
+			external = w
+		case "dialback":
+			dialback = w
+		}
+	}
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"check", external.domain("out", server)}, []string{"_xmpp-server._tcp." + external.domain("out", server), "TLS 1.3", "Test CA"}},
+		{[]string{"check", dialback.domain("out", server)}, []string{"TLS 1.3", "Another CA", "dialback"}},
+		{[]string{"show", external.domain("out", server)}, []string{external.domain("out", "parley")}},
+		{[]string{"list"}, []string{external.domain("out", server)}},
+		{[]string{"explain", "juliet@" + external.domain("out", "parley"), external.domain("out", server)}, []string{"certificate"}},
+		{[]string{"explain", "juliet@" + dialback.domain("out", "parley"), dialback.domain("out", server)}, []string{"dialback"}},
+	} {
+		out := p.parley("", append([]string{"s2s"}, c.args...)...)
+		for _, want := range c.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("parley s2s %s does not say %q:\n%s", strings.Join(c.args, " "), want, out)
+			}
+		}
+	}
+}
+
+// parleyLine is what a Parley logs that has reached another this way.
+func (w way) parleyLine(to *federated) string {
+	port, proof := portOf(to.s2s), "believed_by=pkix believes_us_by=certificate"
+	if w.direct {
+		port = portOf(to.s2sTLS)
+	}
+	if w.other {
+		proof = "believed_by=dns believes_us_by=dialback"
+	}
+	return `msg="connected to a server" .*domain=` + w.name + `-.* target=\S*localhost:` + port + ` .*` + proof + ` bidi=true sm=true`
 }
 
 // begins has people of both places get along, with the one who begins as the direction says.
