@@ -262,18 +262,9 @@ func (s *Server) askAuthority(ctx context.Context, from *link, p pair, id, key s
 	l := s.outTo(p, from)
 	if l == nil {
 		var err error
-		if l, err = s.open(ctx, p); err != nil {
+		if l, err = s.verifier(ctx, p); err != nil {
 			return "", err
 		}
-		go func() {
-			defer s.forget(l)
-			l.live()
-		}()
-		defer func() {
-			if !l.busy() {
-				l.end(nil)
-			}
-		}()
 	}
 	q := query{p, id}
 	ch := make(chan string, 1)
@@ -283,6 +274,7 @@ func (s *Server) askAuthority(ctx context.Context, from *link, p pair, id, key s
 		return "", errLinkEnded
 	}
 	l.verify[q] = ch
+	l.spoke = time.Now()
 	l.mu.Unlock()
 	l.write(dialbackKeyElement("verify", key, p.local, p.remote, "id", id))
 	select {
@@ -294,6 +286,62 @@ func (s *Server) askAuthority(ctx context.Context, from *link, p pair, id, key s
 		l.mu.Unlock()
 		return "", fmt.Errorf("%s has not answered in time", p.remote)
 	}
+}
+
+// A verifier is a stream to a domain by which nothing is done but to ask about keys; all who
+// ask share it.
+type verifier struct {
+	ready chan struct{} // closed when link or err is there
+	link  *link
+	err   error
+}
+
+// verifierIdle is how long such a stream stays open when nothing is asked.
+const verifierIdle = 5 * time.Second
+
+// verifier returns a stream to the server of p.remote, which is opened where there is none.
+func (s *Server) verifier(ctx context.Context, p pair) (*link, error) {
+	s.mu.Lock()
+	v := s.verifiers[p.remote]
+	if v != nil {
+		s.mu.Unlock()
+		select {
+		case <-v.ready:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if v.err != nil || !v.link.ended() {
+			return v.link, v.err
+		}
+		s.mu.Lock()
+	}
+	if other := s.verifiers[p.remote]; other != v { // somebody was faster
+		s.mu.Unlock()
+		return s.verifier(ctx, p)
+	}
+	v = &verifier{ready: make(chan struct{})}
+	s.verifiers[p.remote] = v
+	s.mu.Unlock()
+	if v.link, v.err = s.open(ctx, p); v.err == nil {
+		go func() {
+			defer s.forget(v.link)
+			v.link.live()
+		}()
+	}
+	close(v.ready)
+	if v.err != nil { // the next one tries again
+		s.noVerifier(p.remote, v)
+	}
+	return v.link, v.err
+}
+
+// noVerifier forgets a stream that is over, or was not there.
+func (s *Server) noVerifier(remote string, v *verifier) {
+	s.mu.Lock()
+	if s.verifiers[remote] == v {
+		delete(s.verifiers, remote)
+	}
+	s.mu.Unlock()
 }
 
 // verifyAnswered takes the answer to a question of ours. It counts only where it matches one

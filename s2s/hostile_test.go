@@ -103,7 +103,6 @@ func (r *raw) known(cert *signer, from, to string) *raw {
 	return r
 }
 
-
 // TestHostile says what no server says, and wants the stream to end with the right error, or
 // to live where others' stanzas may be on it.
 func TestHostile(t *testing.T) {
@@ -286,7 +285,7 @@ func TestTooLargeForThem(t *testing.T) {
 	wants(t, ann, "<message from='bob@b.example' to='ann@a.example/1' type='error' id='2'><error type='modify'><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>*</text></error></message>")
 	ann.Says(hello)
 	wants(t, bob, helloHeard)
-	if n := len(a.Links()); n != 1 {
+	if n := a.outgoing(); n != 1 {
 		t.Errorf("%d streams", n)
 	}
 }

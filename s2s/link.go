@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parley/router"
@@ -49,13 +50,14 @@ type link struct {
 	features peerFeatures
 	taken    uint32 // stanzas taken while stream management is on; the reader's
 	sm       *inbound
-	smStart  uint32 // what inbound is to begin with
-	said     bool   // the reader has queued something itself
-	failures int    // of SASL, and what came out of turn
-	target   Target // where it leads to, if we have opened it
-	ours     string // how the other side knows us, if we have opened it
-	theirs   string // how we know the other side
-	counted  bool   // among those that have proved nothing; the server's lock guards it
+	smStart  uint32      // what inbound is to begin with
+	said     bool        // the reader has queued something itself
+	failures int         // of SASL, and what came out of turn
+	target   Target      // where it leads to, if we have opened it
+	ours     string      // how the other side knows us, if we have opened it
+	theirs   string      // how we know the other side
+	running  atomic.Bool // the reader is at work
+	counted  bool        // among those that have proved nothing; the server's lock guards it
 
 	mu      sync.Mutex            // a leaf
 	may     map[pair]string       // what the other side may send, and by which proof
@@ -342,6 +344,7 @@ var errLinkEnded = errors.New("the stream has ended")
 // live reads stanzas until the stream ends.
 func (l *link) live() {
 	l.noteHeard()
+	l.running.Store(true)
 	err := l.attend()
 	var rd router.Round
 	l.from.Settle(&rd)
@@ -382,7 +385,12 @@ func (l *link) attend() (err error) {
 		switch {
 		case errors.Is(err, xmpp.ErrMore):
 			l.flush(&rd)
-			if err := l.t.Wait(); err != nil {
+			err := l.t.Wait()
+			if errors.Is(err, xmpp.ErrNudged) {
+				l.t.Trim()
+				err = l.t.Wait()
+			}
+			if err != nil {
 				return err
 			}
 			l.noteHeard()

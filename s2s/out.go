@@ -144,7 +144,7 @@ func (s *Server) open(ctx context.Context, p pair) (*link, error) {
 		targets = slices.Delete(slices.Clone(targets), i, i+1)
 	}
 	if last == nil {
-		last = fmt.Errorf("%s has no server", p.remote)
+		last = cmp.Or(ctx.Err(), fmt.Errorf("%s has no server", p.remote))
 	}
 	f := asFailure(last)
 	f.trail = trail

@@ -170,6 +170,9 @@ func (r *route) connect(ctx context.Context) {
 		if err == nil {
 			continue // it has ended already
 		}
+		if ctx.Err() != nil {
+			break // this server is being stopped
+		}
 		if !r.failed(err) {
 			return
 		}

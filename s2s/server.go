@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -72,6 +73,7 @@ type Server struct {
 	policy   atomic.Pointer[Policy]
 	log      *slog.Logger
 	secret   string // of dialback keys
+	quick    *Judge // for domains that dialback may prove
 	outbox   outbox
 	stats    Stats
 	stopping atomic.Bool
@@ -84,6 +86,7 @@ type Server struct {
 	links     map[*link]struct{}
 	unproven  map[netip.Prefix]int // streams by address
 	lasting   map[string]*link     // that may be resumed, by id
+	verifiers map[string]*verifier // by domain
 	listeners []net.Listener
 }
 
@@ -100,13 +103,14 @@ type Stats struct {
 
 // NewServer returns a server that listens nowhere yet, and has sent nothing.
 func NewServer(cfg Config) *Server {
-	s := &Server{cfg: cfg, log: cfg.Log, routes: map[pair]*route{}, links: map[*link]struct{}{}, unproven: map[netip.Prefix]int{}, lasting: map[string]*link{}}
+	s := &Server{cfg: cfg, log: cfg.Log, routes: map[pair]*route{}, links: map[*link]struct{}{}, unproven: map[netip.Prefix]int{}, lasting: map[string]*link{}, verifiers: map[string]*verifier{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.cfg.SweepEvery <= 0 {
 		s.cfg.SweepEvery = time.Second
 	}
+	s.quick = cfg.Judge.WithoutPOSH()
 	s.secret = hex.EncodeToString(cfg.Store.Secret("server dialback"))
 	s.outbox.store = cfg.Store
 	s.outbox.fail = func(err error) {
@@ -452,12 +456,23 @@ func (s *Server) tidy(now time.Time) {
 	for _, r := range list {
 		delete(s.routes, r.pair)
 	}
-	for id, l := range s.lasting {
+	lasting := maps.Clone(s.lasting)
+	verifiers := maps.Clone(s.verifiers)
+	s.mu.Unlock()
+	for id, l := range lasting {
 		if l.overSince(now.Add(-resumeFor)) {
-			delete(s.lasting, id)
+			s.resumable(id, l.head)
 		}
 	}
-	s.mu.Unlock()
+	for remote, v := range verifiers {
+		select {
+		case <-v.ready:
+			if v.err != nil || v.link.ended() {
+				s.noVerifier(remote, v)
+			}
+		default:
+		}
+	}
 }
 
 func (s *Server) countError(condition string) {
@@ -579,7 +594,13 @@ func (l *link) look(now time.Time) {
 	over, proofs, sends := l.over, len(l.may), len(l.sends)
 	waits, stalled := len(l.sent) > 0, now.Sub(l.stalled) > set.Stall
 	quiet := now.Sub(l.spoke) > set.Idle
+	only := l.out && sends == 0 && proofs == 0 && len(l.asked) == 0 && now.Sub(l.spoke) > verifierIdle // see verifier
+	asks := len(l.verify) > 0
+	silent := now.Sub(l.heard) > trimAfter && now.Sub(l.heard) < trimAfter+2*l.s.cfg.SweepEvery
 	l.mu.Unlock()
+	if silent {
+		l.t.Nudge()
+	}
 	l.s.outbox.gone(gone)
 	switch {
 	case over:
@@ -588,7 +609,10 @@ func (l *link) look(now time.Time) {
 	case waits && stalled:
 		l.log().Warn("a server takes nothing any more; another stream is tried", "waiting", "stanzas")
 		l.end(xmpp.EndStream("connection-timeout", "nothing was taken in %s", set.Stall))
-	case quiet && !waits && (l.out && sends > 0 || !l.out):
+	case only && !asks && l.running.Load(), quiet && !waits && (l.out && sends > 0 || !l.out):
 		l.end(nil)
 	}
 }
+
+// trimAfter is the silence after which a stream gives back the memory for its next record.
+const trimAfter = 8 * time.Second

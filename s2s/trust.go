@@ -84,6 +84,13 @@ func (j *Judge) Close() {
 	j.posh.close()
 }
 
+// WithoutPOSH returns a judge who knows the same, but asks no web servers.
+func (j *Judge) WithoutPOSH() *Judge {
+	c := *j
+	c.cfg.POSH = false
+	return &c
+}
+
 // Stats says how many documents of POSH are remembered and fetched.
 func (j *Judge) Stats() MemoryStats { return j.posh.memory.stats() }
 

@@ -162,8 +162,9 @@ func (q *queue) stop(now bool) {
 	}
 }
 
-// Keep puts do in the line of what is to be written, and returns. do only runs statements
-// and asks nothing back; nil means that there is nothing to write. size is about how many
+// Keep puts do in the line of what is to be written, and returns. do only runs statements,
+// assigns results and asks nothing back: it may run twice, with other IDs. nil means that
+// there is nothing to write. size is about how many
 // bytes it holds in memory.
 //
 // When its transaction is committed, or has failed, the postman calls then (which may be

@@ -14,6 +14,7 @@ type Stats struct {
 	Jobs       uint64 // in these batches
 	Failed     uint64 // jobs whose outcome was an error
 	Undone     uint64 // batches of which nothing was kept
+	Again      uint64 // batches that began anew, since a Keep has failed
 	Panics     uint64
 	SlowHooks  uint64    // hooks that held up the postman for more than 10 ms
 	Commits    Histogram // from beginning a transaction to its end
@@ -40,6 +41,7 @@ func commitBounds() []time.Duration {
 
 type counters struct {
 	panics    atomic.Uint64
+	again     atomic.Uint64
 	slowHooks atomic.Uint64
 
 	mu sync.Mutex
@@ -96,7 +98,7 @@ func (s *Store) Stats() Stats {
 	st := s.count.s
 	st.Commits.Counts = append([]uint64(nil), st.Commits.Counts...)
 	s.count.mu.Unlock()
-	st.Panics, st.SlowHooks = s.count.panics.Load(), s.count.slowHooks.Load()
+	st.Panics, st.SlowHooks, st.Again = s.count.panics.Load(), s.count.slowHooks.Load(), s.count.again.Load()
 	st.QueueJobs, st.QueueBytes = s.queue.waiting()
 	return st
 }

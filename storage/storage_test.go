@@ -172,8 +172,57 @@ func TestOneFailureIsItsOwn(t *testing.T) {
 	if n := count(t, s); n != 2 {
 		t.Errorf("%d rows, want those of the two that succeeded", n)
 	}
-	if st := s.Stats(); st.Panics != 1 || st.Failed != 3 {
+	if st := s.Stats(); st.Panics != 1 || st.Failed != 3 || st.Again != 1 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// TestABatchBeginsAnew: where a Keep fails alone, the others of its batch are run once more and
+// are there once; a Write that fails costs nobody anything.
+func TestABatchBeginsAnew(t *testing.T) {
+	s := storagetest.Open(t, notes())
+	refused := errors.New("refused")
+	for _, c := range []struct {
+		what        string
+		keep, write error
+		again       uint64
+	}{{"all is well", nil, nil, 0}, {"a Write fails", nil, refused, 0}, {"a Keep fails", refused, nil, 1}, {"both fail", refused, refused, 1}} {
+		before, was := s.Stats(), count(t, s)
+		release := hold(s)
+		n := was * 100
+		var told []error
+		tell := func(err error) { told = append(told, err) }
+		wrote := make(chan error, 1)
+		s.Keep(1, func(tx *storage.Tx) error { return add(tx, 7, n+1) }, tell)
+		waiting := s.Stats().QueueJobs
+		go func() {
+			wrote <- s.Write(t.Context(), func(tx *storage.Tx) error { return errors.Join(add(tx, 7, n+2), c.write) })
+		}()
+		for s.Stats().QueueJobs == waiting {
+			time.Sleep(time.Millisecond)
+		}
+		s.Keep(1, func(tx *storage.Tx) error { return errors.Join(add(tx, 7, n+3), c.keep) }, tell)
+		s.Keep(1, func(tx *storage.Tx) error { return add(tx, 7, n+4) }, tell)
+		release()
+		settle(t, s)
+		if err := <-wrote; !errors.Is(err, c.write) {
+			t.Errorf("%s: the Write says %v", c.what, err)
+		}
+		if len(told) != 3 || told[0] != nil || !errors.Is(told[1], c.keep) || told[2] != nil {
+			t.Errorf("%s: %v", c.what, told)
+		}
+		want := was + 4
+		for _, err := range []error{c.keep, c.write} {
+			if err != nil {
+				want--
+			}
+		}
+		if got := count(t, s); got != want {
+			t.Errorf("%s: %d rows instead of %d", c.what, got, want)
+		}
+		if got := s.Stats().Again - before.Again; got != c.again {
+			t.Errorf("%s: %d batches began anew", c.what, got)
+		}
 	}
 }
 

@@ -91,22 +91,57 @@ func (s *Store) undo(b *batch, cause error) {
 	}
 }
 
-// runJobs runs each job behind a savepoint. It returns an error when the whole
-// transaction is lost: the engine has ended it, or the disk is full.
+// errAgain says that a batch is to be run once more, each job behind a savepoint.
+var errAgain = errors.New("storage: a job without a savepoint has failed")
+
+// runJobs runs the jobs of a batch in the transaction that has begun. It returns an error
+// when that is lost as a whole: the engine has ended it, or the disk is full.
+//
+// A Keep asks nothing and hardly ever fails, so at first none has a savepoint: each would
+// cost as much as a statement, and a copy of every page that is changed behind it. If one
+// fails nevertheless, the batch begins anew, and then nobody else suffers from it.
 func (s *Store) runJobs(b *batch) error {
+	err := s.runAll(b, false)
+	if !errors.Is(err, errAgain) {
+		return err
+	}
+	for _, q := range []string{"rollback", "begin immediate"} {
+		if err := s.writer.do(q); err != nil {
+			return err
+		}
+	}
+	s.count.again.Add(1)
+	for i := range b.jobs {
+		b.jobs[i].err = nil
+	}
+	return s.runAll(b, true)
+}
+
+// runAll runs each job: a Write, which may fail by what it finds, behind a savepoint, a Keep
+// so if careful is set.
+func (s *Store) runAll(b *batch, careful bool) error {
 	for i := range b.jobs {
 		j := &b.jobs[i]
-		if j.do == nil || j.state != nil && !j.state.CompareAndSwap(stateWaiting, stateBegun) {
+		if j.do == nil || !j.begins() {
 			continue
 		}
 		if j.state != nil && s.cfg.Faults.Twice {
 			s.rehearse(j.do)
 		}
-		if err := s.runJob(j); err != nil {
+		run := s.runKeep
+		if careful || j.state != nil {
+			run = s.runJob
+		}
+		if err := run(j); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// begins reports whether a job is to be run: one that has begun cannot be given up any more.
+func (j *job) begins() bool {
+	return j.state == nil || j.state.CompareAndSwap(stateWaiting, stateBegun) || j.state.Load() == stateBegun
 }
 
 // rehearse runs do and takes it back, whatever it says.
@@ -121,6 +156,19 @@ func (s *Store) rehearse(do func(*Tx) error) {
 	}
 }
 
+// runKeep runs a job without a savepoint; errAgain says that it has failed alone.
+func (s *Store) runKeep(j *job) error {
+	err := s.call(j.do)
+	switch {
+	case s.tx.gone != nil:
+		return s.tx.gone
+	case err == nil, errors.Is(err, ErrFull):
+		return err
+	}
+	return errAgain
+}
+
+// runJob runs a job behind a savepoint.
 func (s *Store) runJob(j *job) error {
 	c := s.writer
 	if err := c.do("savepoint job"); err != nil {

@@ -19,7 +19,7 @@ type S2SConfig struct {
 	DNSTrusted  bool     `toml:"dns_trusted" doc:"Believe name servers on other machines when they say that DNSSEC has proved an answer (for DANE). Those of this machine are believed."`
 	CA          []string `toml:"ca" doc:"PEM files of the authorities that other servers' certificates may come from. Empty: the system's."`
 	DANE        bool     `toml:"dane" doc:"Let signed DNS say which certificate a domain has (RFC 7673)."`
-	POSH        bool     `toml:"posh" doc:"Let a domain's web server say which certificate its XMPP server has (RFC 7711), where nothing else proves it."`
+	POSH        bool     `toml:"posh" doc:"Let a domain's web server say which certificate its XMPP server has (RFC 7711), where a certificate is required and nothing else proves the domain."`
 	Bidi        bool     `toml:"bidi" reload:"true" doc:"Use one connection for both directions where the other server does (XEP-0288)."`
 	Stanza      int      `toml:"max_stanza" reload:"true" doc:"The largest stanza of another server, in bytes. More than c2s.max_stanza: a stanza grows on its way."`
 	QueueBytes  int      `toml:"queue_bytes" reload:"true" doc:"How many bytes may wait for one domain; the senders of more get an error."`

@@ -69,11 +69,16 @@ func (k keeper) row(owner int64, id storage.ID, peer xmpp.JID, flags int) {
 	if flags&hidden != 0 {
 		visible = 0
 	}
-	k.exec(`insert into kept (owner, id, peer, flags, resource, n, m)
+	k.exec(`insert into kept (owner, id, peer, flags, resource, n)
 		select $1, $2, p.id, $4, $5,
-			$6 + coalesce((select n from kept where owner = $1 and id < $2 order by id desc limit 1), 0),
-			$6 + coalesce((select m from kept where owner = $1 and peer = p.id and id < $2 order by id desc limit 1), 0)
+			$6 + coalesce((select n from kept where owner = $1 and id < $2 order by id desc limit 1), 0)
 		from peer p where p.jid = $3`, owner, id, peer.Bare().String(), flags, resource, visible)
+	if visible == 1 {
+		k.exec(`insert into exchanged (owner, id, peer, flags, resource, m)
+			select $1, $2, p.id, $4, $5,
+				1 + coalesce((select m from exchanged where owner = $1 and peer = p.id and id < $2 order by id desc limit 1), 0)
+			from peer p where p.jid = $3`, owner, id, peer.Bare().String(), flags, resource)
+	}
 }
 
 // said keeps one message that an owner got from, or sent to, a peer.

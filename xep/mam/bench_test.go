@@ -25,11 +25,14 @@ func million(b *testing.B) *scene {
 				''' type=''chat''><body>' || substr(hex(randomblob(60)), 1, 120) || ' word' || (i % 10000) || '</body><request xmlns=''urn:xmpp:receipts''/><markable xmlns=''urn:xmpp:chat-markers:0''/></message>'
 			from i`, base, s.owner)
 		k.exec(`with recursive i (i) as (select 1 union all select i + 1 from i where i < 1000000)
-			insert into kept (owner, id, peer, flags, resource, n, m) select $2, $1 + i * 1000000, i % 1000 + 1, 9, 1, i, (i - 1 - (i - 1) % 1000) / 1000 + 1 from i`, base, s.owner)
+			insert into kept (owner, id, peer, flags, resource, n) select $2, $1 + i * 1000000, i % 1000 + 1, 9, 1, i from i`, base, s.owner)
+		k.exec(`insert into exchanged (owner, id, peer, flags, resource, m)
+			select owner, id, peer, flags, resource, (n - 1 - (n - 1) % 1000) / 1000 + 1 from kept where owner = $1 order by peer, id`, s.owner)
 		k.exec(`insert into seen (owner, peer, id, counted, unread) select $1, i, $2, $2, 0 from (
 			with recursive i (i) as (select 1 union all select i + 1 from i where i < 1000) select i from i)`, s.owner, at(990_000))
 		k.takes(s.owner, at(2_000_000))
 		k.exec(`insert into indexed (owner, upto) values (0, $1)`, at(990_000)) // of the rest below
+		k.exec(`update indexed set upto = $1 where owner = -1`, at(1_000_000))
 	})
 	return s
 }
@@ -124,4 +127,48 @@ func BenchmarkIndex(b *testing.B) {
 		n += 200
 	}
 	b.ReportMetric((cpu()-before)/float64(n), "cpu-us/message")
+}
+
+// BenchmarkExchange measures what a message costs in the table of conversations, behind
+// others of so many accounts, each with one other.
+func BenchmarkExchange(b *testing.B) {
+	for _, pairs := range []int{50, 5000} {
+		b.Run(fmt.Sprintf("pairs=%d", pairs), func(b *testing.B) {
+			s := play(b, mam.Archive{})
+			last := base
+			write := func(messages int) { // the n-th pair is 2n and 2n+1
+				fills(b, s.Store, func(k keeper) {
+					k.exec(`with recursive i (i) as (select 1 union all select i + 1 from i where i < $3)
+						insert into body (id, one, two, stanza) select $1 + i, 1000 + 2 * (i * 7919 % $2), 1001 + 2 * (i * 7919 % $2), zeroblob(340) from i`, last, pairs, messages)
+					for _, who := range []string{"one", "two"} {
+						k.exec(`insert into kept (owner, id, peer, flags, resource, n) select `+who+`, id, one + two - `+who+`, 9, 1, 0 from body where id > $1`, last)
+					}
+				})
+				last += storage.ID(messages)
+			}
+			write(100_000)
+			n := 0
+			some := func() {
+				err := s.Store.Write(b.Context(), func(tx *storage.Tx) error { _, err := mam.ExchangeSome(tx, 1000); return err })
+				if err != nil {
+					b.Fatal(err)
+				}
+				n += 1000
+			}
+			for n < 100_000 {
+				some()
+			}
+			spent, began := 0.0, 0
+			for b.Loop() {
+				b.StopTimer()
+				write(1000)
+				b.StartTimer()
+				before := cpu()
+				some()
+				spent += cpu() - before
+				began++
+			}
+			b.ReportMetric(spent/float64(began)/1000, "cpu-us/message")
+		})
+	}
 }

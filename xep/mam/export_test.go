@@ -25,6 +25,38 @@ func IndexSome(tx *storage.Tx, n int) error {
 	return err
 }
 
+// ExchangeSome puts the rows of n messages into the table exchanged.
+func ExchangeSome(tx *storage.Tx, n int) (more bool, err error) {
+	_, more, err = exchangeSome(tx, n)
+	return more, err
+}
+
+// ExchangeOf puts up to n rows of an owner there, ahead of the others'.
+func ExchangeOf(tx *storage.Tx, owner int64, n int) (int, error) { return exchangeOf(tx, owner, n) }
+
+// Write keeps a message as the feature does: for the first of two owners, or for both.
+func Write(tx *storage.Tx, id storage.ID, owners [2]int64, peer int64, f [2]int64, both bool) error {
+	n := 2
+	if !both {
+		n, owners[1] = 1, 0
+	}
+	if err := addBody(tx, id, owners, []byte("<message xmlns='jabber:client'/>")); err != nil {
+		return err
+	}
+	for i, owner := range owners[:n] {
+		if err := addKept(tx, id, part{owner: owner, peer: peer, flags: flags(f[i])}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RemoveRow is removeRow.
+func RemoveRow(tx *storage.Tx, owner int64, id storage.ID) error { return removeRow(tx, owner, id) }
+
+// Bury is bury.
+func Bury(tx *storage.Tx, id storage.ID) error { return bury(tx, id, []byte("<message/>")) }
+
 // ParseFilter is parseFilter, for its errors.
 func ParseFilter(query xmpp.Element) error {
 	_, err := parseFilter(query)
@@ -51,7 +83,7 @@ func Statements() map[string]string {
 		"prefs": sqlPrefs, "prefs jids": sqlPrefsJIDs,
 		"conversations": sqlConversations, "seen": sqlSeen, "behind": sqlBehind, "peer name": sqlPeerName, "last words": sqlLastWords,
 		"recount": sqlRecount, "owners": sqlOwners, "first in": sqlFirstIn, "measured": sqlMeasured, "to measure": sqlToMeasure,
-		"lighter": sqlLighter, "oldest": sqlOldest, "leaving": sqlLeaving, "body owners": sqlBodyOwners, "peer add kept": sqlAddKept, "bury": sqlBury, "grave": sqlFlagGrave,
+		"lighter": sqlLighter, "oldest": sqlOldest, "leaving": sqlLeaving, "body owners": sqlBodyOwners, "add kept": sqlAddKept, "to exchange": sqlToExchange, "to exchange end": sqlToExchangeEnd, "to exchange of": sqlToExchangeOf, "peer end": sqlPeerEnd, "unexchange": sqlUnexchange, "exchange": sqlExchange, "bury": sqlBury, "grave": sqlFlagGrave, "grave there": sqlFlagGraveThere,
 	}
 }
 

@@ -30,6 +30,9 @@ type filter struct {
 	text       string
 }
 
+// byPeer reports whether what it selects is looked up in exchanged.
+func (f filter) byPeer() bool { return !f.with.IsZero() && f.text == "" && len(f.ids) == 0 }
+
 // parseFilter reads the form of a query. What is wrong with it is bad-request, and a field
 // that nobody knows is feature-not-implemented (XEP-0313 §4.1.5).
 func parseFilter(query xmpp.Element) (filter, error) {

@@ -46,6 +46,9 @@ func (f *feature) inbox(ctx context.Context, q *router.Request) (xmpp.Payload, e
 			return nil, e
 		}
 	}
+	if err := f.settle(ctx, q); err != nil {
+		return nil, err
+	}
 	var in inbox
 	changes := f.shrunk.Load()
 	err = f.store.Read(context.WithoutCancel(ctx), func(tx *storage.Tx) error {

@@ -3,18 +3,18 @@ package mam
 import "parley/storage"
 
 const (
-	// One step of kept_peer a conversation, however long they are.
+	// One step of exchanged a conversation, however long they are.
 	sqlConversations = `with recursive p (peer) as (
-			select (select peer from kept where owner = $1 and peer > 0 order by peer limit 1)
+			select (select peer from exchanged where owner = $1 and peer > 0 order by peer limit 1)
 			union all
-			select (select peer from kept where owner = $1 and peer > p.peer order by peer limit 1) from p where p.peer is not null
+			select (select peer from exchanged where owner = $1 and peer > p.peer order by peer limit 1) from p where p.peer is not null
 			limit $2)
-		select p.peer, (select id from kept where owner = $1 and peer = p.peer and flags & 4 = 0 order by id desc limit 1)
+		select p.peer, (select id from exchanged where owner = $1 and peer = p.peer order by id desc limit 1)
 		from p where p.peer is not null`
 	sqlSeen      = `select id, counted, unread from seen where owner = $1 and peer = $2`
-	sqlBehind    = `select flags from kept where owner = $1 and peer = $2 and id > $3 and flags & 4 = 0 order by id desc`
+	sqlBehind    = `select flags from exchanged where owner = $1 and peer = $2 and id > $3 order by id desc`
 	sqlPeerName  = `select jid from peer where id = $1`
-	sqlLastWords = `select id from (select id, flags from kept where owner = $1 and peer = $2 and flags & 4 = 0 order by id desc limit $3)
+	sqlLastWords = `select id from (select id, flags from exchanged where owner = $1 and peer = $2 order by id desc limit $3)
 		where flags & 8 order by id desc limit 1`
 	sqlDisplayed = `insert into seen (owner, peer, id, counted, unread) values ($1, $2, $3, $3, 0)
 		on conflict (owner, peer) do update set id = excluded.id, counted = excluded.id, unread = 0 where seen.id < excluded.id`
@@ -37,9 +37,7 @@ type conversation struct {
 // conversations reads with whom an owner has exchanged messages, in no order.
 func conversations(tx *storage.Tx, owner int64) (list []conversation, err error) {
 	err = tx.Each(sqlConversations, []any{owner, maxConversations}, func(r *storage.Row) error {
-		if !r.Null(1) { // what it has is not only hidden
-			list = append(list, conversation{peer: r.Int(0), last: r.ID(1)})
-		}
+		list = append(list, conversation{peer: r.Int(0), last: r.ID(1)})
 		return nil
 	})
 	return list, err

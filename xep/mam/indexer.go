@@ -9,18 +9,22 @@ import (
 	"parley/storage"
 )
 
-// How the index is kept behind what is written.
+// How the index of words is kept behind what is written.
 const (
 	indexDelay = 200 * time.Millisecond // for more to come, and between two looks at a long line
 	indexPause = 20 * time.Millisecond  // between two pieces
 	shortLine  = 64                     // what may stand in the store's line before the index waits
 )
 
-// An indexer puts messages into the index, behind their writing and a few at a time. Its
+// An indexer puts messages into an index, behind their writing and a piece at a time. Its
 // goroutine exists while there are any.
 type indexer struct {
-	store *storage.Store
-	fail  func(error)
+	store   *storage.Store
+	fail    func(error)
+	piece   func(context.Context) (more bool, err error)
+	delay   time.Duration // before the first piece
+	pause   time.Duration // between two pieces
+	patient bool          // waits while the store's line is long
 
 	mu      sync.Mutex // a leaf
 	working bool
@@ -62,36 +66,32 @@ func (x *indexer) stop() {
 
 func (x *indexer) work(ctx context.Context, done chan struct{}) {
 	defer close(done)
-	for wait := indexDelay; ; {
+	for wait := x.delay; ; {
 		select {
 		case <-ctx.Done():
 			x.end()
 			return
 		case <-time.After(wait):
 		}
-		wait = indexPause
-		if x.store.Stats().QueueJobs > shortLine {
-			wait = indexDelay
+		wait = x.pause
+		if x.patient && x.store.Stats().QueueJobs > shortLine {
+			wait = x.delay
 			continue
 		}
 		x.mu.Lock()
 		x.again = false
 		x.mu.Unlock()
-		n := 0
-		err := x.store.Write(ctx, func(tx *storage.Tx) (err error) {
-			n, err = indexSome(tx, everybody, indexBatch)
-			return err
-		})
+		more, err := x.piece(ctx)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, storage.ErrClosed) {
 			x.fail(err)
 		}
 		switch {
-		case n == indexBatch && err == nil:
+		case more && err == nil:
 		case err != nil || !x.more():
 			x.end()
 			return
 		default:
-			wait = indexDelay
+			wait = x.delay
 		}
 	}
 }
@@ -109,4 +109,14 @@ func (x *indexer) end() {
 	x.mu.Lock()
 	x.working = false
 	x.mu.Unlock()
+}
+
+// wordsOfSome is the next piece of the words.
+func (f *feature) wordsOfSome(ctx context.Context) (more bool, err error) {
+	n := 0
+	err = f.store.Write(ctx, func(tx *storage.Tx) (err error) {
+		n, err = indexSome(tx, everybody, indexBatch)
+		return err
+	})
+	return n == indexBatch, err
 }

@@ -98,6 +98,7 @@ type keeping struct {
 	row      []byte // as it is stored
 	rows     [2]row // the second may be nobody's
 	fresh    []peer // seen for the first time
+	parts    []part // the rows as they are written
 	reserved bool
 }
 
@@ -113,7 +114,7 @@ func (k *keeping) Write(tx *storage.Tx, id storage.ID) error {
 		return err
 	}
 	k.fresh = k.fresh[:0]
-	parts := make([]part, 0, len(k.rows))
+	k.parts = k.parts[:0]
 	for i := range k.rows {
 		r := &k.rows[i]
 		if r.account == nil {
@@ -123,12 +124,14 @@ func (k *keeping) Write(tx *storage.Tx, id storage.ID) error {
 		if err != nil {
 			return err
 		}
-		if err := addKept(tx, r.account.ID, id, number, r.flags, resourceHash(r.peer)); err != nil {
+		p := part{r.account.ID, number, r.flags, resourceHash(r.peer)}
+		if err := addKept(tx, id, p); err != nil {
 			return err
 		}
-		parts = append(parts, part{r.account.ID, number, r.flags})
+		k.parts = append(k.parts, p)
 	}
-	return k.f.follow(tx, id, k.st, parts)
+	k.f.exchange.note(id, k.parts)
+	return k.f.follow(tx, id, k.st, k.parts)
 }
 
 // peer returns the number of a peer. One that is in no row yet is remembered only when the
@@ -154,6 +157,7 @@ func (k *keeping) Written(id storage.ID, err error) {
 	if err != nil {
 		return
 	}
+	k.f.exchange.written(id, k.parts)
 	for _, p := range k.fresh {
 		k.f.peers.add(p)
 	}
@@ -170,6 +174,7 @@ func (k *keeping) Written(id storage.ID, err error) {
 // Undo implements router.Keeping.
 func (k *keeping) Undo(tx *storage.Tx, id storage.ID) error {
 	k.rows[0].tray.drop(id)
+	k.f.exchange.doubt()
 	for i := range k.rows {
 		if a := k.rows[i].account; a != nil {
 			if err := removeRow(tx, a.ID, id); err != nil {

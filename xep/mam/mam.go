@@ -42,6 +42,8 @@ type feature struct {
 func New(limits func() Limits) router.Feature {
 	f := &feature{limits: limits, peers: newPeers(), resends: newResends()}
 	f.late.flush = f.flush
+	f.index = indexer{delay: indexDelay, pause: indexPause, patient: true, piece: f.wordsOfSome}
+	f.exchange = newExchange()
 	r := router.Feature{
 		Name: "message archive",
 		XEPs: []router.XEP{

@@ -42,6 +42,7 @@ func TestPagesAgainstModel(t *testing.T) {
 			}
 			for i := range begin {
 				k.exec(`delete from kept where owner = $1 and id = $2`, owner, all[i].id)
+				k.exec(`delete from exchanged where owner = $1 and id = $2`, owner, all[i].id)
 				k.exec(`delete from body where id = $1`, all[i].id)
 			}
 			k.exec(`insert into indexed (owner, upto) values (0, 0) on conflict (owner) do nothing`)

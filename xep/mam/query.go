@@ -55,6 +55,11 @@ func (f *feature) pageOf(ctx context.Context, q *router.Request, what filter, pa
 		}
 		unstable = !all
 	}
+	if what.byPeer() {
+		if err := f.settle(ctx, q); err != nil {
+			return p, err
+		}
+	}
 	ctx = context.WithoutCancel(ctx) // a page is short, and to be able to stop costs as much again
 	err = f.store.Read(ctx, func(tx *storage.Tx) (err error) {
 		p, err = f.readPage(tx, q.Account.ID, what, wish{paging: paging, max: f.pageSize(q.Account, paging.Max)})
@@ -62,6 +67,11 @@ func (f *feature) pageOf(ctx context.Context, q *router.Request, what filter, pa
 		return err
 	})
 	return p, err
+}
+
+// settle has what the asker has exchanged with whomsoever by now be found by peer.
+func (f *feature) settle(ctx context.Context, q *router.Request) error {
+	return f.exchange.settle(q.Account.ID, func(fn func(*storage.Tx) error) error { return q.Write(ctx, fn) })
 }
 
 // readPage reads a page of what a filter selects.

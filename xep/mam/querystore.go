@@ -60,19 +60,18 @@ type entry struct {
 	stanza []byte
 }
 
-// The statements of pages, forwards and backwards, of all and of one peer. The index
-// kept_peer has all that is asked of kept.
+// The statements of pages, forwards and backwards, of all and of one peer.
 const (
 	sqlPage = `select k.id, k.flags, b.stanza from kept k cross join body b
 		where k.owner = $1 and k.id >= $2 and k.id <= $3 and k.flags & 4 = 0 and b.id = k.id order by k.id limit $4`
 	sqlPageBack = `select k.id, k.flags, b.stanza from kept k cross join body b
 		where k.owner = $1 and k.id >= $2 and k.id <= $3 and k.flags & 4 = 0 and b.id = k.id order by k.id desc limit $4`
-	sqlPeerPage = `select k.id, k.flags, b.stanza from kept k cross join body b
-		where k.owner = $1 and k.peer = $5 and k.id >= $2 and k.id <= $3 and k.flags & 4 = 0
-		and ($6 < 0 or k.resource = $6) and b.id = k.id order by k.id limit $4`
-	sqlPeerPageBack = `select k.id, k.flags, b.stanza from kept k cross join body b
-		where k.owner = $1 and k.peer = $5 and k.id >= $2 and k.id <= $3 and k.flags & 4 = 0
-		and ($6 < 0 or k.resource = $6) and b.id = k.id order by k.id desc limit $4`
+	sqlPeerPage = `select e.id, e.flags, b.stanza from exchanged e cross join body b
+		where e.owner = $1 and e.peer = $5 and e.id >= $2 and e.id <= $3
+		and ($6 < 0 or e.resource = $6) and b.id = e.id order by e.id limit $4`
+	sqlPeerPageBack = `select e.id, e.flags, b.stanza from exchanged e cross join body b
+		where e.owner = $1 and e.peer = $5 and e.id >= $2 and e.id <= $3
+		and ($6 < 0 or e.resource = $6) and b.id = e.id order by e.id desc limit $4`
 )
 
 // anyResource stands for no filter by resource.
@@ -110,14 +109,10 @@ type edge struct {
 }
 
 const (
-	sqlFirst = `select id, n from kept where owner = $1 and id >= $2 and id <= $3 and flags & 4 = 0 order by id limit 1`
-	sqlLast  = `select id, n from kept where owner = $1 and id >= $2 and id <= $3 and flags & 4 = 0 order by id desc limit 1`
-	// The id is found in kept_peer, and m then beside it: asked for both at once, the engine
-	// would walk through the whole archive.
-	sqlPeerFirst = `select id, m from kept where owner = $1 and id = (
-		select id from kept where owner = $1 and peer = $4 and id >= $2 and id <= $3 and flags & 4 = 0 order by id limit 1)`
-	sqlPeerLast = `select id, m from kept where owner = $1 and id = (
-		select id from kept where owner = $1 and peer = $4 and id >= $2 and id <= $3 and flags & 4 = 0 order by id desc limit 1)`
+	sqlFirst     = `select id, n from kept where owner = $1 and id >= $2 and id <= $3 and flags & 4 = 0 order by id limit 1`
+	sqlLast      = `select id, n from kept where owner = $1 and id >= $2 and id <= $3 and flags & 4 = 0 order by id desc limit 1`
+	sqlPeerFirst = `select id, m from exchanged where owner = $1 and peer = $4 and id >= $2 and id <= $3 order by id limit 1`
+	sqlPeerLast  = `select id, m from exchanged where owner = $1 and peer = $4 and id >= $2 and id <= $3 order by id desc limit 1`
 )
 
 // first and last return the visible rows at the ends of a span.
@@ -139,10 +134,9 @@ func edgeOf(tx *storage.Tx, s span, all, peer string) (e edge, found bool, err e
 }
 
 const (
-	sqlUpTo = `select n from kept where owner = $1 and id <= $2 order by id desc limit 1`
 	// Hidden rows repeat the number before them, so they need not be left out.
-	sqlPeerUpTo = `select m from kept where owner = $1 and id = (
-		select id from kept where owner = $1 and peer = $3 and id <= $2 order by id desc limit 1)`
+	sqlUpTo     = `select n from kept where owner = $1 and id <= $2 order by id desc limit 1`
+	sqlPeerUpTo = `select m from exchanged where owner = $1 and peer = $3 and id <= $2 order by id desc limit 1`
 )
 
 // totalUpTo returns how many rows there have been up to an id: of all, or of a peer.
@@ -155,7 +149,7 @@ func totalUpTo(tx *storage.Tx, s span, id storage.ID) (total int64, err error) {
 	return total, err
 }
 
-const sqlResource = `select id, resource from kept where owner = $1 and peer = $2 and id >= $3 and id <= $4 and flags & 4 = 0
+const sqlResource = `select id, resource from exchanged where owner = $1 and peer = $2 and id >= $3 and id <= $4
 	order by id limit $5`
 
 // eachOfResource calls each for the rows of a span whose resource has that hash, in order,

@@ -22,8 +22,9 @@ type Archive struct {
 
 // reading is what the reading side remembers.
 type reading struct {
-	prefs router.Memo[preferences]
-	index indexer
+	prefs    router.Memo[preferences]
+	index    indexer
+	exchange *exchange
 	// shrunk counts messages that have ceased to be unread other than by being read: what
 	// was counted before is not to be believed. It changes in the writer's transactions.
 	shrunk atomic.Int64
@@ -83,14 +84,17 @@ func (f *feature) reads(r *router.Feature) {
 	start, stop := r.Start, r.Stop
 	r.Start = func(h router.Hall) {
 		start(h)
-		f.index.store, f.index.fail = h.Store, func(err error) { h.Log.Warn("messages are not in the index yet", "error", err) }
-		f.index.wake() // what a crash left
+		for _, x := range []*indexer{&f.index, &f.exchange.work} {
+			x.store, x.fail = h.Store, func(err error) { h.Log.Warn("messages are not in the index yet", "error", err) }
+			x.wake() // what a crash left
+		}
 	}
 	r.Stop = func() {
 		if stop != nil {
 			stop()
 		}
 		f.index.stop()
+		f.exchange.work.stop()
 	}
 	r.Sent.Miss, r.Arrived.Miss = f.indexes(r.Sent.Miss), f.indexes(r.Arrived.Miss)
 }

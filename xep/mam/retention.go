@@ -52,6 +52,7 @@ func (f *feature) sweep(ctx context.Context) error {
 	for {
 		more := false
 		err := f.store.Write(ctx, func(tx *storage.Tx) (err error) {
+			f.exchange.doubt()
 			more, err = removeLeft(tx, oldAtOnce)
 			return err
 		})
@@ -103,6 +104,7 @@ func (f *feature) retainOf(ctx context.Context, owner int64) (gone int, err erro
 		n, bytes := 0, int64(0)
 		err := f.store.Write(ctx, func(tx *storage.Tx) (err error) {
 			f.shrunk.Add(1)
+			f.exchange.doubt()
 			n, bytes, err = removeOldest(tx, owner, v, freed, oldAtOnce)
 			return err
 		})

@@ -163,11 +163,14 @@ func (s search) at(tx *storage.Tx, index int) (id storage.ID, there bool, err er
 
 // find returns the newest message of a conversation before an id that from has sent under
 // that name; st is nil where there is none.
-func find(tx *storage.Tx, owner, peer int64, from xmpp.JID, name string, before storage.ID) (e entry, st *xmpp.Stanza, err error) {
-	if name == "" || peer == 0 {
+func find(tx *storage.Tx, in part, from xmpp.JID, name string, before storage.ID) (e entry, st *xmpp.Stanza, err error) {
+	if name == "" || in.peer == 0 {
 		return e, nil, nil
 	}
-	err = candidates(tx, owner, peer, nameHash(from, name), before, func(c entry) bool {
+	if err := exchangeAll(tx, in.owner); err != nil {
+		return e, nil, err
+	}
+	err = candidates(tx, in.owner, in.peer, nameHash(from, name), before, func(c entry) bool {
 		got, err := xmpp.ParseStanzaBytes(c.stanza)
 		if err == nil && got.ID == name && got.From.Bare() == from.Bare() {
 			e, st = c, got

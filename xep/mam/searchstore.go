@@ -105,9 +105,9 @@ const (
 	sqlNamed = `select w.rowid, k.flags, b.stanza from words w cross join kept k cross join body b
 		where w.words match $1 and w.rowid < $2 and k.owner = $3 and k.id = w.rowid and k.peer = $4 and k.flags & 4 = 0
 		and b.id = k.id order by w.rowid desc limit $5`
-	sqlTail = `select k.id, k.flags, b.stanza from kept k cross join body b
-		where k.owner = $1 and k.peer = $2 and k.id > $3 and k.id < $5 and k.flags & 4 = 0 and b.id = k.id
-		order by k.id desc limit $4`
+	sqlTail = `select e.id, e.flags, b.stanza from exchanged e cross join body b
+		where e.owner = $1 and e.peer = $2 and e.id > $3 and e.id < $5 and b.id = e.id
+		order by e.id desc limit $4`
 )
 
 // maxNamesakes is how many messages with the same name are looked at, and maxTail how many

@@ -68,7 +68,7 @@ insert into taken_now select owner, upto, x'' from taken;
 drop table taken;
 alter table taken_now rename to taken;
 create table running (one integer primary key);
-`, readingTables}}
+`, readingTables, exchangedTables}}
 
 // flags say what a message is for the account that has a row of it. They are on disk.
 type flags int64
@@ -86,21 +86,18 @@ func addBody(tx *storage.Tx, id storage.ID, owners [2]int64, stanza []byte) erro
 	return tx.Exec(`insert into body (id, one, two, stanza) values ($1, $2, $3, $4)`, id, owners[0], owners[1], stanza)
 }
 
-// sqlAddKept finds the peer's last row in kept_peer, and m then beside it: asked for m at
-// once, the engine would walk back through the archive until it meets the peer.
-const sqlAddKept = `insert into kept (owner, id, peer, flags, resource, n, m) values ($1, $2, $3, $4, $5,
-	coalesce((select n from kept where owner = $1 order by id desc limit 1), 0) + $6,
-	coalesce((select m from kept where owner = $1 and id = (
-		select id from kept where owner = $1 and peer = $3 order by id desc limit 1)), 0) + $6)`
+const sqlAddKept = `insert into kept (owner, id, peer, flags, resource, n) values ($1, $2, $3, $4, $5,
+	coalesce((select n from kept where owner = $1 order by id desc limit 1), 0) + $6)`
 
-// addKept adds an account's row. n and m count its visible rows, all of them and those of
-// the same peer, so that a range is counted by its ends.
-func addKept(tx *storage.Tx, owner int64, id storage.ID, peer int64, f flags, resource int64) error {
+// addKept adds an account's row. n counts its visible rows, so that a range is counted by
+// its ends, as m in exchanged counts those of one peer. (Two rows at once cost three times
+// as much: the engine puts them aside before it adds the first.)
+func addKept(tx *storage.Tx, id storage.ID, p part) error {
 	visible := 1
-	if f&hidden != 0 {
+	if p.flags&hidden != 0 {
 		visible = 0
 	}
-	return tx.Exec(sqlAddKept, owner, id, peer, int64(f), resource, visible)
+	return tx.Exec(sqlAddKept, p.owner, id, p.peer, int64(p.flags), p.resource, visible)
 }
 
 // peerNumber returns the number of a bare address, which is drawn if it has none.
@@ -113,8 +110,12 @@ func peerNumber(tx *storage.Tx, bare string) (n int64, err error) {
 	return n, err
 }
 
-// removeRow deletes an account's row, and the message if no other account has it.
+// removeRow deletes an account's row, and the message if no other account has it. If the row
+// is to be seen, the exchange is told (doubt).
 func removeRow(tx *storage.Tx, owner int64, id storage.ID) error {
+	if err := tx.Exec(sqlUnexchange, owner, id); err != nil {
+		return err
+	}
 	if err := tx.Exec(`delete from kept where owner = $1 and id = $2`, owner, id); err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ func (f *feature) follow(tx *storage.Tx, id storage.ID, st *xmpp.Stanza, parts [
 type part struct {
 	owner, peer int64
 	flags       flags
+	resource    int64 // the peer's, as a hash
 }
 
 // retract puts a tombstone in the place of the message that a retraction names (XEP-0424
@@ -40,7 +41,7 @@ type part struct {
 func (f *feature) retract(tx *storage.Tx, id storage.ID, st *xmpp.Stanza, parts []part) error {
 	name := st.Child(nsRetract, "retract").Attr("id")
 	for _, p := range parts {
-		e, was, err := find(tx, p.owner, p.peer, st.From, name, id)
+		e, was, err := find(tx, p, st.From, name, id)
 		if err != nil {
 			return err
 		}
@@ -48,6 +49,7 @@ func (f *feature) retract(tx *storage.Tx, id storage.ID, st *xmpp.Stanza, parts 
 			continue
 		}
 		f.shrunk.Add(1)
+		f.exchange.doubt()
 		return bury(tx, e.id, stone(was, st, id).AppendNS(nil, xmpp.NSClient))
 	}
 	return nil
@@ -70,7 +72,7 @@ func (f *feature) marked(tx *storage.Tx, st *xmpp.Stanza, p part) error {
 	if marker.IsZero() {
 		marker = st.Child(nsMarkers, "acknowledged") // of earlier versions (XEP-0333 §11)
 	}
-	e, was, err := find(tx, p.owner, p.peer, st.To, marker.Attr("id"), 1<<63-1)
+	e, was, err := find(tx, p, st.To, marker.Attr("id"), 1<<63-1)
 	if err != nil || was == nil {
 		return err
 	}

@@ -6,7 +6,9 @@ const (
 	sqlBodyOwners = `select one, two, length(stanza) from body where id = $1`
 	sqlBury       = `update body set stanza = $2 where id = $1`
 	// A message that is not there to be read is not unread.
-	sqlFlagGrave = `update kept set flags = (flags | 16) & ~8 where owner = $1 and id = $2`
+	sqlFlagGrave      = `update kept set flags = (flags | 16) & ~8 where owner = $1 and id = $2`
+	sqlFlagGraveThere = `update exchanged set flags = (flags | 16) & ~8 where owner = $1 and id = $2
+		and peer = (select peer from kept where owner = $1 and id = $2)`
 )
 
 // bury puts a tombstone in the place of a message, in all archives that have it.
@@ -24,6 +26,9 @@ func bury(tx *storage.Tx, id storage.ID, stone []byte) error {
 			continue
 		}
 		if err := tx.Exec(sqlFlagGrave, owner, id); err != nil {
+			return err
+		}
+		if err := tx.Exec(sqlFlagGraveThere, owner, id); err != nil {
 			return err
 		}
 		if err := recount(tx, owner, id); err != nil {
