@@ -190,7 +190,7 @@ func operatorSees(t *testing.T, p *federated, server string) {
 		{[]string{"check", external.domain("out", server)}, []string{"_xmpp-server._tcp." + external.domain("out", server), "TLS 1.3", "Test CA"}},
 		{[]string{"check", dialback.domain("out", server)}, []string{"TLS 1.3", "Another CA", "dialback"}},
 		{[]string{"show", external.domain("out", server)}, []string{external.domain("out", "parley")}},
-		{[]string{"list"}, []string{external.domain("out", server)}},
+		{[]string{"list"}, []string{server + ".example"}},
 		{[]string{"explain", "juliet@" + external.domain("out", "parley"), external.domain("out", server)}, []string{"certificate"}},
 		{[]string{"explain", "juliet@" + dialback.domain("out", "parley"), dialback.domain("out", server)}, []string{"dialback"}},
 	} {
