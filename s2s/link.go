@@ -71,7 +71,10 @@ type link struct {
 	over    bool
 	sent    []sent // in order: not known to have arrived
 	bytes   int    // of these
+	durable int    // how many of them stand in the outbox
 	handed  int    // how many of them the transport has
+	asking  bool   // the other side is asked whether it has some; see inquire
+	mute    bool   // it does not answer that
 	smOut   *outbound
 	smReply chan *xmpp.Stanza // what was asked of stream management is answered here
 	cause   error             // why it has ended
@@ -199,6 +202,9 @@ func (l *link) push(r *route, it item) *xmpp.Error {
 		l.stalled = time.Now()
 	}
 	l.sent = append(l.sent, sent{it, r})
+	if it.id != 0 {
+		l.durable++
+	}
 	l.spoke = it.at
 	l.bytes += it.size
 	l.counts.out++
@@ -249,12 +255,16 @@ func (l *link) Flush() {
 }
 
 // left takes out what has arrived as far as anybody can know without stream management: what
-// the system has taken. The lock is held.
+// the system has taken, where nobody answers for it. The lock is held.
 func (l *link) left() []storage.ID {
 	if l.smOut != nil || l.handed == 0 {
 		return nil
 	}
 	if backlog, _ := l.t.Backlog(); backlog > 0 {
+		return nil
+	}
+	if l.durable > 0 && !l.mute {
+		l.inquire()
 		return nil
 	}
 	n := l.handed
@@ -269,6 +279,7 @@ func (l *link) arrived(n int) (ids []storage.ID) {
 		l.bytes -= l.sent[i].size
 		if id := l.sent[i].id; id != 0 {
 			ids = append(ids, id)
+			l.durable--
 		}
 	}
 	clear(l.sent[:n])
@@ -306,7 +317,7 @@ func (l *link) end(err error) {
 	writing := l.writing
 	l.buf = nil
 	pending, routes := l.sent, l.routes
-	l.sent, l.routes, l.bytes = nil, nil, 0
+	l.sent, l.routes, l.bytes, l.durable, l.handed = nil, nil, 0, 0, 0
 	asked, verify, sm := l.asked, l.verify, l.smOut
 	l.asked, l.verify = nil, nil
 	l.mu.Unlock()

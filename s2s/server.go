@@ -567,7 +567,7 @@ func (o *outbound) resumes() string {
 func (l *link) unacked() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.over && len(l.sent) > 0
+	return !l.over && l.durable > 0
 }
 
 // busy reports whether the stream carries anything for us.
