@@ -82,7 +82,6 @@ func count(times [many]int, often int) (n int) {
 	return n
 }
 
-
 // numberOf is the number of one of many messages.
 func numberOf(st *xmpp.Stanza) (int, bool) {
 	number, ok := strings.CutPrefix(st.ID, "many-")
@@ -120,8 +119,7 @@ func TestInteropFederationCut(t *testing.T) {
 			exchange(t, juliet, romeo)
 			cut.cutEvery(40_000, 3)
 			juliet.saysMany(romeo.jid)
-			var times [many]int
-			times = romeo.hearsMany(60*time.Second, true)
+			times := romeo.hearsMany(60*time.Second, true)
 			if n := cut.cutsLeft(); n != 0 {
 				t.Errorf("the link was cut %d times too few", n)
 			}
