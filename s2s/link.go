@@ -53,6 +53,9 @@ type link struct {
 	smStart  uint32      // what inbound is to begin with
 	said     bool        // the reader has queued something itself
 	failures int         // of SASL, and what came out of turn
+	paid     uint64      // bytes that were counted
+	budget   float64     // bytes that may come at once
+	refilled time.Time   // when it was last counted
 	target   Target      // where it leads to, if we have opened it
 	ours     string      // how the other side knows us, if we have opened it
 	theirs   string      // how we know the other side
@@ -103,7 +106,8 @@ func newLink(s *Server, t *xmpp.TCP, out bool) *link {
 		may: map[pair]string{}, sends: map[pair]string{}, routes: map[pair]*route{},
 		asked: map[pair]chan error{}, verify: map[query]chan string{}, done: make(chan struct{}),
 	}
-	l.heard, l.spoke = l.began, l.began
+	l.heard, l.spoke, l.refilled = l.began, l.began, l.began
+	l.budget = float64(s.settings.Load().Burst)
 	l.st = xmpp.NewStream(t, xmpp.NSServer, false, xmpp.Limits{Stanza: unprovenStanza})
 	l.from = s.cfg.Router.NewLink()
 	t.SetUnread(4 << 20)
@@ -434,6 +438,27 @@ func (l *link) flush(rd *router.Round) {
 		l.said = false
 		l.Flush()
 	}
+	if d := l.spend(time.Now()); d > 0 {
+		l.s.stats.Paced.Add(1)
+		time.Sleep(d)
+	}
+}
+
+// spend counts what was read since the last time against what one stream may send, and
+// returns how long it is to wait until it is read on.
+func (l *link) spend(now time.Time) time.Duration {
+	set := l.s.settings.Load()
+	n := l.st.Taken() - l.paid
+	l.paid += n
+	if set.Rate <= 0 {
+		return 0
+	}
+	l.budget = min(l.budget+now.Sub(l.refilled).Seconds()*float64(set.Rate), float64(set.Burst)) - float64(n)
+	l.refilled = now
+	if l.budget >= 0 {
+		return 0
+	}
+	return min(time.Duration(-l.budget/float64(set.Rate)*float64(time.Second)), time.Second)
 }
 
 // handle takes one element of a stream that is open.
