@@ -79,6 +79,7 @@ func (f *feature) literal() router.Feature {
 		Trusted:  f.trusted,
 		Contact:  f.lists,
 		Barred:   f.barred,
+		Distant:  f.distant,
 		Leaving:  f.leaving,
 		Joined:   f.shared.joined,
 		Save:     f.save,

@@ -59,6 +59,7 @@ type Feature struct {
 	Trusted  func(ctx context.Context, a *Account, from xmpp.JID) bool      // the bare JID from may see a's presence; anyone asks
 	Barred   func(t *Turn, a *Account, match func(xmpp.JID) bool, now bool) // a begins (now) or ceases to bar others; see Router.Barred
 	Leaving  func(t *Turn, a *Account) error                                // a is about to be removed
+	Distant  func(local, remote string, reached bool)                       // see Router.Distant; never waits
 	Joined   func(bare xmpp.JID)                                            // an account has been made
 
 	Save    func(t *Turn, a *Account, res Resource) []byte             // what is to be kept of a session over a restart, beside what the router knows

@@ -23,6 +23,7 @@ import (
 	"parley/xep/carbons"
 	"parley/xep/mam"
 	"parley/xep/ping"
+	"parley/xep/push"
 	"parley/xmpp"
 )
 
@@ -94,7 +95,7 @@ func open(t testing.TB, change func(*plan), hosts ...string) *house {
 		}
 	})
 	h.House = routertest.NewWith(t, routertest.Config{Hosts: hosts, Storage: p.storage, Log: log, Features: []router.Feature{
-		Feature(), roster.New(), mam.New(func() mam.Limits { return mam.Limits{Messages: 10000} }), ping.New(), carbons.New(),
+		Feature(), roster.New(), mam.New(func() mam.Limits { return mam.Limits{Messages: 10000} }), ping.New(), carbons.New(), push.New(push.Config{}),
 	}})
 	var list []auth.HostCert
 	for _, d := range hosts {

@@ -53,6 +53,9 @@ type link struct {
 	smStart  uint32      // what inbound is to begin with
 	said     bool        // the reader has queued something itself
 	failures int         // of SASL, and what came out of turn
+	paid     uint64      // bytes that were counted
+	budget   float64     // bytes that may come at once
+	refilled time.Time   // when it was last counted
 	target   Target      // where it leads to, if we have opened it
 	ours     string      // how the other side knows us, if we have opened it
 	theirs   string      // how we know the other side
@@ -71,7 +74,10 @@ type link struct {
 	over    bool
 	sent    []sent // in order: not known to have arrived
 	bytes   int    // of these
+	durable int    // how many of them stand in the outbox
 	handed  int    // how many of them the transport has
+	asking  bool   // the other side is asked whether it has some; see inquire
+	mute    bool   // it does not answer that
 	smOut   *outbound
 	smReply chan *xmpp.Stanza // what was asked of stream management is answered here
 	cause   error             // why it has ended
@@ -100,7 +106,8 @@ func newLink(s *Server, t *xmpp.TCP, out bool) *link {
 		may: map[pair]string{}, sends: map[pair]string{}, routes: map[pair]*route{},
 		asked: map[pair]chan error{}, verify: map[query]chan string{}, done: make(chan struct{}),
 	}
-	l.heard, l.spoke = l.began, l.began
+	l.heard, l.spoke, l.refilled = l.began, l.began, l.began
+	l.budget = float64(s.settings.Load().Burst)
 	l.st = xmpp.NewStream(t, xmpp.NSServer, false, xmpp.Limits{Stanza: unprovenStanza})
 	l.from = s.cfg.Router.NewLink()
 	t.SetUnread(4 << 20)
@@ -199,6 +206,9 @@ func (l *link) push(r *route, it item) *xmpp.Error {
 		l.stalled = time.Now()
 	}
 	l.sent = append(l.sent, sent{it, r})
+	if it.id != 0 {
+		l.durable++
+	}
 	l.spoke = it.at
 	l.bytes += it.size
 	l.counts.out++
@@ -249,12 +259,16 @@ func (l *link) Flush() {
 }
 
 // left takes out what has arrived as far as anybody can know without stream management: what
-// the system has taken. The lock is held.
+// the system has taken, where nobody answers for it. The lock is held.
 func (l *link) left() []storage.ID {
 	if l.smOut != nil || l.handed == 0 {
 		return nil
 	}
 	if backlog, _ := l.t.Backlog(); backlog > 0 {
+		return nil
+	}
+	if l.durable > 0 && !l.mute {
+		l.inquire()
 		return nil
 	}
 	n := l.handed
@@ -269,6 +283,7 @@ func (l *link) arrived(n int) (ids []storage.ID) {
 		l.bytes -= l.sent[i].size
 		if id := l.sent[i].id; id != 0 {
 			ids = append(ids, id)
+			l.durable--
 		}
 	}
 	clear(l.sent[:n])
@@ -306,7 +321,7 @@ func (l *link) end(err error) {
 	writing := l.writing
 	l.buf = nil
 	pending, routes := l.sent, l.routes
-	l.sent, l.routes, l.bytes = nil, nil, 0
+	l.sent, l.routes, l.bytes, l.durable, l.handed = nil, nil, 0, 0, 0
 	asked, verify, sm := l.asked, l.verify, l.smOut
 	l.asked, l.verify = nil, nil
 	l.mu.Unlock()
@@ -423,6 +438,27 @@ func (l *link) flush(rd *router.Round) {
 		l.said = false
 		l.Flush()
 	}
+	if d := l.spend(time.Now()); d > 0 {
+		l.s.stats.Paced.Add(1)
+		time.Sleep(d)
+	}
+}
+
+// spend counts what was read since the last time against what one stream may send, and
+// returns how long it is to wait until it is read on.
+func (l *link) spend(now time.Time) time.Duration {
+	set := l.s.settings.Load()
+	n := l.st.Taken() - l.paid
+	l.paid += n
+	if set.Rate <= 0 {
+		return 0
+	}
+	l.budget = min(l.budget+now.Sub(l.refilled).Seconds()*float64(set.Rate), float64(set.Burst)) - float64(n)
+	l.refilled = now
+	if l.budget >= 0 {
+		return 0
+	}
+	return min(time.Duration(-l.budget/float64(set.Rate)*float64(time.Second)), time.Second)
 }
 
 // handle takes one element of a stream that is open.

@@ -31,6 +31,6 @@ func TestSubscription(t *testing.T) {
 	wants(t, second, "<presence from='bob@b.example/2' to='ann@a.example' type='unavailable'/>")
 
 	ann.Says("<presence to='bob@b.example' type='unsubscribe' id='u'/>")
-	bob = b.Online("bob@b.example/3")
+	b.Online("bob@b.example/3")
 	ann.Says("<presence to='nobody@b.example' type='probe'/>")
 }

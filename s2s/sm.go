@@ -178,6 +178,10 @@ func (l *link) acknowledged(st *xmpp.Stanza) error {
 		return xmpp.EndStream("bad-format", "an acknowledgement is a number of 32 bits")
 	}
 	l.mu.Lock()
+	if l.over { // it answers our end: what it may not have was given back already
+		l.mu.Unlock()
+		return nil
+	}
 	o := l.smOut
 	n := int32(uint32(h) - o.acked)
 	if int64(n) > int64(len(l.sent)) {

@@ -147,6 +147,8 @@ func checkNumbers(cfg *Config) *badKey {
 		{"s2s.queue_bytes", cfg.S2S.QueueBytes, 64 << 10, 1 << 30},
 		{"s2s.queue_stanzas", cfg.S2S.Queue, 1, 1 << 30},
 		{"s2s.max_unproven_per_address", cfg.S2S.PerAddress, 0, 1 << 30},
+		{"s2s.connection_rate", cfg.S2S.Rate, 0, 1 << 40},
+		{"s2s.connection_burst", cfg.S2S.Burst, 0, 1 << 40},
 		{"s2s.max_connections", cfg.S2S.Links, 0, 1 << 30},
 		{"components.max_stanza", cfg.Components.Stanza, 10000, 64 << 20},
 		{"components.queue_bytes", cfg.Components.QueueBytes, 64 << 10, 1 << 30},
