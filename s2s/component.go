@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"parley/router"
 	"parley/storage"
@@ -22,6 +24,51 @@ type component struct {
 	link atomic.Pointer[componentLink] // nil while it is not connected
 
 	in, out atomic.Int64 // stanzas
+
+	mu   sync.Mutex // a leaf
+	gone time.Time  // since when it is not connected, having been; zero: it is, or its users know
+	told bool       // its users have been told that it is not there
+}
+
+// parted notes that the component's stream is over.
+func (k *component) parted(l *componentLink) {
+	if k.link.CompareAndSwap(l, nil) {
+		k.mu.Lock()
+		k.gone = time.Now()
+		k.mu.Unlock()
+	}
+}
+
+// missed has users hear that those for whom the component speaks are absent, when it has not
+// come back for a while.
+func (k *component) missed(now time.Time) {
+	k.mu.Lock()
+	tell := !k.gone.IsZero() && now.Sub(k.gone) > k.c.settings.Load().Absent && k.link.Load() == nil
+	if tell {
+		k.gone, k.told = time.Time{}, true
+	}
+	k.mu.Unlock()
+	if tell {
+		k.distant(false)
+	}
+}
+
+// back has users ask again for those for whom the component speaks, if they have heard that
+// these are absent.
+func (k *component) back() {
+	k.mu.Lock()
+	told := k.told
+	k.gone, k.told = time.Time{}, false
+	k.mu.Unlock()
+	if told {
+		k.distant(true)
+	}
+}
+
+func (k *component) distant(reached bool) {
+	for _, host := range k.c.cfg.Router.Hosts() {
+		k.c.cfg.Router.Distant(host, k.jid.Domain(), reached)
+	}
 }
 
 // Keep implements router.Way: nothing is written. A component is a part of this house; one

@@ -339,3 +339,31 @@ func TestComponentShutdown(t *testing.T) {
 	p.ends("system-shutdown")
 	half.ends("system-shutdown")
 }
+
+// Contacts behind a component that has gone do not look as if they were there.
+func TestComponentIsMissed(t *testing.T) {
+	s := withComponents(t, func(c *ComponentsConfig) { c.Settings.Absent = 300 * time.Millisecond })
+	ann := s.Online("ann@example.com/1")
+	p := s.component("irc.example.com")
+	ann.Says("<presence to='x@irc.example.com' type='subscribe'/>")
+	p.hears("<presence to='x@irc.example.com' from='ann@example.com' type='subscribe'/>")
+	p.says("<presence from='x@irc.example.com' to='ann@example.com' type='subscribed'/><presence from='x@irc.example.com/r' to='ann@example.com'/>")
+	hears := func(typ, from string) {
+		t.Helper()
+		routertest.Eventually(t, typ+" from "+from, func() bool {
+			st := ann.Hears()
+			return st != nil && st.Kind == xmpp.Presence && st.Type == typ && st.From.String() == from
+		})
+	}
+	hears("", "x@irc.example.com/r")
+	p.Close()
+	routertest.Eventually(t, "it is gone", func() bool { return !s.connected("irc.example.com") })
+	ann.GetsNothing() // it may come back at once
+	p = s.component("irc.example.com")
+	time.Sleep(500 * time.Millisecond)
+	ann.GetsNothing()
+	p.Close()
+	hears("unavailable", "x@irc.example.com")
+	p = s.component("irc.example.com")
+	p.hears("<presence to='x@irc.example.com' from='ann@example.com' type='probe'/>")
+}

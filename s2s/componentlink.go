@@ -259,7 +259,7 @@ func (l *componentLink) end(err error) {
 	proved := l.proved
 	l.mu.Unlock()
 	if proved {
-		l.k.link.CompareAndSwap(l, nil)
+		l.k.parted(l)
 	}
 	l.Flush()
 	time.AfterFunc(lingerAfter, func() { l.st.Close(0) }) // what it has sent by now is taken yet (RFC 6120 §4.4)

@@ -103,5 +103,6 @@ func (l *componentLink) handshake() error {
 		return xmpp.EndStream("reset", "")
 	}
 	l.c.cfg.Router.Attached(l.k.jid)
+	l.k.back()
 	return nil
 }

@@ -25,6 +25,7 @@ type ComponentSettings struct {
 	Idle       time.Duration // of silence until a component is asked whether it is there; 0: never
 	Patience   time.Duration // that it may take to answer
 	Stall      time.Duration // that it may take nothing of what waits
+	Absent     time.Duration // that one is gone until those it speaks for are taken for absent
 	PerAddress int           // connections of one address that have proved nothing yet; 0: any number
 }
 
@@ -32,7 +33,7 @@ type ComponentSettings struct {
 func ComponentDefaults() ComponentSettings {
 	return ComponentSettings{
 		Stanza: 512 << 10, QueueBytes: 16 << 20, Handshake: 30 * time.Second, Idle: 5 * time.Minute,
-		Patience: time.Minute, Stall: time.Minute, PerAddress: 50,
+		Patience: time.Minute, Stall: time.Minute, Absent: 30 * time.Second, PerAddress: 50,
 	}
 }
 
@@ -152,6 +153,7 @@ func (c *Components) SetRules(rules []ComponentRule) {
 	for domain, k := range was.byDomain {
 		if now.byDomain[domain] == nil {
 			k.end(xmpp.EndStream("host-gone", ""))
+			k.distant(false)
 		}
 	}
 }
@@ -285,6 +287,9 @@ func (c *Components) sweep() {
 		now := time.Now()
 		for _, l := range c.all() {
 			l.look(now)
+		}
+		for _, k := range c.table.Load().byDomain {
+			k.missed(now)
 		}
 	}
 }

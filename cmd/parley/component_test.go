@@ -62,6 +62,14 @@ func TestComponents(t *testing.T) {
 	irc.send("<message from='x@irc.localhost' to='juliet@localhost' id='m2'><body>Hi</body></message>")
 	juliet.expect("<body>Hi</body>")
 
+	// The push service of a device may be a component (XEP-0357).
+	juliet.send("<iq type='set' id='p'><enable xmlns='urn:xmpp:push:0' jid='news.localhost' node='n1'/></iq>")
+	juliet.expect("type='result'")
+	juliet.conn.Close()
+	c.waitLog("session closed")
+	irc.send("<message from='x@irc.localhost' to='juliet@localhost' type='chat' id='m3'><body>Where are you?</body></message>")
+	news.expect("<publish node='n1'>")
+
 	contains(t, c.must("", "component", "list"), "irc.localhost", "news.localhost", "127.0.0.1:")
 	contains(t, c.must("", "--json", "component", "list"), `"domain": "irc.localhost"`, `"connected": true`)
 	r, err := http.Get("http://" + c.metrics + "/metrics")
@@ -70,7 +78,7 @@ func TestComponents(t *testing.T) {
 	}
 	page, _ := io.ReadAll(r.Body)
 	r.Body.Close()
-	contains(t, string(page), `parley_component_connected{component="irc.localhost"} 1`, `parley_component_stanzas_in_total{component="irc.localhost"} 1`, "parley_component_handshakes_failed_total 1")
+	contains(t, string(page), `parley_component_connected{component="irc.localhost"} 1`, `parley_component_stanzas_in_total{component="irc.localhost"} 2`, "parley_component_handshakes_failed_total 1")
 
 	// No secret is shown, in whatever way one asks, nor in the log.
 	for _, text := range []string{c.must("", "config", "show"), c.must("", "--json", "config", "show"), c.log.String(), string(page), c.must("", "component", "list")} {

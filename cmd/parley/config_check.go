@@ -211,7 +211,7 @@ func checkDurations(cfg *Config) *badKey {
 		{"s2s.give_up", cfg.S2S.GiveUp}, {"s2s.connect_timeout", cfg.S2S.Connect}, {"s2s.proof_timeout", cfg.S2S.Negotiate},
 		{"s2s.idle", cfg.S2S.Idle}, {"s2s.stall", cfg.S2S.Stall},
 		{"components.handshake_timeout", cfg.Components.Handshake}, {"components.ping_timeout", cfg.Components.Patience},
-		{"components.stall", cfg.Components.Stall},
+		{"components.stall", cfg.Components.Stall}, {"components.absent_after", cfg.Components.Absent},
 	} {
 		if d.Duration.Duration < time.Second {
 			return bad(d.key, "%s is less than a second", d.Duration.Duration)

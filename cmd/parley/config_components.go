@@ -22,6 +22,7 @@ type ComponentsConfig struct {
 	Idle       Duration `toml:"idle" reload:"true" doc:"After how much silence a component is asked whether it is still there (XEP-0199). 0s: never."`
 	Patience   Duration `toml:"ping_timeout" reload:"true" doc:"How long it may take to answer that."`
 	Stall      Duration `toml:"stall" reload:"true" doc:"How long a component may take nothing of what waits for it."`
+	Absent     Duration `toml:"absent_after" reload:"true" doc:"How long a component may be gone until users see those for whom it speaks as offline. They are asked for again when it comes back."`
 	PerAddress int      `toml:"max_unproven_per_address" reload:"true" doc:"How many connections of one address may have proved nothing yet. 0: any number."`
 }
 
@@ -60,7 +61,7 @@ func defaultComponents() ComponentsConfig {
 	set := s2s.ComponentDefaults()
 	return ComponentsConfig{
 		Listen: []string{"127.0.0.1:5347"}, Stanza: set.Stanza, QueueBytes: set.QueueBytes, Handshake: d(set.Handshake),
-		Idle: d(set.Idle), Patience: d(set.Patience), Stall: d(set.Stall), PerAddress: set.PerAddress,
+		Idle: d(set.Idle), Patience: d(set.Patience), Stall: d(set.Stall), Absent: d(set.Absent), PerAddress: set.PerAddress,
 	}
 }
 
@@ -68,7 +69,7 @@ func componentSettings(cfg Config) s2s.ComponentSettings {
 	c := cfg.Components
 	return s2s.ComponentSettings{
 		Stanza: c.Stanza, QueueBytes: c.QueueBytes, Handshake: c.Handshake.Duration, Idle: c.Idle.Duration,
-		Patience: c.Patience.Duration, Stall: c.Stall.Duration, PerAddress: c.PerAddress,
+		Patience: c.Patience.Duration, Stall: c.Stall.Duration, Absent: c.Absent.Duration, PerAddress: c.PerAddress,
 	}
 }
 
