@@ -63,6 +63,13 @@ func (s *Service) Carry(_ *router.Round, st *xmpp.Stanza, _ storage.ID) *xmpp.Er
 // Says implements Person. The stanza is sent as it is: the door's checks are not made.
 func (s *Service) Says(xml string) {
 	s.house.t.Helper()
+	s.Sends(xml)
+	s.house.Settle()
+}
+
+// Sends is Says for who does not wait for what it causes.
+func (s *Service) Sends(xml string) {
+	s.house.t.Helper()
 	st, err := xmpp.ParseStanza(xml)
 	if err != nil {
 		s.house.t.Fatalf("%s: %v", xml, err)
@@ -71,7 +78,6 @@ func (s *Service) Says(xml string) {
 	s.link.Deliver(context.Background(), &rd, st)
 	s.link.Settle(&rd)
 	rd.Flush()
-	s.house.Settle()
 }
 
 // Hears implements Person.

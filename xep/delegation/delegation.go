@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"parley/router"
@@ -26,11 +27,16 @@ const (
 // patience is how long a component may take to answer.
 const patience = 30 * time.Second
 
+// maxOpen is how many requests may wait for components at the same time. Strangers ask, too;
+// what they ask must not use up the questions that the whole house may have open.
+const maxOpen = 2000
+
 type feature struct {
 	table  func() *Table
 	router *router.Router
 	log    *slog.Logger
 	nested nested
+	open   atomic.Int64 // requests that wait
 }
 
 // New returns the feature. table is asked each time.
@@ -114,11 +120,16 @@ func (f *feature) forward(d *delegated) router.Handler {
 		if err != nil {
 			return nil, err
 		}
+		if f.open.Add(1) > maxOpen {
+			f.open.Add(-1)
+			return nil, xmpp.Refuse("resource-constraint", "too many requests wait for "+d.to.Domain())
+		}
 		space := f.nested.spaceOf(d.to)
 		var b xmpp.Builder
 		b.Grow(q.Stanza.Len()+256).Open(space, "delegation").Open(nsForward, "forwarded").Stanza(q.Stanza, xmpp.NSClient)
 		asked, answer := q.Stanza, q.Later()
 		f.router.Ask(host, d.to, "set", b.Payload(), patience, func(st *xmpp.Stanza) {
+			f.open.Add(-1)
 			p, why := result(st, space, asked)
 			if why != "" {
 				f.log.Warn("a component has not answered what is delegated to it", "component", d.to.String(), "namespace", d.Space, "reason", why)

@@ -249,3 +249,21 @@ func TestParse(t *testing.T) {
 		t.Error("101 namespaces")
 	}
 }
+
+// Who asks more than a component answers is refused, and the house has questions left.
+func TestFlood(t *testing.T) {
+	c := newTown(t, "urn:own")
+	g := c.gateway(t)
+	far := c.Service("far.example.org")
+	const most = 2000
+	for i := range most + 1 {
+		far.Person.(*routertest.Service).Sends(fmt.Sprintf("<iq from='x@far.example.org' to='juliet@example.com' type='get' id='%d'><question xmlns='urn:own'/></iq>", i))
+	}
+	far.Gets(fmt.Sprintf("<iq type='error' id='%d'><error type='wait'><resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>…</error></iq>", most))
+	far.GetsNothing()
+	g.Gets("<iq type='set'>…</iq>")
+	g.Answers("<error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>")
+	far.Gets("<iq type='error' id='0'>…</iq>")
+	far.Says("<iq from='x@far.example.org' to='juliet@example.com' type='get' id='more'><question xmlns='urn:own'/></iq>")
+	far.GetsNothing()
+}

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"hash/maphash"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"parley/router"
@@ -24,11 +25,15 @@ const (
 // patience is how long somebody else may take to answer a request in the name of a user.
 const patience = time.Minute
 
+// maxOpen is how many requests in users' names may wait for an answer at the same time.
+const maxOpen = 2000
+
 type feature struct {
 	table  func() *Table
 	router *router.Router
 	seed   maphash.Seed
 	shown  shown
+	open   atomic.Int64 // requests that wait
 }
 
 // New returns the feature. table is asked each time.
@@ -205,8 +210,13 @@ func (f *feature) iq(_ context.Context, q *router.Request) (xmpp.Payload, error)
 	if refused := f.router.MaySend(q.Account, inner); refused != nil {
 		return nil, refused
 	}
+	if f.open.Add(1) > maxOpen {
+		f.open.Add(-1)
+		return nil, xmpp.Refuse("resource-constraint", "too many requests wait for an answer")
+	}
 	answer := q.Later()
 	f.router.Ask(inner.From, inner.To, inner.Type, xmpp.Payload(inner.Body()), patience, func(st *xmpp.Stanza) {
+		f.open.Add(-1)
 		c := *st
 		c.ID = inner.ID
 		var b xmpp.Builder
