@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,9 @@ type HostCert struct {
 	// CertFile is a PEM file with the certificate and what leads to its authority, KeyFile
 	// one with its key (default: the same file). Without a CertFile we make one ourselves.
 	CertFile, KeyFile string
+	// Spare says that a certificate of our own making is for this domain only where none of
+	// the other domains' is.
+	Spare bool
 }
 
 // Certs holds the certificates of our domains, and replaces them while they are in use.
@@ -102,18 +106,29 @@ func (c *Certs) readAll(hosts []HostCert) error {
 	}
 	table := &certTable{byName: map[string]*hostCert{}, wildcards: map[string]*hostCert{}}
 	var problems []error
-	for _, h := range hosts {
+	var used []HostCert
+	take := func(h HostCert) {
 		hc, err := c.load(h)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("certificate of %s: %w", h.Host, err))
-			continue
+			return
 		}
-		table.all = append(table.all, hc)
+		table.all, used = append(table.all, hc), append(used, h)
+	}
+	for _, h := range hosts {
+		if !h.Spare || h.CertFile != "" {
+			take(h)
+		}
+	}
+	for _, h := range hosts {
+		if h.Spare && h.CertFile == "" && !table.covers(h) {
+			take(h)
+		}
 	}
 	if len(problems) > 0 {
 		return errors.Join(problems...)
 	}
-	table.index(hosts)
+	table.index(used)
 	c.table.Store(table)
 	for _, hc := range table.all {
 		for _, p := range hc.info.Problems {
@@ -143,6 +158,26 @@ func (t *certTable) index(hosts []HostCert) {
 			}
 		}
 	}
+}
+
+// covers reports whether the certificates that were read are for a domain and for all of its
+// names, by what they say themselves.
+func (t *certTable) covers(h HostCert) bool {
+	for _, name := range append([]string{h.Host}, h.names()...) {
+		name = strings.ToLower(name)
+		if !strings.HasPrefix(name, "*.") {
+			name = asciiHost(name)
+		}
+		_, parent, _ := strings.Cut(name, ".")
+		if !slices.ContainsFunc(t.all, func(hc *hostCert) bool {
+			return slices.ContainsFunc(hc.cert.Leaf.DNSNames, func(n string) bool {
+				return strings.EqualFold(n, name) || strings.EqualFold(n, "*."+parent)
+			})
+		}) {
+			return false
+		}
+	}
+	return true
 }
 
 func enter(m map[string]*hostCert, name string, hc *hostCert) {

@@ -338,3 +338,36 @@ func TestReplaceHosts(t *testing.T) {
 		t.Errorf("after a failed change: %v, %d certificates", err, len(c.Info()))
 	}
 }
+
+// A spare domain has a certificate of its own only where no other is for it and its names.
+func TestSpare(t *testing.T) {
+	dir := t.TempDir()
+	made := func(host string) bool {
+		_, err := os.Stat(OwnFile(dir, host))
+		return err == nil
+	}
+	hosts := []HostCert{
+		{Host: "irc.example.org", Names: []string{}, Spare: true},
+		{Host: "upload.example.org", Names: []string{}, Spare: true},
+		{Host: "example.org"},
+		{Host: "pubsub.example.org", Names: []string{"*.pubsub.example.org"}, Spare: true},
+	}
+	c, err := OpenCerts(CertConfig{Dir: dir, Hosts: hosts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !made("example.org") || !made("irc.example.org") || made("upload.example.org") || !made("pubsub.example.org") {
+		t.Error("other certificates were made than are needed")
+	}
+	if n := len(c.Info()); n != 3 {
+		t.Errorf("there are %d", n)
+	}
+	for host, names := range map[string]string{"irc.example.org": "irc.example.org", "upload.example.org": "upload.example.org", "a.pubsub.example.org": "*.pubsub.example.org", "other.example": "example.org"} {
+		if !slices.Contains(c.Certificate(host).Leaf.DNSNames, names) {
+			t.Errorf("%s has the certificate for %v", host, c.Certificate(host).Leaf.DNSNames)
+		}
+	}
+	if err := c.Replace(hosts[2:3]); err != nil || len(c.Info()) != 1 {
+		t.Errorf("%v; there are %d", err, len(c.Info()))
+	}
+}

@@ -79,6 +79,7 @@ func (f *feature) literal() router.Feature {
 		Trusted:  f.trusted,
 		Contact:  f.lists,
 		Barred:   f.barred,
+		Distant:  f.distant,
 		Leaving:  f.leaving,
 		Joined:   f.shared.joined,
 		Save:     f.save,
@@ -118,6 +119,14 @@ func query(version string, list []Item) xmpp.Payload {
 	return b.Payload()
 }
 
+// unversioned is query for who knows no versions.
+func unversioned(it Item) xmpp.Payload {
+	var b xmpp.Builder
+	b.Open(ns, "query")
+	it.write(&b)
+	return b.Payload()
+}
+
 func (it Item) write(b *xmpp.Builder) {
 	approved := ""
 	if it.Approved {
@@ -145,6 +154,9 @@ func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, err
 		}
 		var version int64
 		want = f.shared.list(q.Account.JID).own(want)
+		if managed(q, want.JID) {
+			return f.assign(ctx, t, q.Account, want, q.Payload.Child(ns, "item").Attr("subscription"))
+		}
 		pushed := want
 		err := t.Write(ctx, func(tx *storage.Tx) error {
 			was, found, err := item(tx, q.Account.ID, want.JID)
@@ -255,6 +267,7 @@ func (l Limits) check(groups []string) error {
 func (f *feature) push(t *router.Turn, a *router.Account, version int64, it Item) {
 	l := f.shared.told(a)
 	it = l.shown(it)
+	f.router.Pushed(t, a, func() xmpp.Payload { return unversioned(it) })
 	ver := verOf(version, l, a.JID)
 	for _, res := range a.Resources() {
 		if res.Interest {

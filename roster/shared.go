@@ -34,6 +34,9 @@ func (f *feature) upToDate(t *router.Turn, a *router.Account, there bool) *share
 			return was
 		}
 		f.pushShifts(t, a, interested(a), version, own, was, now, shifts)
+		for _, s := range shifts {
+			f.router.Pushed(t, a, func() xmpp.Payload { return unversioned(shifted(own, now, s.jid)) })
+		}
 		f.shared.note(a, now)
 		if there {
 			f.exchange(t, a, own, shifts)
@@ -132,11 +135,7 @@ func (f *feature) pushShifts(t *router.Turn, a *router.Account, to []router.Sess
 		if i == len(shifts)-1 {
 			ver = verOf(version, now, a.JID)
 		}
-		it, listed := own[s.jid]
-		it.JID = s.jid
-		if it, listed = now.merged(it, listed); !listed {
-			it = Item{JID: s.jid, Subscription: "remove"}
-		}
+		it := shifted(own, now, s.jid)
 		for _, s := range to {
 			t.Push(s, pushOf(s.JID(), ver, it))
 		}
@@ -144,6 +143,16 @@ func (f *feature) pushShifts(t *router.Turn, a *router.Account, to []router.Sess
 			t.Flush()
 		}
 	}
+}
+
+// shifted is what a contact is after a change of the shared groups.
+func shifted(own map[xmpp.JID]Item, now *sharedList, jid xmpp.JID) Item {
+	it, listed := own[jid]
+	it.JID = jid
+	if it, listed = now.merged(it, listed); !listed {
+		it = Item{JID: jid, Subscription: "remove"}
+	}
+	return it
 }
 
 // exchange hides the account from those who may see it no longer and shows it to those who

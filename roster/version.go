@@ -17,6 +17,7 @@ import (
 // changes are read, so that nothing slips between these and the first push.
 func (f *feature) get(ctx context.Context, q *router.Request) (p xmpp.Payload, err error) {
 	ver, versioned := q.Payload.LookupAttr("ver")
+	versioned = versioned && q.Sender != nil // changes are pushed to sessions alone
 	err = q.Turn(func(t *router.Turn) error {
 		shared := f.upToDate(t, q.Account, available(q.Account))
 		have := int64(-1)
@@ -37,7 +38,7 @@ func (f *feature) get(ctx context.Context, q *router.Request) (p xmpp.Payload, e
 		switch {
 		case err != nil:
 			return err
-		case changes && have != version && q.Sender != nil:
+		case changes && have != version:
 			q.After(func(*router.Round) { f.catchUp(ctx, q, have, shared) })
 			return nil
 		case !changes:

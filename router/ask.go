@@ -25,7 +25,8 @@ type question struct {
 	timer *time.Timer
 }
 
-// Ask sends an IQ request of a domain of this house to anybody: an account or a resource of
+// Ask sends an IQ request of a domain of this house, or of the bare JID of an account of it
+// (what the account may send its caller sees to), to anybody: an account or a resource of
 // it, here or elsewhere. then is called once, with the answer, or with an error of the house
 // where none comes (remote-server-timeout after patience). It may be called before Ask returns,
 // and does not wait.

@@ -62,8 +62,9 @@ func (r *Router) Caps(host string) Caps {
 	if ok {
 		return c
 	}
-	in := xmpp.Info{Features: d.server, Forms: r.forms(host)}
-	for _, id := range d.who {
+	about := r.about(host)
+	in := xmpp.Info{Features: about.Features, Forms: about.Forms}
+	for _, id := range about.Identities {
 		in.Identities = append(in.Identities, xmpp.Identity{Category: id.Category, Type: id.Type, Name: id.Name})
 	}
 	if s, err := in.Legacy(); err != nil {

@@ -77,8 +77,29 @@ func (r *Router) serverInfo(ctx context.Context, q *Request) (xmpp.Payload, erro
 		}
 		return n.info(node)
 	}
-	return info(node, r.disco.who, r.disco.server, r.forms(q.Host)), nil
+	about := r.about(q.Host)
+	return info(node, about.Identities, about.Features, about.Forms), nil
 }
+
+// about is what is said of a domain of the house.
+func (r *Router) about(host string) NodeInfo {
+	return r.nest(host, false, NodeInfo{Identities: r.disco.who, Features: r.disco.server, Forms: r.forms(host)})
+}
+
+// nest has features change what is said of a domain or of its accounts.
+func (r *Router) nest(host string, bare bool, about NodeInfo) NodeInfo {
+	about.Identities, about.Features, about.Forms = slices.Clip(about.Identities), slices.Clip(about.Features), slices.Clip(about.Forms)
+	for _, f := range r.features {
+		if f.Nest != nil {
+			f.Nest(host, bare, &about)
+		}
+	}
+	return about
+}
+
+// Nested says that features say something else of the domains from now on (Feature.Nest): the
+// hashes of the server's capabilities are made anew.
+func (r *Router) Nested() { r.disco.forgetCaps() }
 
 func (r *Router) forms(host string) []xmpp.Form {
 	var all []xmpp.Form
@@ -88,12 +109,18 @@ func (r *Router) forms(host string) []xmpp.Form {
 	return all
 }
 
-// serverItems answers disco#items to the server: the services of the domain, of which
-// there are none yet that have an address of their own, and what the nodes of features have.
+// serverItems answers disco#items to the server: the services of the domain that have
+// addresses of their own, and what the nodes of features have.
 func (r *Router) serverItems(ctx context.Context, q *Request) (xmpp.Payload, error) {
 	node := q.Payload.Attr("node")
 	if node == "" {
-		return noItems(""), nil
+		services := &NodeInfo{}
+		for _, f := range r.features {
+			if f.Items != nil {
+				services.Items = append(services.Items, f.Items(q.Host)...)
+			}
+		}
+		return services.items(""), nil
 	}
 	n, err := r.node(ctx, q, node)
 	return n.items(node), err
@@ -102,6 +129,11 @@ func (r *Router) serverItems(ctx context.Context, q *Request) (xmpp.Payload, err
 // accountInfo answers disco#info to an account. To strangers it is not there
 // (XEP-0030 §8, first rule).
 func (r *Router) accountInfo(ctx context.Context, q *Request) (xmpp.Payload, error) {
+	if q.Payload.Attr("node") != "" && !q.Own() {
+		if h := r.elsewhere(q); h != nil {
+			return h(ctx, q)
+		}
+	}
 	if q.Account == nil || !r.Trusted(ctx, q.Account, q.From()) {
 		return nil, xmpp.Refuse("service-unavailable", "")
 	}
@@ -113,9 +145,13 @@ func (r *Router) accountInfo(ctx context.Context, q *Request) (xmpp.Payload, err
 		if err != nil {
 			return nil, err
 		}
+		if h := r.elsewhere(q); n == nil && h != nil {
+			return h(ctx, q)
+		}
 		return n.info(node)
 	}
-	return info("", []Identity{{Category: "account", Type: "registered"}}, r.disco.account, nil), nil
+	about := r.nest(q.Host, true, NodeInfo{Identities: []Identity{{Category: "account", Type: "registered"}}, Features: r.disco.account})
+	return info("", about.Identities, about.Features, about.Forms), nil
 }
 
 // accountItems answers disco#items to an account: the available resources to the account
@@ -124,7 +160,12 @@ func (r *Router) accountItems(ctx context.Context, q *Request) (xmpp.Payload, er
 	node := q.Payload.Attr("node")
 	if node != "" && q.Own() {
 		n, err := r.node(ctx, q, node)
-		return n.items(node), err
+		if err != nil || n != nil {
+			return n.items(node), err
+		}
+	}
+	if h := r.elsewhere(q); h != nil {
+		return h(ctx, q)
 	}
 	if node != "" || q.Account == nil || !r.Trusted(ctx, q.Account, q.From()) {
 		return noItems(node), nil

@@ -28,6 +28,18 @@ type Feature struct {
 	Node     func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // what stands under a node of the server; nil: none of this feature's
 	OwnNode  func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // the same of the asker's own account
 
+	Items func(host string) []Item                      // services of a domain of this house that have addresses of their own
+	Nest  func(host string, bare bool, about *NodeInfo) // may change what is said of a domain, or (bare) of the accounts there; see Router.Nested
+
+	Instead   func(ctx context.Context, q *Request) Handler                          // answers a request of its choice before all who are registered for it; nil: none of this feature's
+	Elsewhere func(q *Request) Handler                                               // answers disco about a node of an account that nobody here knows, or (items without a node) about the account; nil: not this feature
+	Deputy    func(q *Request) bool                                                  // who asks may ask this as the owner of the account
+	Unwrap    func(ctx context.Context, st *xmpp.Stanza) (*xmpp.Stanza, *xmpp.Error) // see Link.Deliver; nil: none of this feature's
+
+	Attached func(component xmpp.JID)                       // see Router.Attached
+	Shows    func(rd *Round, st *xmpp.Stanza)               // presence has come for an account's bare JID, whoever is there; from others than the account
+	Pushed   func(t *Turn, a *Account, change xmpp.Payload) // see Router.Pushed
+
 	Inline []Inline                 // what Bind 2 may enable with a session (XEP-0386 §3.1)
 	Bound  func(t *Turn, s *Sender) // s was bound by Bind 2; called before what is enabled with it
 
@@ -47,6 +59,7 @@ type Feature struct {
 	Trusted  func(ctx context.Context, a *Account, from xmpp.JID) bool      // the bare JID from may see a's presence; anyone asks
 	Barred   func(t *Turn, a *Account, match func(xmpp.JID) bool, now bool) // a begins (now) or ceases to bar others; see Router.Barred
 	Leaving  func(t *Turn, a *Account) error                                // a is about to be removed
+	Distant  func(local, remote string, reached bool)                       // see Router.Distant; never waits
 	Joined   func(bare xmpp.JID)                                            // an account has been made
 
 	Save    func(t *Turn, a *Account, res Resource) []byte             // what is to be kept of a session over a restart, beside what the router knows

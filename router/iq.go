@@ -24,8 +24,10 @@ type Request struct {
 	Sender  *Sender  // the asking session, nil if it is none of this house
 	Round   *Round   // of the asker's reader
 
-	r     *Router
-	after []func(*Round)
+	r      *Router
+	after  []func(*Round)
+	later  bool
+	deputy bool
 }
 
 // From returns the asker's address.
@@ -53,6 +55,23 @@ func (q *Request) Turn(fn func(*Turn) error) (err error) {
 // After has fn called right behind the answer.
 func (q *Request) After(fn func(*Round)) { q.after = append(q.after, fn) }
 
+// Later says that the request is answered by calling what it returns: once, by anybody, after
+// the handler has returned or before. It is for handlers that must ask a peer first. It never
+// waits.
+func (q *Request) Later() (answer func(xmpp.Payload, error)) {
+	q.later = true
+	r, st, s := q.r, q.Stanza, q.Sender
+	return func(p xmpp.Payload, err error) {
+		var rd Round
+		r.answer(&rd, st, p, err, s)
+		rd.Flush()
+	}
+}
+
+// Deputy reports whether who asks is somebody else than the account, to whom the account's own
+// requests are allowed (Feature.Deputy).
+func (q *Request) Deputy() bool { return q.deputy }
+
 // iq carries an IQ stanza: to a handler, to a connected resource, or back with an error.
 // s is the local session that sent it, nil for any other sender.
 func (r *Router) iq(ctx context.Context, rd *Round, st *xmpp.Stanza, s *Sender) {
@@ -69,9 +88,7 @@ func (r *Router) iq(ctx context.Context, rd *Round, st *xmpp.Stanza, s *Sender) 
 	case to.Resource() != "" && to.Local() != "":
 		r.toResource(ctx, rd, st, s)
 	case !request:
-		if to.Local() == "" {
-			r.answered(st)
-		}
+		r.answered(st)
 	case to.Local() == "" && to.Resource() != "":
 		r.answer(rd, st, nil, xmpp.Refuse("service-unavailable", ""), s)
 	default:
@@ -101,7 +118,10 @@ func (r *Router) toResource(ctx context.Context, rd *Round, st *xmpp.Stanza, s *
 // handle answers a request that is for the server or an account.
 func (r *Router) handle(ctx context.Context, rd *Round, st *xmpp.Stanza, to xmpp.JID, s *Sender) {
 	q := &Request{Stanza: st, Payload: st.Payload(), Host: to.Domain(), Sender: s, Round: rd, r: r}
-	h, err := r.handler(ctx, q, to)
+	h, err := r.instead(ctx, q, to)
+	if h == nil && err == nil {
+		h, err = r.handler(ctx, q, to)
+	}
 	if q.Account != nil && (s == nil || q.Account != s.account) {
 		defer q.Account.pins.Add(-1)
 	}
@@ -113,7 +133,9 @@ func (r *Router) handle(ctx context.Context, rd *Round, st *xmpp.Stanza, to xmpp
 	default:
 		p, err = r.call(ctx, h, q)
 	}
-	r.answer(rd, st, p, err, s)
+	if !q.later {
+		r.answer(rd, st, p, err, s)
+	}
 	for _, fn := range q.after {
 		fn(rd)
 	}
@@ -134,6 +156,16 @@ func (r *Router) handler(ctx context.Context, q *Request, to xmpp.JID) (Handler,
 		return r.handlers[handlerKey{ToAccount, q.Stanza.Type, name.Space, name.Local}], nil
 	}
 	h := r.handlers[handlerKey{ToAccount, q.Stanza.Type, name.Space, name.Local}]
+	if q.deputy = q.Sender == nil && r.deputises(q); q.deputy {
+		if own := r.handlers[handlerKey{ToOwn, q.Stanza.Type, name.Space, name.Local}]; own != nil {
+			a, err := r.account(ctx, to)
+			if q.Account = a; a != nil {
+				return own, err
+			}
+			q.deputy = false
+			return h, err
+		}
+	}
 	if h == nil {
 		return nil, nil
 	}

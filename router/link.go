@@ -47,7 +47,19 @@ func (r *Router) NewLink() *Link {
 // Deliver carries a stanza that has come. The door has seen to it that its sender may be
 // who it says, and that 'to' is a domain that the stream is for. It waits for no peer, but
 // may wait for commits. What the stanza did wrong is answered.
+//
+// A message for the house itself may hold one that is to be sent as an account of the house
+// would send it: then a feature unwraps it (Feature.Unwrap), and that one goes its way, from
+// the bare JID of the account.
 func (l *Link) Deliver(ctx context.Context, rd *Round, st *xmpp.Stanza) {
+	as := Passage{r: l.r, Stanza: st}
+	if st.Kind == xmpp.Message && st.To.Local() == "" && l.r.Serves(st.To.Domain()) {
+		if err := l.r.unwrap(ctx, &as); err != nil {
+			l.r.Bounce(rd, st, err)
+			return
+		}
+		st = as.Stanza
+	}
 	bare := st.From.Bare()
 	w := l.lane(bare)
 	if st.Kind != xmpp.Message {
@@ -66,7 +78,7 @@ func (l *Link) Deliver(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 		}
 		l.spare = w
 	}
-	w.carry(ctx, rd, Passage{r: l.r, Stanza: st})
+	w.carry(ctx, rd, as)
 }
 
 // lane counts a stanza, and returns the window of its sender, who has something in flight;

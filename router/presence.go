@@ -206,6 +206,7 @@ func (r *Router) directed(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 	case st.To.Local() == "":
 		return
 	}
+	r.noticed(rd, st)
 	a, _ := r.accounts.get(st.To.Bare())
 	if a == nil {
 		return // not in memory: nobody is connected

@@ -51,6 +51,7 @@ type Router struct {
 	stats    Stats
 	unknown  unknown
 	ways     Ways // nil: there are none
+	showing  []func(*Round, *xmpp.Stanza)
 
 	questions questions
 	working   tally // inboxes at work
@@ -91,6 +92,9 @@ func New(cfg Config) *Router {
 		}
 		if f.Shown != nil {
 			r.shows = append(r.shows, f.Shown)
+		}
+		if f.Shows != nil {
+			r.showing = append(r.showing, f.Shows)
 		}
 		for _, h := range f.IQ {
 			r.handlers[handlerKey{h.At, h.Type, h.Space, h.Name}] = h.Handle

@@ -40,3 +40,15 @@ func (r *Router) abroad(rd *Round, st *xmpp.Stanza) *xmpp.Error {
 	}
 	return w.Carry(rd, st, 0)
 }
+
+// Distant tells the features that a domain elsewhere has not been reached from one of this
+// house for so long that its users must be taken for absent, or (reached) that it is there
+// again. Ways call it, each once.
+func (r *Router) Distant(local, remote string, reached bool) {
+	defer r.caught("hearing of a domain", nil)
+	for _, f := range r.features {
+		if f.Distant != nil {
+			f.Distant(local, remote, reached)
+		}
+	}
+}

@@ -97,6 +97,46 @@ func TestCut(t *testing.T) {
 	}
 }
 
+// TestCutWithoutAcknowledgements does it where nobody acknowledges: each message arrives, and
+// some come again.
+func TestCutWithoutAcknowledgements(t *testing.T) {
+	a, b := two(t, func(p *plan) { p.set.Manage = false }, false)
+	toB := newWire(t, b.starttls)
+	a.leads("b.example", toB.l.Addr().String(), false)
+	ann, bob := a.Online("ann@a.example/1"), b.Online("bob@b.example/2")
+	const n = 600
+	for i := range n {
+		if i%150 == 100 {
+			toB.cut()
+		}
+		ann.Says(fmt.Sprintf("<message to='bob@b.example' type='chat' id='a%d'><body>x</body></message>", i))
+	}
+	next, again := 0, 0
+	for next < n {
+		var got string
+		routertest.Eventually(t, fmt.Sprintf("bob hears a%d", next), func() bool {
+			st := bob.Hears()
+			if st == nil || !strings.HasPrefix(st.ID, "a") {
+				return false
+			}
+			got = st.ID
+			return true
+		})
+		var i int
+		fmt.Sscanf(got, "a%d", &i)
+		switch {
+		case i == next:
+			next++
+		case i < next:
+			again++
+		default:
+			t.Fatalf("a%d comes, and a%d is missing", i, next)
+		}
+	}
+	t.Logf("%d of %d came again", again, n)
+	routertest.Eventually(t, "nothing waits", func() bool { return a.Figures(1).Unacknowledged <= 1 })
+}
+
 func cutTest(t *testing.T, bidi bool) {
 	a, b := two(t, func(p *plan) { p.set.Bidi = bidi }, false)
 	toB, toA := newWire(t, b.starttls), newWire(t, a.starttls)

@@ -31,12 +31,13 @@ func (l *link) part() {
 	last := l.lastBytes()
 	l.buf = nil
 	gone := l.left()
-	pending, routes := l.sent, l.routes
-	l.sent, l.routes, l.bytes = nil, nil, 0
+	pending, routes := l.undelivered(), l.routes
+	halfway := l.smOut == nil && l.handed < len(l.sent) && l.sent[l.handed].end <= l.queued
+	l.sent, l.routes, l.bytes, l.durable, l.handed = nil, nil, 0, 0, 0
 	asked, verify := l.asked, l.verify
 	l.asked, l.verify = nil, nil
 	rest := remains{lost: l.isLost(), head: l.head, bidi: l.bidi, in: l.sm, out: l.smOut, routes: routes, pending: pending}
-	rest.halfway = l.smOut == nil && len(pending) > 0 && pending[0].end <= l.queued
+	rest.halfway = halfway
 	cause := l.cause
 	l.mu.Unlock()
 	l.s.outbox.gone(gone)

@@ -23,6 +23,7 @@ import (
 	"parley/xep/carbons"
 	"parley/xep/mam"
 	"parley/xep/ping"
+	"parley/xep/push"
 	"parley/xmpp"
 )
 
@@ -51,6 +52,7 @@ type plan struct {
 	roots   *x509.CertPool
 	dir     string
 	storage storage.Config
+	local   func(domain string) bool // of components; nil: there are none
 	now     func() time.Time
 }
 
@@ -93,7 +95,7 @@ func open(t testing.TB, change func(*plan), hosts ...string) *house {
 		}
 	})
 	h.House = routertest.NewWith(t, routertest.Config{Hosts: hosts, Storage: p.storage, Log: log, Features: []router.Feature{
-		Feature(), roster.New(), mam.New(func() mam.Limits { return mam.Limits{Messages: 10000} }), ping.New(), carbons.New(),
+		Feature(), roster.New(), mam.New(func() mam.Limits { return mam.Limits{Messages: 10000} }), ping.New(), carbons.New(), push.New(push.Config{}),
 	}})
 	var list []auth.HostCert
 	for _, d := range hosts {
@@ -131,7 +133,7 @@ func open(t testing.TB, change func(*plan), hosts ...string) *house {
 	judge := NewJudge(JudgeConfig{Roots: p.roots, Resolver: h.resolver, DANE: p.zone != nil, Now: p.now})
 	h.make = func() *Server {
 		return NewServer(Config{
-			Router: h.Router, Store: h.Store, Local: h.Router.Serves, Log: log, Settings: p.set, Policy: policy,
+			Router: h.Router, Store: h.Store, Local: func(domain string) bool { return h.Router.Serves(domain) || p.local != nil && p.local(domain) }, Log: log, Settings: p.set, Policy: policy,
 			TLS: func(host string) *auth.TLS {
 				if d := doors[host]; d != nil {
 					return d

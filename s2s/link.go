@@ -52,6 +52,9 @@ type link struct {
 	smStart  uint32      // what inbound is to begin with
 	said     bool        // the reader has queued something itself
 	failures int         // of SASL, and what came out of turn
+	paid     uint64      // bytes that were counted
+	budget   float64     // bytes that may come at once
+	refilled time.Time   // when it was last counted
 	target   Target      // where it leads to, if we have opened it
 	ours     string      // how the other side knows us, if we have opened it
 	theirs   string      // how we know the other side
@@ -72,6 +75,10 @@ type link struct {
 	bytes   int      // of these
 	queued  uint64   // bytes that ever were in buf and have left it
 	written uint64   // of these, how many the transport has taken
+	durable int      // how many of sent stand in the outbox
+	handed  int      // how many of sent the system has taken
+	asking  bool     // the other side is asked whether it has some; see inquire
+	mute    bool     // it does not answer that
 	sm      *inbound // the reader's; others take the lock
 	smOut   *outbound
 	acked   uint32            // what we have acknowledged last
@@ -108,7 +115,8 @@ func newLink(s *Server, t *xmpp.TCP, out bool) *link {
 		may: map[pair]string{}, sends: map[pair]string{}, routes: map[pair]*route{},
 		asked: map[pair]chan error{}, verify: map[query]chan string{}, parted: make(chan struct{}), done: make(chan struct{}),
 	}
-	l.heard, l.spoke = l.began, l.began
+	l.heard, l.spoke, l.refilled = l.began, l.began, l.began
+	l.budget = float64(s.settings.Load().Burst)
 	l.st = xmpp.NewStream(t, xmpp.NSServer, false, xmpp.Limits{Stanza: unprovenStanza})
 	l.from = s.cfg.Router.NewLink()
 	t.SetUnread(unreadAnswers)
@@ -246,6 +254,9 @@ func (l *link) push(r *route, it item) *xmpp.Error {
 		l.stalled = time.Now()
 	}
 	l.sent = append(l.sent, sent{it, r, l.queued + uint64(len(l.buf))})
+	if it.id != 0 {
+		l.durable++
+	}
 	l.spoke = time.Now()
 	l.bytes += it.size
 	l.counts.out++
@@ -382,6 +393,27 @@ func (l *link) flush(rd *router.Round) {
 		l.said = false
 		l.Flush()
 	}
+	if d := l.spend(time.Now()); d > 0 {
+		l.s.stats.Paced.Add(1)
+		time.Sleep(d)
+	}
+}
+
+// spend counts what was read since the last time against what one stream may send, and
+// returns how long it is to wait until it is read on.
+func (l *link) spend(now time.Time) time.Duration {
+	set := l.s.settings.Load()
+	n := l.st.Taken() - l.paid
+	l.paid += n
+	if set.Rate <= 0 {
+		return 0
+	}
+	l.budget = min(l.budget+now.Sub(l.refilled).Seconds()*float64(set.Rate), float64(set.Burst)) - float64(n)
+	l.refilled = now
+	if l.budget >= 0 {
+		return 0
+	}
+	return min(time.Duration(-l.budget/float64(set.Rate)*float64(time.Second)), time.Second)
 }
 
 // handle takes one element of a stream that is open.

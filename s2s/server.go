@@ -34,6 +34,8 @@ type Settings struct {
 	AckWithin    time.Duration // that an <r/> waits for the commit under way
 	PerAddress   int           // streams of one address that have proved nothing yet; 0: any number
 	Links        int           // streams at the same time; 0: any number
+	Rate         int           // bytes a second that one stream may send in the long run; 0: any number
+	Burst        int           // bytes that it may send at once
 	Bidi         bool          // ask for streams of both directions (XEP-0288)
 	Manage       bool          // offer stream management (XEP-0198), and use it
 }
@@ -43,7 +45,7 @@ func Defaults() Settings {
 	return Settings{
 		Stanza: 512 << 10, QueueBytes: 16 << 20, QueueStanzas: 20_000, GiveUp: 2 * time.Hour,
 		Connect: 45 * time.Second, Negotiate: 40 * time.Second, Idle: 10 * time.Minute, Stall: time.Minute,
-		AckWithin: 100 * time.Millisecond, PerAddress: 50, Links: 10_000, Bidi: true, Manage: true,
+		AckWithin: 100 * time.Millisecond, PerAddress: 50, Links: 10_000, Rate: 16 << 20, Burst: 256 << 20, Bidi: true, Manage: true,
 	}
 }
 
@@ -99,7 +101,8 @@ type Stats struct {
 	Failed       atomic.Int64 // attempts that failed
 	In, Out      atomic.Int64 // stanzas of streams that have ended
 	Resumed      atomic.Int64
-	StreamErrors sync.Map // condition -> *atomic.Int64
+	Paced        atomic.Int64 // times that a server was read later than it sent
+	StreamErrors sync.Map     // condition -> *atomic.Int64
 }
 
 // NewServer returns a server that listens nowhere yet, and has sent nothing.

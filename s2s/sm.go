@@ -149,7 +149,7 @@ func (l *link) manages(answer []byte, in *inbound, out *outbound) {
 	if !l.over {
 		l.buf = append(l.buf, answer...)
 	}
-	out.before = len(l.sent)
+	out.before, l.handed = len(l.sent), 0
 	l.sm, l.smOut, l.acked = in, out, in.start
 }
 
@@ -217,6 +217,10 @@ func (l *link) acknowledged(st *xmpp.Stanza) error {
 		return xmpp.EndStream("bad-format", "an acknowledgement is a number of 32 bits")
 	}
 	l.mu.Lock()
+	if l.over { // it answers our end: what it may not have was given back already
+		l.mu.Unlock()
+		return nil
+	}
 	o := l.smOut
 	n := int(int32(uint32(h) - o.acked))
 	if n > len(l.sent)-o.before {

@@ -10,9 +10,32 @@ import (
 	"parley/xmpp"
 )
 
-// Feature is what the door keeps: the outbox. It announces nothing.
+// Feature is what the door implements, and what it keeps: the outbox.
 func Feature() router.Feature {
-	return router.Feature{Name: "s2s", Schema: schema}
+	return router.Feature{
+		Name: "server streams",
+		RFCs: []router.RFC{
+			{Number: 6120, Note: "server streams, STARTTLS, SASL EXTERNAL"},
+			{Number: 2782, Note: "order and weights of SRV records"},
+			{Number: 6698, Note: "TLSA records, with the rules of RFC 7671"},
+			{Number: 7671, Note: "TLSA records in use"},
+			{Number: 7673, Note: "DANE for domains that SRV records lead from"},
+			{Number: 7711, Note: "POSH, where a certificate is required"},
+			{Number: 8305, Note: "both families of addresses at once"},
+		},
+		XEPs: []router.XEP{
+			{Number: 178, Version: "1.2", Note: "servers"},
+			{Number: 185, Version: "1.0"},
+			{Number: 198, Version: "1.6.3", Note: "servers; acknowledgements and resumption"},
+			{Number: 220, Version: "1.1.1", Note: "over TLS; several domains on one stream"},
+			{Number: 288, Version: "1.0.1"},
+			{Number: 344, Version: "0.4", Note: "certificates that prove a domain without dialling back"},
+			{Number: 368, Version: "1.1.0", Note: "servers, both ways"},
+			{Number: 478, Version: "0.2.0", Note: "servers, both ways"},
+			{Number: 495, Version: "0.1.0"},
+		},
+		Schema: schema,
+	}
 }
 
 // schema has a row for each message to another domain that may not have arrived there, in

@@ -40,29 +40,46 @@ func (l *link) Flush() {
 }
 
 // left takes out what has arrived as far as anybody can know without stream management: what
-// the system has taken. The lock is held.
+// the system has taken, where nobody answers for it. The lock is held.
 func (l *link) left() []storage.ID {
-	most := len(l.sent)
-	if l.smOut != nil {
-		most = l.smOut.before
-	}
-	if most == 0 {
+	if l.smOut != nil || len(l.sent) == 0 {
 		return nil
 	}
 	backlog, _ := l.t.Backlog()
 	if uint64(backlog) >= l.written {
 		return nil
 	}
-	n := 0
-	for taken := l.written - uint64(backlog); n < most && l.sent[n].end <= taken; n++ {
+	for taken := l.written - uint64(backlog); l.handed < len(l.sent) && l.sent[l.handed].end <= taken; l.handed++ {
+		l.stalled = time.Now()
 	}
-	if n == 0 {
+	switch {
+	case l.handed == 0:
+		return nil
+	case l.durable > 0 && !l.mute && !l.leaving:
+		if !l.over {
+			l.inquire()
+		}
 		return nil
 	}
-	if l.smOut != nil {
-		l.smOut.before -= n
-	}
+	n := l.handed
+	l.handed = 0
 	return l.arrived(n)
+}
+
+// undelivered is what is to be sent again when the stream has ended. Without stream management
+// these are the messages that nobody answers for, and what the system has not taken: what is
+// said once is not said twice. The lock is held.
+func (l *link) undelivered() []sent {
+	if l.smOut != nil {
+		return l.sent
+	}
+	var list []sent
+	for i, x := range l.sent {
+		if i >= l.handed || x.id != 0 {
+			list = append(list, x)
+		}
+	}
+	return list
 }
 
 // arrived takes out the first n stanzas and returns those that stand in the outbox. The lock
@@ -73,6 +90,7 @@ func (l *link) arrived(n int) (ids []storage.ID) {
 		l.sent[i].r.moved.Store(true)
 		if id := l.sent[i].id; id != 0 {
 			ids = append(ids, id)
+			l.durable--
 		}
 	}
 	clear(l.sent[:n])

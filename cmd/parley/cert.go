@@ -23,6 +23,14 @@ func hostCerts(cfg Config) (list []auth.HostCert) {
 		files := cfg.Certificates[d]
 		list = append(list, auth.HostCert{Host: d, CertFile: files.Cert, KeyFile: files.Key})
 	}
+	for _, c := range componentRules(cfg) {
+		files := cfg.Certificates[c.Domain]
+		names := []string{}
+		if c.Wildcard {
+			names = append(names, "*."+c.Domain)
+		}
+		list = append(list, auth.HostCert{Host: c.Domain, Names: names, CertFile: files.Cert, KeyFile: files.Key, Spare: true})
+	}
 	return list
 }
 
@@ -40,6 +48,9 @@ func lookAtCerts(cfg Config) (list []auth.CertInfo, missing []string, err error)
 		if h.CertFile == "" {
 			h.CertFile = auth.OwnFile(certDir(cfg), h.Host)
 			if _, err := os.Stat(h.CertFile); errors.Is(err, fs.ErrNotExist) {
+				if h.Spare { // another one may be for it
+					continue
+				}
 				missing = append(missing, h.Host)
 				continue
 			}

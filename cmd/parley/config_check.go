@@ -45,7 +45,7 @@ func (b *badKey) at(file, text string, from map[string]string) *configError {
 // one form.
 func checkConfig(cfg *Config) *badKey {
 	for _, check := range []func(*Config) *badKey{
-		checkDomains, checkAdmins, checkListeners, checkNumbers, checkDurations, checkContact, checkSharedGroups, checkArchive, checkCertificates, checkLog, checkS2S,
+		checkDomains, checkAdmins, checkListeners, checkNumbers, checkDurations, checkContact, checkSharedGroups, checkArchive, checkComponents, checkCertificates, checkLog, checkS2S,
 	} {
 		if wrong := check(cfg); wrong != nil {
 			return wrong
@@ -116,7 +116,7 @@ func checkListeners(cfg *Config) *badKey {
 	for _, l := range []struct {
 		key       string
 		addresses []string
-	}{{"c2s.listen", cfg.C2S.Listen}, {"c2s.listen_tls", cfg.C2S.ListenTLS}, {"s2s.listen", cfg.S2S.Listen}, {"s2s.listen_tls", cfg.S2S.ListenTLS}, {"metrics.listen", metrics}} {
+	}{{"c2s.listen", cfg.C2S.Listen}, {"c2s.listen_tls", cfg.C2S.ListenTLS}, {"s2s.listen", cfg.S2S.Listen}, {"s2s.listen_tls", cfg.S2S.ListenTLS}, {"components.listen", cfg.Components.Listen}, {"components.listen_tls", cfg.Components.ListenTLS}, {"metrics.listen", metrics}} {
 		for i, a := range l.addresses {
 			if _, err := strconv.Atoi(a); err == nil { // a bare port
 				a = ":" + a
@@ -147,7 +147,12 @@ func checkNumbers(cfg *Config) *badKey {
 		{"s2s.queue_bytes", cfg.S2S.QueueBytes, 64 << 10, 1 << 30},
 		{"s2s.queue_stanzas", cfg.S2S.Queue, 1, 1 << 30},
 		{"s2s.max_unproven_per_address", cfg.S2S.PerAddress, 0, 1 << 30},
+		{"s2s.connection_rate", cfg.S2S.Rate, 0, 1 << 40},
+		{"s2s.connection_burst", cfg.S2S.Burst, 0, 1 << 40},
 		{"s2s.max_connections", cfg.S2S.Links, 0, 1 << 30},
+		{"components.max_stanza", cfg.Components.Stanza, 10000, 64 << 20},
+		{"components.queue_bytes", cfg.Components.QueueBytes, 64 << 10, 1 << 30},
+		{"components.max_unproven_per_address", cfg.Components.PerAddress, 0, 1 << 30},
 		{"c2s.account_rate", cfg.C2S.AccountRate, 0, 1 << 40},
 		{"c2s.account_burst", cfg.C2S.AccountBurst, 0, 1 << 40},
 		{"c2s.address_rate", cfg.C2S.AddressRate, 0, 1 << 40},
@@ -205,10 +210,15 @@ func checkDurations(cfg *Config) *badKey {
 		{"c2s.stall", cfg.C2S.Stall},
 		{"s2s.give_up", cfg.S2S.GiveUp}, {"s2s.connect_timeout", cfg.S2S.Connect}, {"s2s.proof_timeout", cfg.S2S.Negotiate},
 		{"s2s.idle", cfg.S2S.Idle}, {"s2s.stall", cfg.S2S.Stall},
+		{"components.handshake_timeout", cfg.Components.Handshake}, {"components.ping_timeout", cfg.Components.Patience},
+		{"components.stall", cfg.Components.Stall}, {"components.absent_after", cfg.Components.Absent},
 	} {
 		if d.Duration.Duration < time.Second {
 			return bad(d.key, "%s is less than a second", d.Duration.Duration)
 		}
+	}
+	if i := cfg.Components.Idle.Duration; i != 0 && i < time.Second {
+		return bad("components.idle", "%s is less than a second; 0s asks nobody", i)
 	}
 	if l := cfg.Auth.TokenLife.Duration; l != 0 && (l < time.Hour || l > 10*365*24*time.Hour) {
 		return bad("auth.token_lifetime", "%s is not between an hour and ten years; 0s switches tokens off", l)
@@ -248,8 +258,13 @@ func checkCertificates(cfg *Config) *badKey {
 		files := cfg.Certificates[domain]
 		wrong := func(text string) *badKey { return &badKey{[]string{"certificates", domain}, text} }
 		name, ok := domainOf(domain)
-		if !ok || !slices.Contains(cfg.Domains, name) {
-			return wrong("this is none of the domains, " + strings.Join(cfg.Domains, ", "))
+		_, component := cfg.Component[name]
+		if !ok || !component && !slices.Contains(cfg.Domains, name) {
+			text := "this is none of the domains, " + strings.Join(cfg.Domains, ", ")
+			if len(cfg.Component) > 0 {
+				text += ", nor a component's"
+			}
+			return wrong(text)
 		}
 		if files.Cert == "" || files.Key == "" {
 			return wrong("both cert and key are needed")

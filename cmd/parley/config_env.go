@@ -45,6 +45,9 @@ func applyEnvironment(cfg *Config, environ []string) (from map[string]string, er
 			return nil, e
 		}
 		if err := s.set(value); err != nil {
+			if s.key == "component" { // it has secrets
+				value = "..."
+			}
 			return nil, &configError{text: fmt.Sprintf("environment: %s=%s: %v", name, value, err)}
 		}
 		from[s.key] = name
@@ -87,6 +90,8 @@ func collect(v reflect.Value, prefix string, into map[string]setter) {
 			into[envName(key)] = setter{key, func(s string) error { return setSharedGroups(p, s) }}
 		case *map[string]DomainArchive:
 			into[envName(key)] = setter{key, func(s string) error { return setArchiveDomains(p, s) }}
+		case *map[string]ComponentConfig:
+			into[envName(key)] = setter{key, func(s string) error { return setComponents(p, s) }}
 		case *map[string]CertFile:
 			into[envName(key)] = setter{key, func(s string) error { return setCertificates(p, s) }}
 		default:

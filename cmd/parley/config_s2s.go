@@ -29,6 +29,8 @@ type S2SConfig struct {
 	Negotiate   Duration `toml:"proof_timeout" reload:"true" doc:"How long a server that has connected may take to prove a domain."`
 	Idle        Duration `toml:"idle" reload:"true" doc:"After how long without stanzas a connection is closed."`
 	Stall       Duration `toml:"stall" reload:"true" doc:"How long a server may take nothing of what waits for it."`
+	Rate        int      `toml:"connection_rate" reload:"true" doc:"How many bytes a second one connection may send in the long run. More is read later; nothing is lost. 0: any number."`
+	Burst       int      `toml:"connection_burst" reload:"true" doc:"How many bytes it may send at once."`
 	PerAddress  int      `toml:"max_unproven_per_address" reload:"true" doc:"How many connections of one address may have proved no domain yet. 0: any number."`
 	Links       int      `toml:"max_connections" reload:"true" doc:"How many connections with other servers there may be. 0: any number."`
 }
@@ -46,7 +48,7 @@ func defaultS2S() S2SConfig {
 	return S2SConfig{
 		Listen: []string{":5269"}, ListenTLS: []string{":5270"}, Dialback: true, DANE: true, POSH: true, Bidi: set.Bidi,
 		Stanza: set.Stanza, QueueBytes: set.QueueBytes, Queue: set.QueueStanzas, GiveUp: d(set.GiveUp), Connect: d(set.Connect),
-		Negotiate: d(set.Negotiate), Idle: d(set.Idle), Stall: d(set.Stall), PerAddress: set.PerAddress, Links: set.Links,
+		Negotiate: d(set.Negotiate), Idle: d(set.Idle), Stall: d(set.Stall), PerAddress: set.PerAddress, Links: set.Links, Rate: set.Rate, Burst: set.Burst,
 	}
 }
 
@@ -55,7 +57,7 @@ func s2sSettings(cfg Config) s2s.Settings {
 	return s2s.Settings{
 		Stanza: c.Stanza, QueueBytes: c.QueueBytes, QueueStanzas: c.Queue, GiveUp: c.GiveUp.Duration,
 		Connect: c.Connect.Duration, Negotiate: c.Negotiate.Duration, Idle: c.Idle.Duration, Stall: c.Stall.Duration,
-		AckWithin: cfg.SM.AckWithin.Duration, PerAddress: c.PerAddress, Links: c.Links, Bidi: c.Bidi, Manage: true,
+		AckWithin: cfg.SM.AckWithin.Duration, PerAddress: c.PerAddress, Links: c.Links, Rate: c.Rate, Burst: c.Burst, Bidi: c.Bidi, Manage: true,
 	}
 }
 

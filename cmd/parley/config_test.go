@@ -66,11 +66,24 @@ func TestMistakesInTheFile(t *testing.T) {
 		"[shared_groups.A]\nmembers = [\"@other.example\"]":       `FILE:2: shared_groups.A.members: other.example is none of the domains, localhost`,
 		"[shared_groups.\"A B\"]\nmembers = [\"@a@localhost\"]":   `FILE:2: shared_groups.A B.members: "@a@localhost" is neither an address like juliet@localhost nor a domain like @localhost`,
 		"[shared_groups.A]\nmembers = [\"a@localhost/x\"]":        `FILE:2: shared_groups.A.members: "a@localhost/x" is neither an address like juliet@localhost nor a domain like @localhost`,
-		"[shared_groups.A]\nmembers = [\"localhost\"]\nshown_to = [\"@\"]": `FILE:3: shared_groups.A.shown_to: "@" is neither an address like juliet@localhost nor a domain like @localhost`,
-		"[shared_groups.A]\nshown_to = [\"@localhost\"]":                   `FILE:1: shared_groups.A: a group needs members`,
-		"[shared_groups.\" \"]\nmembers = [\"@localhost\"]":                `FILE:1: shared_groups. : the name of a group is not empty and has no blanks around it`,
-		"[limits]\nroster_name = 5000":                                     `FILE:2: limits.roster_name: 5000 is not between 1 and 4096`,
-		"[search]\nresults = 0":                                            `FILE:2: search.results: 0 is not between 1 and 1000`,
+		"[shared_groups.A]\nmembers = [\"localhost\"]\nshown_to = [\"@\"]":                                                            `FILE:3: shared_groups.A.shown_to: "@" is neither an address like juliet@localhost nor a domain like @localhost`,
+		"[shared_groups.A]\nshown_to = [\"@localhost\"]":                                                                              `FILE:1: shared_groups.A: a group needs members`,
+		"[shared_groups.\" \"]\nmembers = [\"@localhost\"]":                                                                           `FILE:1: shared_groups. : the name of a group is not empty and has no blanks around it`,
+		"[component.localhost]\nsecret = \"12345678\"":                                                                                `FILE:1: component.localhost: this is one of the server's own domains; a component needs one for itself, as service.localhost`,
+		"\n[component.\"a.localhost\"]\nsecret = \"secret\"":                                                                          `FILE:3: component.a.localhost.secret: a secret has 8 characters at least: who knows it speaks for the domain`,
+		"[component.\"a.localhost\"]\n":                                                                                               `FILE:1: component.a.localhost: a component needs a secret`,
+		"[component.\"a@b\"]\nsecret = \"12345678\"":                                                                                  `FILE:1: component.a@b: this is no domain`,
+		"[component.a]\nsecret = \"12345678\"\n[component.A]\nsecret = \"12345678\"":                                                  `FILE:1: component.a: a is named twice`,
+		"[component.a]\nsecret = \"12345678\"\nroster = \"all\"":                                                                      `FILE:3: component.a.roster: "all" is none of none, get, set, both`,
+		"[component.a]\nsecret = \"12345678\"\nmessage = \"all\"":                                                                     `FILE:3: component.a.message: "all" is none of none, outgoing`,
+		"[component.a]\nsecret = \"12345678\"\npresence = \"roster\"\nroster = \"set\"":                                               `FILE:3: component.a.presence: who is told of contacts may read contacts: roster has to be get or both`,
+		"[component.a]\nsecret = \"12345678\"\niq = [\"x\"]":                                                                          `FILE:3: component.a.iq: "x" is not of the form namespace=get, =set or =both`,
+		"[component.a]\nsecret = \"12345678\"\ndelegate = [\"urn:xmpp:delegation:2\"]":                                                `FILE:3: component.a.delegate: urn:xmpp:delegation:2 cannot be delegated`,
+		"[component.a]\nsecret = \"12345678\"\ndelegate = [\"u:1\"]\n[component.b]\nsecret = \"12345678\"\ndelegate = [\"u:1 node\"]": `FILE:6: component.b.delegate: u:1 is delegated to a already`,
+		"[component.a]\nsecret = 12345678":                                                                                            `FILE:2: component.a.secret: this must be a text in quotes ("..."), not a whole number`,
+		"[components]\nidle = \"5ms\"":                                                                                                `FILE:2: components.idle: 5ms is less than a second; 0s asks nobody`,
+		"[limits]\nroster_name = 5000":                                                                                                `FILE:2: limits.roster_name: 5000 is not between 1 and 4096`,
+		"[search]\nresults = 0":                                                                                                       `FILE:2: search.results: 0 is not between 1 and 1000`,
 	} {
 		if _, err := load(t, text); err == nil || err.Error() != want {
 			t.Errorf("%q\n  said %v\n  want %s", text, err, want)
@@ -133,7 +146,7 @@ func TestExampleUncommented(t *testing.T) {
 			table += "."
 			changed[i+1], changed[i+2] = strings.TrimPrefix(lines[i+1], "# "), strings.TrimPrefix(lines[i+2], "# ")
 			changed[0] = "domains = [\"example.org\"]"
-		} else if table == "certificates." || table == "shared_groups." || table == "archive_domains." || table == "s2s_domains." {
+		} else if table == "certificates." || table == "shared_groups." || table == "archive_domains." || table == "s2s_domains." || table == "component." {
 			continue
 		}
 		name, _, _ := strings.Cut(m[1], " =")

@@ -55,6 +55,7 @@ func operations() map[string]operation {
 		"s2s-close":         {running, s2sClose},
 		"s2s-check":         {running, s2sCheck},
 		"s2s-explain":       {running, s2sExplain},
+		"component-list":    {running, componentList},
 		"backup":            {existing, backup},
 		"reload":            {running, reload},
 		"announce":          {running, announceTo},

@@ -57,9 +57,17 @@ func TestDocumentsNameWhatThereIs(t *testing.T) {
 	figure := regexp.MustCompile("`(parley_[a-z0-9_]+)`")
 	target := regexp.MustCompile("`make ([a-z]+)`")
 	variable := regexp.MustCompile(`PARLEY_[A-Z0-9_]+`)
-	metrics, err := os.ReadFile("metrics.go")
+	sources, err := filepath.Glob("metrics*.go")
 	if err != nil {
 		t.Fatal(err)
+	}
+	var metrics []byte
+	for _, name := range sources {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		metrics = append(metrics, text...)
 	}
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	if err != nil {

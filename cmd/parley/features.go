@@ -16,12 +16,14 @@ import (
 	"parley/xep/carbons"
 	"parley/xep/command"
 	"parley/xep/contact"
+	"parley/xep/delegation"
 	"parley/xep/devices"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
 	"parley/xep/mam"
 	"parley/xep/ping"
 	"parley/xep/private"
+	"parley/xep/privilege"
 	"parley/xep/push"
 	"parley/xep/register"
 	"parley/xep/strangers"
@@ -39,6 +41,7 @@ type live struct {
 	results atomic.Int64 // of one search
 	summary atomic.Bool  // of notifications
 	groups  *roster.Groups
+	trusted atomic.Pointer[trusted]
 }
 
 // administrators returns the addresses of those who run the server.
@@ -85,5 +88,8 @@ func features(h *house) []router.Feature {
 		strangers.New(l.strangers, time.Now),
 		push.New(push.Config{Summary: l.summary.Load}),
 		devices.New(clients{h}),
+		l.services(),
+		privilege.New(func() *privilege.Table { return l.trusted.Load().privileges }),
+		delegation.New(func() *delegation.Table { return l.trusted.Load().delegated }),
 	}
 }

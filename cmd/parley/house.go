@@ -34,6 +34,8 @@ type house struct {
 	reload   func() (reloaded, error) // set while the server runs
 	s2s      *s2s.Server              // the same
 
+	components *s2s.Components // the same
+
 	announcer announce.Announcer
 	halt      halt
 }
@@ -81,6 +83,7 @@ func (h *house) settle(cfg Config) {
 	h.live.limits.Store(&cfg.Limits)
 	h.live.summary.Store(cfg.Push.Summary)
 	h.live.results.Store(int64(cfg.Search.Results))
+	h.live.trusted.Store(trustedOf(cfg))
 	h.live.groups.Set(sharedGroups(cfg))
 	if h.router != nil {
 		h.accounts.SetDevices(devicePolicy(cfg))

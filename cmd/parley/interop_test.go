@@ -27,40 +27,55 @@ type process struct {
 	dir          string
 	cmd          *exec.Cmd
 	port, direct string
+	components   string // port for components, if there is one
 	config       string // what it was started with
-	log          *bytes.Buffer
+	log          *syncBuffer
 	stopped      bool
 }
 
 // startProcess starts bin/parley in an empty directory and makes two accounts.
 func startProcess(t *testing.T, extra string) *process {
 	t.Helper()
-	p := &process{t: t, dir: t.TempDir(), log: &bytes.Buffer{}}
-	p.config = "[c2s]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n[s2s]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n[metrics]\nlisten = \"127.0.0.1:0\"\n" + extra
+	p := newProcess(t, "[c2s]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n[s2s]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n[metrics]\nlisten = \"127.0.0.1:0\"\n"+extra)
+	p.start()
+	p.parley("pw-juliet\n", "user", "add", "juliet@localhost")
+	p.parley("pw-romeo\n", "user", "add", "romeo@localhost")
+	return p
+}
+
+// newProcess writes the configuration of a server into an empty directory.
+func newProcess(t *testing.T, config string) *process {
+	t.Helper()
+	p := &process{t: t, dir: t.TempDir(), config: config}
 	if err := os.WriteFile(filepath.Join(p.dir, "parley.toml"), []byte(p.config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.cmd = exec.Command(binary(t), "serve")
+	return p
+}
+
+// start starts bin/parley, which ends with the test.
+func (p *process) start() {
+	p.t.Helper()
+	p.log, p.stopped = &syncBuffer{}, false
+	p.cmd = exec.Command(binary(p.t), "serve")
 	p.cmd.Dir = p.dir
 	p.cmd.Stderr = p.log
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	t.Cleanup(p.stop)
+	p.t.Cleanup(p.stop)
 	p.readHello(out)
-	p.parley("pw-juliet\n", "user", "add", "juliet@localhost")
-	p.parley("pw-romeo\n", "user", "add", "romeo@localhost")
-	return p
 }
 
 // readHello takes the ports from what the server prints when it has started.
 func (p *process) readHello(out io.Reader) {
 	p.t.Helper()
 	where := regexp.MustCompile(`clients on 127\.0\.0\.1:(\d+) \((STARTTLS|direct TLS)\)`)
+	components := regexp.MustCompile(`components on 127\.0\.0\.1:(\d+) `)
 	lines := make(chan string, 100)
 	go func() {
 		for s := bufio.NewScanner(out); s.Scan(); {
@@ -74,6 +89,9 @@ func (p *process) readHello(out io.Reader) {
 		case line, ok := <-lines:
 			if !ok {
 				p.t.Fatalf("the server ended:\n%s", p.log)
+			}
+			if m := components.FindStringSubmatch(line); m != nil {
+				p.components = m[1]
 			}
 			if m := where.FindStringSubmatch(line); m != nil && m[2] == "STARTTLS" {
 				p.port = m[1]

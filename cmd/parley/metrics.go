@@ -115,6 +115,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		count(descErrors, float64(v.(*atomic.Int64).Load()), k.(string))
 		return true
 	})
+	c.collectComponents(ch)
 	c.collectS2S(ch)
 	hall := c.s.router.Stats()
 	for _, k := range []xmpp.Kind{xmpp.Message, xmpp.Presence, xmpp.IQ} {

@@ -63,5 +63,5 @@ func (s *server) reload() (reloaded, error) {
 	s.policy.Store(policy)
 	s.s2s.SetPolicy(policy)
 	s.s2s.SetSettings(s2sSettings(cfg))
-	return done, nil
+	return done, s.reloadComponents(was, cfg)
 }

@@ -48,6 +48,7 @@ type server struct {
 	ready  chan struct{} // closed when all doors are open
 
 	reloading sync.Mutex // one reload at a time
+	listening bool       // to components
 
 	quiet      context.CancelFunc // ends announcing; nil before it has begun
 	announcing sync.WaitGroup
@@ -144,10 +145,14 @@ func start(ctx context.Context, o *options, cfg Config, log *slog.Logger, level 
 	if s.certs, err = openCerts(cfg, log); err != nil {
 		return s, err
 	}
+	s.openComponents()
 	if err = s.openS2S(); err != nil {
 		return s, err
 	}
 	if err = s.openC2S(); err != nil {
+		return s, err
+	}
+	if err = s.listenToComponents(); err != nil {
 		return s, err
 	}
 	if err = s.openControl(); err != nil {
@@ -186,17 +191,26 @@ func (s *server) openC2S() error {
 
 // openDoors listens on addresses of both kinds.
 func (s *server) openDoors(whom string, serve func(net.Listener, bool) error, clear, direct []string) error {
+	plain := "STARTTLS"
+	if whom == "components" {
+		plain = "in clear"
+	}
 	for _, door := range []struct {
 		addresses []string
 		direct    bool
 		what      string
-	}{{clear, false, "STARTTLS"}, {direct, true, "direct TLS"}} {
+	}{{clear, false, plain}, {direct, true, "direct TLS"}} {
 		for _, a := range door.addresses {
 			l, err := listen(a)
 			if err != nil {
 				return err
 			}
 			s.where = append(s.where, fmt.Sprintf("%s on %s (%s)", whom, l.Addr(), door.what))
+			select {
+			case <-s.ready: // opened by a reload
+				s.log.Info("an address is listened on", "for", whom, "address", l.Addr().String(), "with", door.what)
+			default:
+			}
 			go func() {
 				if err := serve(l, door.direct); err != nil {
 					s.errors <- err
@@ -212,7 +226,7 @@ func listen(address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program; is a server running already? (c2s.listen, c2s.listen_tls, s2s.listen, s2s.listen_tls and metrics.listen set the addresses)", address)
+		return nil, fmt.Errorf("%s is in use by another program; is a server running already? (c2s.listen, c2s.listen_tls, s2s.listen, s2s.listen_tls, components.listen, components.listen_tls and metrics.listen set the addresses)", address)
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("%s: this user may not listen on a port below 1024", address)
 	case err != nil:
@@ -323,6 +337,13 @@ func (s *server) closeAll() error {
 		sub, done := context.WithTimeout(ctx, stopWithin/2)
 		if err := s.c2s.Shutdown(sub); err != nil {
 			s.log.Warn("some streams did not end in time", "error", err)
+		}
+		done()
+	}
+	if s.components != nil {
+		sub, done := context.WithTimeout(ctx, stopWithin/5)
+		if err := s.components.Shutdown(sub); err != nil {
+			s.log.Warn("some components did not end in time", "error", err)
 		}
 		done()
 	}

@@ -27,25 +27,16 @@ func (s *server) openS2S() (err error) {
 		return err
 	}
 	s.judge = s2s.NewJudge(s2s.JudgeConfig{Roots: roots, Resolver: s.asks, DANE: s.cfg.S2S.DANE, POSH: s.cfg.S2S.POSH})
-	byHost := map[string]*auth.TLS{}
-	for _, d := range s.cfg.Domains {
-		byHost[d] = s.certs.Server(auth.TLSOptions{Host: d, AskClient: true})
-	}
-	first := byHost[s.cfg.Domains[0]]
+	byHost := &hostTLS{certs: s.certs, known: s.isLocal, first: s.cfg.Domains[0]}
 	s.s2s = s2s.NewServer(s2s.Config{
 		Router: s.router, Store: s.store, Log: s.log, Settings: s2sSettings(s.cfg), Policy: policy,
-		Local: s.router.Serves,
-		TLS: func(host string) *auth.TLS {
-			if t := byHost[host]; t != nil {
-				return t
-			}
-			return first
-		},
+		Local:       s.isLocal,
+		TLS:         byHost.of,
 		DirectTLS:   s.certs.Server(auth.TLSOptions{ALPN: []string{"xmpp-server"}, AskClient: true}),
 		Certificate: s.certs.Certificate,
 		Resolver:    s.asks, Dialer: &s2s.Dialer{Resolver: s.asks}, Judge: s.judge,
 	})
-	s.router.SetWays(s.s2s.Ways)
+	s.router.SetWays(s.components.Ways(s.s2s.Ways))
 	if err := s.s2s.Start(context.Background()); err != nil {
 		return fmt.Errorf("messages for other servers could not be read: %w", err)
 	}

@@ -38,6 +38,9 @@ type House struct {
 
 	t     testing.TB
 	peers []*Peer // who is connected through Connect; the test's goroutine alone
+
+	mu       sync.Mutex
+	services map[string]*Service
 }
 
 // New returns a house with these features. It is closed when the test ends.

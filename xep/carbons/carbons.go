@@ -47,6 +47,9 @@ func New() router.Feature {
 // enable has the asking device get copies from now on; it may have asked before
 // (XEP-0280 §4, §10.1).
 func (f *feature) enable(_ context.Context, q *router.Request) (xmpp.Payload, error) {
+	if q.Sender == nil { // who asks in the account's place has no device
+		return nil, xmpp.Refuse("not-allowed", "")
+	}
 	return nil, q.Turn(func(*router.Turn) error {
 		f.set(q.Account, q.Sender, true)
 		return nil
@@ -55,6 +58,9 @@ func (f *feature) enable(_ context.Context, q *router.Request) (xmpp.Payload, er
 
 // disable has it get no more copies (XEP-0280 §5, §10.1).
 func (f *feature) disable(_ context.Context, q *router.Request) (xmpp.Payload, error) {
+	if q.Sender == nil { // who asks in the account's place has no device
+		return nil, xmpp.Refuse("not-allowed", "")
+	}
 	return nil, q.Turn(func(*router.Turn) error {
 		f.set(q.Account, q.Sender, false)
 		return nil

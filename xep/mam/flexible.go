@@ -67,7 +67,7 @@ func idOf(name string) (storage.ID, bool) {
 // node answers service discovery about what waits: how much it is (XEP-0013 §2.2), and from
 // whom (§2.3). Either way the asker will fetch it.
 func (f *feature) node(ctx context.Context, q *router.Request, name string) (*router.NodeInfo, error) {
-	if name != nsFlexible {
+	if name != nsFlexible || q.Sender == nil {
 		return nil, nil
 	}
 	if err := f.collects(q); err != nil {
@@ -119,7 +119,7 @@ func (f *feature) each(_ context.Context, a *router.Account, fn func(storage.ID,
 // view answers an <offline/> of type get: single messages (XEP-0013 §2.4), or all of them
 // (§2.6).
 func (f *feature) view(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
-	if !q.Own() {
+	if !q.Own() || q.Sender == nil {
 		return nil, xmpp.Refuse("forbidden", "")
 	}
 	ids, all, err := wanted(q.Payload, "view", "fetch")
@@ -164,7 +164,7 @@ func (f *feature) show(q *router.Request, id storage.ID, st *xmpp.Stanza) {
 // remove answers an <offline/> of type set: single messages are removed (XEP-0013 §2.5),
 // or all (§2.7).
 func (f *feature) remove(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
-	if !q.Own() {
+	if !q.Own() || q.Sender == nil {
 		return nil, xmpp.Refuse("forbidden", "")
 	}
 	ids, all, err := wanted(q.Payload, "remove", "purge")

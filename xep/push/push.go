@@ -98,6 +98,9 @@ func (f *feature) of(a *router.Account) []*target {
 // enable has a node told from now on what the asking device does not see (XEP-0357 §5). A
 // node that is enabled again has the new options, and belongs to the new device.
 func (f *feature) enable(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
+	if q.Sender == nil { // who asks in the account's place has no device
+		return nil, xmpp.Refuse("not-allowed", "")
+	}
 	n, err := readNode(q.Payload)
 	if err != nil {
 		return nil, err
