@@ -109,18 +109,22 @@ func (l *link) leave(err error, when func() bool) {
 		l.mu.Unlock()
 		return
 	}
-	l.leaving, l.goodbye = true, err
 	managed, waits := l.sm != nil && l.running.Load(), len(l.sent) > 0
+	if !managed && waits { // first it is asked whether it has that, by the stream itself
+		began := l.draining
+		l.draining = true
+		l.mu.Unlock()
+		if !began {
+			l.s.work(func(context.Context) { l.drain(); l.end(err) })
+		}
+		return
+	}
+	l.leaving, l.goodbye = true, err
 	if managed && err == nil && when == nil { // what is on its way is asked for when it is resumed
 		l.goodbye = &lostError{errLeaving}
 	}
 	l.mu.Unlock()
-	switch {
-	case managed:
-	case waits:
-		l.s.work(func(context.Context) { l.drain(); l.end(err) })
-		return
-	default:
+	if !managed {
 		l.end(err)
 		return
 	}
@@ -136,7 +140,7 @@ func (l *link) leave(err error, when func() bool) {
 	l.t.Nudge()
 }
 
-// drain waits until the system has taken what was sent without stream management.
+// drain waits until the other side has what was sent without stream management.
 func (l *link) drain() {
 	for end := time.Now().Add(lastAcksWithin); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		l.mu.Lock()

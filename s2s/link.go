@@ -61,43 +61,44 @@ type link struct {
 	running  atomic.Bool // the reader is at work
 	counted  bool        // among those that have proved nothing; the server's lock guards it
 
-	mu      sync.Mutex            // a leaf
-	may     map[pair]string       // what the other side may send, and by which proof
-	sends   map[pair]string       // what we may send, and by which proof
-	routes  map[pair]*route       // who sends by it
-	asked   map[pair]chan error   // dialback keys of ours that are being verified
-	verify  map[query]chan string // questions of ours about keys
-	checks  int                   // keys of theirs that are being verified
-	buf     []byte                // to be written
-	writing bool
-	over    bool
-	sent    []sent   // in order: not known to have arrived
-	bytes   int      // of these
-	queued  uint64   // bytes that ever were in buf and have left it
-	written uint64   // of these, how many the transport has taken
-	durable int      // how many of sent stand in the outbox
-	handed  int      // how many of sent the system has taken
-	asking  bool     // the other side is asked whether it has some; see inquire
-	mute    bool     // it does not answer that
-	sm      *inbound // the reader's; others take the lock
-	smOut   *outbound
-	acked   uint32            // what we have acknowledged last
-	awaited int               // acknowledgements that wait for commits
-	leaving bool              // nothing more is put in; see leave
-	hurried bool              // what is not acknowledged by now is not waited for
-	goodbye error             // with which the reader is to end the stream
-	owed    []grant           // what we may send, once it is known whether that is counted
-	asks    bool              // only questions about keys are asked by it
-	grown   bool              // the other side may send larger stanzas: the reader has to see to it
-	odd     int               // lines of the log about what no server says
-	smReply chan *xmpp.Stanza // what was asked of stream management is answered here
-	cause   error             // why it has ended
-	heard   time.Time         // when bytes last came
-	spoke   time.Time         // when a stanza last went either way
-	stalled time.Time         // since when nothing of what waits has left
-	counts  struct{ in, out uint64 }
-	parted  chan struct{} // closed when what has not arrived was given back
-	done    chan struct{} // closed when the reader has ended, everything is settled, and that was done
+	mu       sync.Mutex            // a leaf
+	may      map[pair]string       // what the other side may send, and by which proof
+	sends    map[pair]string       // what we may send, and by which proof
+	routes   map[pair]*route       // who sends by it
+	asked    map[pair]chan error   // dialback keys of ours that are being verified
+	verify   map[query]chan string // questions of ours about keys
+	checks   int                   // keys of theirs that are being verified
+	buf      []byte                // to be written
+	writing  bool
+	over     bool
+	sent     []sent   // in order: not known to have arrived
+	bytes    int      // of these
+	queued   uint64   // bytes that ever were in buf and have left it
+	written  uint64   // of these, how many the transport has taken
+	durable  int      // how many of sent stand in the outbox
+	handed   int      // how many of sent the system has taken
+	asking   bool     // the other side is asked whether it has some; see inquire
+	mute     bool     // it does not answer that
+	draining bool     // see leave
+	sm       *inbound // the reader's; others take the lock
+	smOut    *outbound
+	acked    uint32            // what we have acknowledged last
+	awaited  int               // acknowledgements that wait for commits
+	leaving  bool              // nothing more is put in; see leave
+	hurried  bool              // what is not acknowledged by now is not waited for
+	goodbye  error             // with which the reader is to end the stream
+	owed     []grant           // what we may send, once it is known whether that is counted
+	asks     bool              // only questions about keys are asked by it
+	grown    bool              // the other side may send larger stanzas: the reader has to see to it
+	odd      int               // lines of the log about what no server says
+	smReply  chan *xmpp.Stanza // what was asked of stream management is answered here
+	cause    error             // why it has ended
+	heard    time.Time         // when bytes last came
+	spoke    time.Time         // when a stanza last went either way
+	stalled  time.Time         // since when nothing of what waits has left
+	counts   struct{ in, out uint64 }
+	parted   chan struct{} // closed when what has not arrived was given back
+	done     chan struct{} // closed when the reader has ended, everything is settled, and that was done
 }
 
 // sent is a stanza that was put into a stream.

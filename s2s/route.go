@@ -56,6 +56,7 @@ type route struct {
 	wake    chan struct{} // closed to try at once; nil unless somebody waits
 	failure *failure      // of the last attempt; nil: none failed since there was a stream
 	resume  *resumption   // of a lost stream; nil: none
+	away    absence
 	used    time.Time
 	removed bool // nobody finds it any more
 }
@@ -131,11 +132,12 @@ func (r *route) take(it item) *xmpp.Error {
 	case r.bytes+it.size > set.QueueBytes || len(r.queue) >= set.QueueStanzas:
 		return r.crowded()
 	case r.failure != nil && it.at.Before(r.retryAt) && !waits(it.st): // it was tried a moment ago
-		if it.st.Kind == xmpp.Presence {
-			return nil // what nobody hears is not repeated
+		if r.remember(it) || it.st.Kind == xmpp.Presence && it.st.Type != "" {
+			return nil
 		}
 		return r.failure.answer()
 	}
+	r.outdated(it.st)
 	r.seq++
 	it.seq = r.seq
 	r.queue = append(r.queue, it)
@@ -148,8 +150,8 @@ func (r *route) crowded() *xmpp.Error {
 }
 
 // waits reports whether a stanza is worth keeping until its domain is reached: messages, and
-// what is said once of subscriptions. Who asks something wants to know, and the presence of a
-// moment is of that moment.
+// what is said once of subscriptions. Who asks something wants to know; of presence the last
+// is remembered (absence).
 func waits(st *xmpp.Stanza) bool {
 	switch st.Kind {
 	case xmpp.Message:
@@ -172,7 +174,7 @@ func (r *route) starts() bool {
 // wanted reports whether a stream is of any use. The lock is held.
 func (r *route) wanted() bool {
 	awaited := r.resume != nil && r.resume.link.out && r.resume.bidi // by the other side, which cannot come itself
-	return len(r.queue) > 0 || awaited
+	return len(r.queue) > 0 || awaited || len(r.away.latest) > 0 || r.away.looks
 }
 
 // connect sees to a stream until there is one or nothing waits for it.
@@ -279,6 +281,12 @@ func (r *route) join(l *link) bool {
 		switch state {
 		case joined:
 			l.Flush()
+			r.mu.Lock()
+			back := r.comes()
+			r.mu.Unlock()
+			if back {
+				r.s.cfg.Router.Distant(r.pair.local, r.pair.remote, true)
+			}
 			return true
 		case resting: // lost was called: all is in the queue
 			return false
@@ -303,6 +311,9 @@ func (r *route) takeAll(l *link) ([]item, state) {
 	r.resume = nil // what is handed to this stream is no part of another one's count
 	list := r.queue
 	r.queue, r.bytes = nil, 0
+	if len(list) == 0 {
+		list = r.remembered()
+	}
 	if len(list) == 0 {
 		r.link, r.state, r.fails, r.failure, r.retryAt = l, joined, 0, nil, time.Time{}
 		return nil, joined
@@ -353,11 +364,12 @@ func (r *route) putBack(list []item) {
 
 // lost is called when a stream has ended, with what the other side may not have of what this
 // route has handed to it. It is sent again, in front of all else.
-func (r *route) lost(l *link, left []item, back *resumption) {
+func (r *route) lost(l *link, left []item, back *resumption, broken bool) {
 	r.mu.Lock()
 	switch {
 	case r.link == l:
 		r.link, r.state = nil, resting
+		r.away.looks = broken // its users may have gone with it
 	case r.link != nil && len(left) == 0: // it never had to do with it
 		r.mu.Unlock()
 		return
@@ -421,12 +433,14 @@ func (r *route) failed(err error) bool {
 	var keep, drop []item
 	for i, it := range r.queue {
 		sent := r.resume != nil && i < r.resume.n // and counted
-		if f.permanent || !waits(it.st) && !sent {
-			drop = append(drop, it)
-		} else {
+		switch {
+		case !f.permanent && (sent || waits(it.st)):
 			keep = append(keep, it)
+		case f.permanent || !r.remember(it):
+			drop = append(drop, it)
 		}
 	}
+	absent := r.goes(time.Now(), f.permanent)
 	r.requeue(keep)
 	if f.permanent {
 		r.resume = nil
@@ -435,13 +449,10 @@ func (r *route) failed(err error) bool {
 	r.s.log.Warn("a domain cannot be reached", "domain", r.pair.remote, "from", r.pair.local, "reason", f.text, "waiting", len(keep), "next", d.Round(time.Second), "path", f.trail.String())
 	r.refuse(drop, f.answer())
 	r.giveUp(r.tooOld())
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.queue) == 0 {
-		r.state = resting
-		return false
+	if absent {
+		r.s.cfg.Router.Distant(r.pair.local, r.pair.remote, false)
 	}
-	return true
+	return !r.rests()
 }
 
 // requeue replaces the queue. The lock is held.
@@ -495,7 +506,7 @@ func (r *route) refuse(list []item, err *xmpp.Error) {
 		switch {
 		case it.st.Kind == xmpp.Message:
 			r.s.cfg.Router.Return(&rd, it.st, err)
-		case it.st.Kind == xmpp.IQ || waits(it.st):
+		case it.st.Kind == xmpp.IQ || waits(it.st) || it.st.Type == "" && !it.st.To.IsBare(): // who joins a room wants to know
 			r.s.cfg.Router.Bounce(&rd, it.st, err)
 		}
 	}
@@ -508,7 +519,7 @@ func (r *route) refuse(list []item, err *xmpp.Error) {
 func (r *route) idle(before time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.state != resting || len(r.queue) > 0 || r.used.After(before) || r.retryAt.After(time.Now()) {
+	if r.state != resting || r.wanted() || r.away.told || r.used.After(before) || r.retryAt.After(time.Now()) {
 		return false
 	}
 	r.removed = true

@@ -462,7 +462,7 @@ func (s *Server) parted(l *link, rest remains) {
 		if id != "" && len(order) == 1 && r.pair == rest.head {
 			back = &resumption{id: id, link: l, acked: rest.out.acked, n: len(by[r]), until: time.Now().Add(resumeFor), bidi: rest.bidi}
 		}
-		r.lost(l, by[r], back)
+		r.lost(l, by[r], back, rest.lost)
 	}
 }
 

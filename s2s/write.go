@@ -55,7 +55,7 @@ func (l *link) left() []storage.ID {
 	switch {
 	case l.handed == 0:
 		return nil
-	case l.durable > 0 && !l.mute && !l.leaving:
+	case l.durable > 0 && !l.mute:
 		if !l.over {
 			l.inquire()
 		}
