@@ -131,9 +131,6 @@ func NewServer(cfg Config) *Server {
 // SetSettings changes the settings.
 func (s *Server) SetSettings(set Settings) { s.settings.Store(&set) }
 
-// SetPolicy changes the policy. Streams that are open stay open.
-func (s *Server) SetPolicy(p *Policy) { s.policy.Store(p) }
-
 // Stats returns the counters.
 func (s *Server) Stats() *Stats { return &s.stats }
 

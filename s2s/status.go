@@ -117,7 +117,7 @@ func (r *route) info() RouteInfo {
 // for the domain is tried again at once.
 func (s *Server) CloseDomain(remote string) (n int) {
 	for _, l := range s.allLinks() {
-		if i, ok := l.info(); ok && i.Remote == remote {
+		if l.with(remote) {
 			n++
 			l.leave(nil, nil)
 		}
