@@ -166,9 +166,22 @@ func listPeers(out io.Writer, p peersInfo) {
 		if !r.Next.IsZero() {
 			next = r.Next.Local().Format(time.TimeOnly)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", r.Remote, r.Local, r.Waiting, next, orDash(r.Error))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", r.Remote, r.Local, r.Waiting, next, reason(r))
 	}
 	w.Flush()
+}
+
+// reason is why something waits, also where no attempt has failed.
+func reason(r s2s.RouteInfo) string {
+	switch {
+	case r.Error != "":
+		return r.Error
+	case r.State == "connected":
+		return "it is connected, and has not taken this yet"
+	case r.State == "connecting":
+		return "it is being connected to"
+	}
+	return "the connection was lost; the other server may go on with it"
 }
 
 // proofs is by what the two sides of a stream have believed each other.

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"parley/s2s"
+)
+
+// TestListOfPeers wants a reason for everything that waits.
+func TestListOfPeers(t *testing.T) {
+	var out strings.Builder
+	listPeers(&out, peersInfo{Routes: []s2s.RouteInfo{
+		{Local: "a.example", Remote: "b.example", State: "connected"},
+		{Local: "a.example", Remote: "c.example", State: "connected", Waiting: 1},
+		{Local: "a.example", Remote: "d.example", State: "connecting", Waiting: 2},
+		{Local: "a.example", Remote: "e.example", State: "resting", Waiting: 3, Next: time.Date(2026, 5, 4, 12, 0, 0, 0, time.Local)},
+		{Local: "a.example", Remote: "f.example", State: "resting", Error: "it has no address in DNS"},
+	}})
+	text := out.String()
+	if strings.Contains(text, "b.example") {
+		t.Errorf("nothing waits for b.example:\n%s", text)
+	}
+	for _, want := range []string{
+		"c.example    a.example  1        -            it is connected, and has not taken this yet\n",
+		"d.example    a.example  2        -            it is being connected to\n",
+		"e.example    a.example  3        12:00:00     the connection was lost; the other server may go on with it\n",
+		"f.example    a.example  0        -            it has no address in DNS\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no line %q in\n%s", want, text)
+		}
+	}
+}
