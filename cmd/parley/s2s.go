@@ -231,7 +231,10 @@ func showPeer(out io.Writer, p peersInfo) {
 }
 
 func showSteps(out io.Writer, steps []s2s.Step) {
-	for _, s := range steps {
+	for i, s := range steps {
+		if i > 0 && steps[i-1].Stage == s.Stage && steps[i-1].Text == s.Text { // it was looked at twice
+			continue
+		}
 		sign := "  "
 		if s.Failed {
 			sign = "x "

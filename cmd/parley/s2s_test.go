@@ -33,3 +33,12 @@ func TestListOfPeers(t *testing.T) {
 		}
 	}
 }
+
+// TestStepsAreToldOnce: what was looked at twice in a row is one line.
+func TestStepsAreToldOnce(t *testing.T) {
+	var out strings.Builder
+	showSteps(&out, []s2s.Step{{Stage: "tls", Text: "TLS 1.3"}, {Stage: "certificate", Text: "none", Failed: true}, {Stage: "certificate", Text: "none", Failed: true}})
+	if want := "  tls          TLS 1.3\nx certificate  none\n"; out.String() != want {
+		t.Errorf("%q instead of %q", out.String(), want)
+	}
+}
