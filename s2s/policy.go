@@ -82,6 +82,16 @@ func NewPolicy(cfg PolicyConfig) (*Policy, error) {
 
 // pattern returns a name of the configuration as it is compared.
 func (p *Policy) pattern(name string) (string, error) {
+	key, err := ParsePattern(name)
+	if err == nil {
+		p.names[key] = name
+	}
+	return key, err
+}
+
+// ParsePattern returns the name of a rule, a domain, *.domain or *, in the one form in which
+// names are compared: lower case and A-labels. The error says what is wrong with it.
+func ParsePattern(name string) (string, error) {
 	key := name
 	if rest, ok := strings.CutPrefix(name, "*."); ok || name != "*" {
 		ascii, err := asciiDomain(rest)
@@ -90,7 +100,6 @@ func (p *Policy) pattern(name string) (string, error) {
 		}
 		key = name[:len(name)-len(rest)] + ascii
 	}
-	p.names[key] = name
 	return key, nil
 }
 

@@ -112,6 +112,12 @@ func NewResolver(cfg ResolverConfig) (*Resolver, error) {
 	}, nil
 }
 
+// CheckServers says what is wrong with a list of name servers, as ResolverConfig has it.
+func CheckServers(servers []string) error {
+	_, err := parseServers(servers)
+	return err
+}
+
 // Close lets all questions fail that are open, and all later ones.
 func (r *Resolver) Close() { r.stop() }
 

@@ -71,6 +71,9 @@ func checkFiles(cfg Config) (notes []string, err error) {
 	if _, err := authorities("tls.client_ca", cfg.TLS.ClientCA); err != nil {
 		return nil, err
 	}
+	if _, err := s2sRoots(cfg.S2S.CA); err != nil {
+		return nil, err
+	}
 	list, _, err := lookAtCerts(cfg)
 	for _, c := range list {
 		for _, p := range c.Problems {

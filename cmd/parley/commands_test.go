@@ -220,6 +220,8 @@ func TestOtherCommands(t *testing.T) {
 	contains(t, c.must("", "config", "check"), "note: certificate of localhost: it does not name localhost, only: other.example\n")
 	c.write("parley.toml", "[tls]\nclient_ca = [\"a.key\"]\n")
 	contains(t, c.fails(exitConfig, "", "config", "check"), "a.key holds no certificate in PEM form")
+	c.write("parley.toml", "[s2s]\nca = [\"none.pem\"]\n")
+	contains(t, c.fails(exitConfig, "", "config", "check"), "s2s.ca: open none.pem: no such file or directory")
 }
 
 // TestForeignFiles: a command that would leave files which the server cannot write does

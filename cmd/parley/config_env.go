@@ -162,7 +162,7 @@ func setValue(v reflect.Value, s string) (err error) {
 	case *Duration:
 		return p.UnmarshalText([]byte(s))
 	default:
-		return fmt.Errorf("a %T cannot be set here", p)
+		return fmt.Errorf("this table has no variable; write it into the file")
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -49,6 +50,31 @@ func lineOf(text string, key toml.Key) int {
 		}
 	}
 	return 0
+}
+
+// plainKey writes a key as the other errors do, without quotes around its parts.
+func plainKey(key toml.Key) string { return strings.Join(key, ".") }
+
+// meant returns the key that an unknown one was most likely meant to be, or "". In a table
+// whose names the operator chooses, as s2s_domains, what is below a name is looked at.
+func meant(key toml.Key) string {
+	for f := range fields(reflect.TypeFor[Config]()) {
+		if f.Tag.Get("toml") != key[0] || len(key) < 3 || f.Type.Kind() != reflect.Map || f.Type.Elem().Kind() != reflect.Struct {
+			continue
+		}
+		if near := nearest(plainKey(key[2:]), keys(f.Type.Elem(), "")); near != "" {
+			return plainKey(key[:2]) + "." + near
+		}
+		return ""
+	}
+	valid := keys(reflect.TypeFor[Config](), "")
+	if near := nearest(plainKey(key), valid); near != "" || len(key) == 1 || slices.Contains(valid, key[0]) {
+		return near
+	}
+	if near := nearest(key[0], valid); near != "" { // the table is wrong, and all in it
+		return plainKey(append(toml.Key{near}, key[1:]...))
+	}
+	return ""
 }
 
 // nearest returns the valid key that a wrong one was most likely meant to be, or "".

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -64,9 +63,8 @@ func parseConfig(file, text string, cfg *Config) error {
 	if len(unknown) == 0 {
 		return nil
 	}
-	name := unknown[0].String()
-	e := &configError{file, lineOf(text, unknown[0]), fmt.Sprintf("there is no key %q", name)}
-	if near := nearest(name, keys(reflect.TypeFor[Config](), "")); near != "" {
+	e := &configError{file, lineOf(text, unknown[0]), fmt.Sprintf("there is no key %q", plainKey(unknown[0]))}
+	if near := meant(unknown[0]); near != "" {
 		e.text += fmt.Sprintf("; did you mean %q?", near)
 	}
 	return e

@@ -1,7 +1,8 @@
 package main
 
 import (
-	"strings"
+	"maps"
+	"slices"
 	"time"
 
 	"parley/s2s"
@@ -83,16 +84,36 @@ func checkS2S(cfg *Config) *badKey {
 			return bad(list.key, "%v", err)
 		}
 	}
-	if _, err := s2sPolicy(*cfg); err != nil {
-		return bad("s2s_domains", "%v", err)
+	if wrong := checkPeers(cfg); wrong != nil {
+		return wrong
 	}
-	for _, server := range cfg.S2S.DNS {
-		if strings.TrimSpace(server) == "" {
-			return bad("s2s.dns", "%q is no address; write it as 127.0.0.1:53", server)
-		}
+	if err := s2s.CheckServers(cfg.S2S.DNS); err != nil {
+		return bad("s2s.dns", "%v", err)
 	}
 	if cfg.S2S.Stanza < cfg.C2S.Stanza {
 		return bad("s2s.max_stanza", "%d is less than c2s.max_stanza, which is %d: what one user may send would end the connection with another server", cfg.S2S.Stanza, cfg.C2S.Stanza)
+	}
+	return nil
+}
+
+// checkPeers finds sections for what is no domain, or for one that has a section already, and
+// routes that lead nowhere.
+func checkPeers(cfg *Config) *badKey {
+	named := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Peers)) {
+		domain, err := s2s.ParsePattern(name)
+		if err != nil {
+			return &badKey{[]string{"s2s_domains", name}, err.Error()}
+		}
+		if named[domain] {
+			return &badKey{[]string{"s2s_domains", name}, domain + " is named twice"}
+		}
+		named[domain] = true
+		for _, route := range cfg.Peers[name].Route {
+			if _, err := s2s.ParseRoute(route); err != nil {
+				return &badKey{[]string{"s2s_domains", name, "route"}, err.Error()}
+			}
+		}
 	}
 	return nil
 }

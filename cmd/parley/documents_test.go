@@ -50,10 +50,20 @@ func TestLinks(t *testing.T) {
 	})
 }
 
+// TestPagesAreMerged: no page has both sides of a conflict.
+func TestPagesAreMerged(t *testing.T) {
+	conflict := regexp.MustCompile(`(?m)^(<<<<<<<|>>>>>>>)( |$)`)
+	documents(t, func(path, text string) {
+		if m := conflict.FindString(text); m != "" {
+			t.Errorf("%s has %q", path, m)
+		}
+	})
+}
+
 // TestDocumentsNameWhatThereIs compares what pages say with the code: commands, settings,
 // figures, targets of the Makefile.
 func TestDocumentsNameWhatThereIs(t *testing.T) {
-	command := regexp.MustCompile("(?:^|[`\n/ ])parley((?: --?[a-z]+ [^ \n`]+)*) (user|session|config|cert|backup|reload|version|serve|completion)( [a-z]+)?")
+	command := regexp.MustCompile("(?:^|[`\n/ ])parley((?: --?[a-z]+ [^ \n`]+)*) (user|session|config|cert|backup|reload|version|serve|completion|s2s|component)( [a-z]+)?")
 	figure := regexp.MustCompile("`(parley_[a-z0-9_]+)`")
 	target := regexp.MustCompile("`make ([a-z]+)`")
 	variable := regexp.MustCompile(`PARLEY_[A-Z0-9_]+`)
