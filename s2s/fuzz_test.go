@@ -196,7 +196,7 @@ func fuzzForget(h *house, r *route) {
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		r.mu.Lock()
 		rests := r.state == resting && len(r.queue) == 0
-		r.resume, r.failure, r.barren = nil, nil, 0
+		r.resume, r.failure, r.barren, r.away = nil, nil, 0, absence{}
 		r.mu.Unlock()
 		if rests && len(h.allLinks()) == 0 {
 			break
