@@ -6,6 +6,9 @@ import "parley/xmpp"
 // wants a certificate where dialback has been enough; the others stay open.
 func (s *Server) SetPolicy(p *Policy) {
 	s.policy.Store(p)
+	for _, r := range s.allRoutes() {
+		r.denied.Store(p.For(r.pair.remote).Denied)
+	}
 	for _, l := range s.allLinks() {
 		if why := l.against(p); why != "" {
 			l.log().Info("a connection ends, since the rules have changed", "rule", why)

@@ -45,6 +45,9 @@ func TestRulesChange(t *testing.T) {
 					if !strings.Contains(told, "id='3'") || !strings.Contains(told, "this server does not talk to b.example") && !strings.Contains(told, "is not accepted") {
 						t.Errorf("the sender is told %s", told)
 					}
+					if name == "denied" && !strings.Contains(told, "<not-allowed ") {
+						t.Errorf("the sender may try again: %s", told)
+					}
 					setPolicy(t, a, PolicyConfig{Dialback: true})
 					a.CloseDomain("b.example")
 					ann.Says("<message to='bob@b.example' type='chat' id='4'><body>Hello</body></message>")

@@ -80,7 +80,9 @@ func refusal(format string, args ...any) *failure {
 func (s *Server) reach(ctx context.Context, p pair) (*link, error) {
 	rule := s.policy.Load().For(p.remote)
 	if rule.Denied {
-		return nil, refusal("this server does not talk to %s", p.remote)
+		f := refusal("this server does not talk to %s", p.remote)
+		f.condition = "not-allowed"
+		return nil, f
 	}
 	back := s.route(p).resumes()
 	if back != nil && !back.link.out {

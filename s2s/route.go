@@ -42,6 +42,8 @@ type route struct {
 	s    *Server
 	pair pair
 
+	denied atomic.Bool // by the rules since it is there
+
 	mu      sync.Mutex // a leaf
 	state   state
 	queue   []item      // what is not handed to a stream

@@ -194,7 +194,7 @@ func (s *Server) Serve(l net.Listener, direct bool) error {
 // Ways implements router.Ways: every domain is another server's.
 func (s *Server) Ways(from, to string) (router.Way, *xmpp.Error) {
 	p := pair{from, to}
-	if r := s.known(p); r != nil {
+	if r := s.known(p); r != nil && !r.denied.Load() {
 		return r, nil
 	}
 	switch {
