@@ -2,7 +2,6 @@ package s2s
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -202,24 +201,7 @@ func (c *Components) Serve(l net.Listener, direct bool) error {
 	c.mu.Lock()
 	c.listeners = append(c.listeners, l)
 	c.mu.Unlock()
-	if c.stopping.Load() {
-		return l.Close()
-	}
-	var pause time.Duration
-	for {
-		nc, err := l.Accept()
-		if err != nil {
-			if c.stopping.Load() || errors.Is(err, net.ErrClosed) {
-				return nil
-			}
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			c.log.Error("accepting a component's connection failed; is the limit on open files too low?", "error", err)
-			time.Sleep(pause)
-			continue
-		}
-		pause = 0
-		c.accept(nc.(*net.TCPConn), direct)
-	}
+	return serve(l, &c.stopping, c.log, func(nc *net.TCPConn) { c.accept(nc, direct) })
 }
 
 // admit takes in a connection, if there is room.
