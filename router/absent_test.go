@@ -48,7 +48,12 @@ func comeAndGo(t *testing.T, senders, most, fullEvery int) {
 		wg.Go(func() { r.speak(t, stop, j) })
 	}
 	lives := 0
-	for began := time.Now(); lives < most && (lives < 12 || time.Since(began) < 4*time.Second); lives++ {
+	enough := func() bool { // a slow machine needs longer
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return len(j.live) >= 20 && len(j.sure) >= 20
+	}
+	for began := time.Now(); lives < most && (lives < 12 || time.Since(began) < 4*time.Second) || !enough() && time.Since(began) < 20*time.Second; lives++ {
 		j.live1(false)
 	}
 	stop <- struct{}{}
