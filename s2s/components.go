@@ -62,15 +62,14 @@ type Components struct {
 	log      *slog.Logger
 	brake    brake
 	stats    ComponentStats
-	stopping atomic.Bool
+	door     doorway
 	ctx      context.Context
 	stop     context.CancelFunc
 	works    sync.WaitGroup
 
-	mu        sync.Mutex // a leaf
-	links     map[*componentLink]struct{}
-	unproven  map[netip.Prefix]int // connections by address
-	listeners []net.Listener
+	mu       sync.Mutex // a leaf
+	links    map[*componentLink]struct{}
+	unproven map[netip.Prefix]int // connections by address
 }
 
 // ComponentStats are counters that only grow.
@@ -198,10 +197,7 @@ func (c *Components) Info() []ComponentInfo {
 
 // Serve accepts connections of l until it is closed; direct says that TLS comes first.
 func (c *Components) Serve(l net.Listener, direct bool) error {
-	c.mu.Lock()
-	c.listeners = append(c.listeners, l)
-	c.mu.Unlock()
-	return serve(l, &c.stopping, c.log, func(nc *net.TCPConn) { c.accept(nc, direct) })
+	return c.door.serve(l, c.log, func(nc *net.TCPConn) { c.accept(nc, direct) })
 }
 
 // admit takes in a connection, if there is room.
@@ -209,7 +205,7 @@ func (c *Components) admit(l *componentLink) bool {
 	most := c.settings.Load().PerAddress
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.stopping.Load() || most > 0 && c.unproven[l.prefix] >= most {
+	if c.door.stopping.Load() || most > 0 && c.unproven[l.prefix] >= most {
 		return false
 	}
 	c.unproven[l.prefix]++
@@ -277,16 +273,7 @@ func (c *Components) sweep() {
 }
 
 // CloseListeners has nobody connect any more.
-func (c *Components) CloseListeners() {
-	c.stopping.Store(true)
-	c.mu.Lock()
-	list := c.listeners
-	c.listeners = nil
-	c.mu.Unlock()
-	for _, l := range list {
-		l.Close()
-	}
-}
+func (c *Components) CloseListeners() { c.door.closeListeners() }
 
 // Shutdown ends all streams, when what came by them is settled, or ctx is over.
 func (c *Components) Shutdown(ctx context.Context) error {

@@ -217,13 +217,10 @@ func (l *link) greet(ctx context.Context) error {
 		return refusal("%s offers no TLS", l.head.remote)
 	}
 	l.write([]byte("<starttls xmlns='" + xmpp.NSTLS + "'/>"))
-	st, err := l.st.Await()
+	st, err := l.reply()
 	switch {
 	case err != nil:
 		return err
-	case st.Name == xmpp.Name{Space: xmpp.NSStream, Local: "error"}:
-		condition, text := streamErrorOf(st)
-		return &theirs{condition, text}
 	case st.Name != xmpp.Name{Space: xmpp.NSTLS, Local: "proceed"}:
 		return refusal("%s refuses to begin TLS", l.head.remote)
 	}
@@ -231,6 +228,16 @@ func (l *link) greet(ctx context.Context) error {
 		return err
 	}
 	return l.hello()
+}
+
+// reply waits for the next element of the other side. A stream error is an error.
+func (l *link) reply() (*xmpp.Stanza, error) {
+	st, err := l.st.Await()
+	if err == nil && st.Name == (xmpp.Name{Space: xmpp.NSStream, Local: "error"}) {
+		condition, text := streamErrorOf(st)
+		return nil, &theirs{condition, text}
+	}
+	return st, err
 }
 
 // hello opens a stream and reads the features of the other side.
@@ -242,13 +249,10 @@ func (l *link) hello() error {
 		return err
 	}
 	l.streamID = h.ID
-	st, err := l.st.Await()
+	st, err := l.reply()
 	switch {
 	case err != nil:
 		return err
-	case st.Name == xmpp.Name{Space: xmpp.NSStream, Local: "error"}:
-		condition, text := streamErrorOf(st)
-		return &theirs{condition, text}
 	case st.Name != xmpp.Name{Space: xmpp.NSStream, Local: "features"}:
 		return errors.New("no stream features came")
 	case h.Major < 1:
@@ -364,13 +368,10 @@ var errNotBelieved = refusal("the other server does not accept our certificate (
 // login proves our domain by our certificate (XEP-0178 §3).
 func (l *link) login() error {
 	l.write([]byte("<auth xmlns='" + xmpp.NSSASL + "' mechanism='EXTERNAL'>=</auth>"))
-	st, err := l.st.Await()
+	st, err := l.reply()
 	switch {
 	case err != nil:
 		return err
-	case st.Name == xmpp.Name{Space: xmpp.NSStream, Local: "error"}:
-		condition, text := streamErrorOf(st)
-		return &theirs{condition, text}
 	case st.Name == xmpp.Name{Space: xmpp.NSSASL, Local: "failure"}:
 		l.trail.Fail(StageProof, "SASL EXTERNAL: %s", failureOf(st))
 		return errNotBelieved

@@ -129,7 +129,7 @@ func (r *route) Carry(rd *router.Round, st *xmpp.Stanza, id storage.ID) *xmpp.Er
 func (r *route) take(it item) *xmpp.Error {
 	set := r.s.settings.Load()
 	switch {
-	case r.s.stopping.Load() && it.id == 0:
+	case r.s.door.stopping.Load() && it.id == 0:
 		return xmpp.Refuse("remote-server-timeout", "this server is being stopped")
 	case r.bytes+it.size > set.QueueBytes || len(r.queue) >= set.QueueStanzas:
 		return r.crowded()
@@ -166,7 +166,7 @@ func waits(st *xmpp.Stanza) bool {
 
 // starts reports whether a goroutine is to be made that sees to a stream. The lock is held.
 func (r *route) starts() bool {
-	if r.state != resting || !r.wanted() || r.s.stopping.Load() {
+	if r.state != resting || !r.wanted() || r.s.door.stopping.Load() {
 		return false
 	}
 	r.state = connecting

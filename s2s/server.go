@@ -76,7 +76,7 @@ type Server struct {
 	quick     *Judge // for domains that dialback may prove
 	outbox    outbox
 	stats     Stats
-	stopping  atomic.Bool
+	door      doorway
 	verifying atomic.Int64 // dialback keys, now
 	ctx       context.Context
 	stop      context.CancelFunc
@@ -89,7 +89,6 @@ type Server struct {
 	lasting   map[string]*link     // that may be resumed, by id
 	counts    map[string]count     // of streams that have ended, by id
 	verifiers map[string]*verifier // by domain
-	listeners []net.Listener
 }
 
 // Stats are counters that only grow.
@@ -167,10 +166,7 @@ func (s *Server) Start(ctx context.Context) error {
 
 // Serve accepts connections of l until it is closed; direct says that TLS comes first.
 func (s *Server) Serve(l net.Listener, direct bool) error {
-	s.mu.Lock()
-	s.listeners = append(s.listeners, l)
-	s.mu.Unlock()
-	return serve(l, &s.stopping, s.log, func(nc *net.TCPConn) { s.accept(nc, direct) })
+	return s.door.serve(l, s.log, func(nc *net.TCPConn) { s.accept(nc, direct) })
 }
 
 // Ways implements router.Ways: every domain is another server's.
@@ -389,16 +385,7 @@ func (s *Server) countError(condition string) {
 }
 
 // CloseListeners has nobody connect any more.
-func (s *Server) CloseListeners() {
-	s.stopping.Store(true)
-	s.mu.Lock()
-	list := s.listeners
-	s.listeners = nil
-	s.mu.Unlock()
-	for _, l := range list {
-		l.Close()
-	}
-}
+func (s *Server) CloseListeners() { s.door.closeListeners() }
 
 // Shutdown ends all streams, when what came by them is settled, or ctx is over. What has not
 // arrived at other servers is sent by the next run.

@@ -46,7 +46,7 @@ func (s *Server) admit(l *link) bool {
 	from := addressPrefix(l.addr.Addr())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopping.Load() || set.Links > 0 && len(s.links) >= set.Links || set.PerAddress > 0 && s.unproven[from] >= set.PerAddress {
+	if s.door.stopping.Load() || set.Links > 0 && len(s.links) >= set.Links || set.PerAddress > 0 && s.unproven[from] >= set.PerAddress {
 		return false
 	}
 	s.unproven[from]++
@@ -60,7 +60,7 @@ func (s *Server) admit(l *link) bool {
 func (s *Server) enter(l *link) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopping.Load() {
+	if s.door.stopping.Load() {
 		return false
 	}
 	s.links[l] = struct{}{}
