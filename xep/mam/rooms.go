@@ -54,6 +54,14 @@ func (k *Keeper) Add(tx *storage.Tx, e Entry) (storage.ID, error) {
 	return id, nil
 }
 
+// Worth reports whether a message to a room belongs into its archive, by the rule for those
+// of accounts (docs/archive.md), and whether it is something to read.
+func (k *Keeper) Worth(st *xmpp.Stanza) (keep, text bool) {
+	c := *st
+	c.Type = "chat"
+	return worthOf(&c) == archived, content(st.Children)
+}
+
 // Opaque returns the name of a message on the wire: the id of its <stanza-id/> (XEP-0359 §3).
 func (k *Keeper) Opaque(id storage.ID) string { return k.f.store.Opaque(id) }
 
