@@ -22,7 +22,6 @@ func (s *Service) Feature() router.Feature {
 		Service: s,
 		Items:   s.services,
 		Start:   s.start,
-		Stop:    s.stop,
 		Schema:  schema,
 	}
 }
@@ -34,11 +33,6 @@ func (s *Service) services(host string) []router.Item {
 		return nil
 	}
 	return []router.Item{{JID: j, Name: "Rooms"}}
-}
-
-// stop waits for what has begun.
-func (s *Service) stop() {
-	s.works.Wait()
 }
 
 // handlers says who answers what.

@@ -89,14 +89,12 @@ func (s *Service) beside(st *xmpp.Stanza, fn func(context.Context, *router.Round
 		s.stats.Refused.Add(1)
 		return &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "too many are reading archives"}
 	}
-	s.works.Add(1)
-	go func() {
-		defer s.works.Done()
+	s.router.Beside(func() {
 		defer func() { <-s.readers }()
 		var rd router.Round
 		p, err := fn(context.Background(), &rd)
 		s.router.Answer(&rd, st, p, err)
 		rd.Flush()
-	}()
+	})
 	return errLater
 }

@@ -45,7 +45,6 @@ type Service struct {
 	tables tables
 
 	readers chan struct{} // of archives, at work
-	works   sync.WaitGroup
 
 	mu      sync.Mutex // a leaf
 	rooms   map[xmpp.JID]*room
