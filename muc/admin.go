@@ -56,19 +56,18 @@ func (t *turn) adminGet(q request) (xmpp.Payload, error) {
 	return b.Payload(), nil
 }
 
-// mayList reports whether somebody may read the list of an affiliation (XEP-0045 §5.2.1, §9.5):
-// who runs the room reads all, and where everybody sees everybody's address members read those of
-// members, admins and owners.
+// mayList reports whether somebody may read the list of an affiliation (XEP-0045 §5.2.1, §9.5,
+// §10.5, §10.8). Who may not know addresses does not learn them here.
 func (t *turn) mayList(q request, a affiliation) bool {
 	switch {
-	case q.aff >= admin:
+	case q.aff == owner || q.aff == admin && a <= member:
 		return true
-	case a <= none:
+	case a <= none || q.aff == outcast || a >= admin && !t.cfg.NonAnonymous:
 		return false
-	case t.cfg.NonAnonymous && q.aff >= member:
-		return true
+	case q.seat != nil && slices.Contains(t.cfg.memberList(), q.seat.occ.role.String()):
+		return t.knows(q.seat.occ)
 	}
-	return q.seat != nil && t.cfg.NonAnonymous && t.cfg.MembersOnly
+	return t.cfg.NonAnonymous && q.aff >= member
 }
 
 // roleList tells who has a role in the room now, to those who see their addresses.
@@ -145,6 +144,9 @@ func (t *turn) parseChange(item xmpp.Element) (c change, err error) {
 		}
 		return c, nil
 	}
+	if nick == "" {
+		return c, wrong("whose affiliation that is, is said by the address") // XEP-0045 §17.4, rule 6
+	}
 	o := t.byNick[key(nick)] // of a client that knows nobody's address
 	if o == nil {
 		return c, xmpp.Refuse("item-not-found", "there is nobody of that name in the room")
@@ -183,10 +185,10 @@ func (t *turn) mayChange(q request, c change) error {
 	case was == owner && c.aff < owner && q.aff == owner && t.lastOwner(c.jid):
 		return xmpp.Refuse("conflict", "the room has no other owner") // XEP-0045 §10.4
 	case q.aff < owner && (was >= admin || c.aff >= admin):
-		if c.aff >= admin && was < admin {
-			return xmpp.Refuse("forbidden", "only owners make admins and owners") // XEP-0045 §10.3, §10.6
+		if c.aff == outcast {
+			return xmpp.Refuse("not-allowed", "") // XEP-0045 §9.1
 		}
-		return xmpp.Refuse("not-allowed", "") // XEP-0045 §9.1
+		return xmpp.Refuse("forbidden", "only owners change who is admin or owner") // XEP-0045 §10.3 to §10.8
 	case c.jid.Local() == "" && c.aff >= admin:
 		return xmpp.Refuse("not-allowed", "a whole domain does not run a room")
 	case c.nick != nil && *c.nick != "" && t.taken(*c.nick, c.jid):

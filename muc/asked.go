@@ -12,7 +12,10 @@ type asked struct {
 	whispers []whisper
 }
 
-type invitation struct{ guest, by xmpp.JID }
+type invitation struct {
+	guest, by xmpp.JID // bare
+	id        string
+}
 
 type whisper struct {
 	id string
@@ -27,8 +30,8 @@ const (
 	maxWhispers    = 64
 )
 
-func (a *asked) invited(guest, by xmpp.JID) {
-	a.invites = append(a.invites, invitation{guest, by})
+func (a *asked) invited(guest, by xmpp.JID, id string) {
+	a.invites = append(a.invites, invitation{guest, by, id})
 	if n := len(a.invites) - maxInvitations; n > 0 {
 		a.invites = a.invites[n:]
 	}

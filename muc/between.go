@@ -19,10 +19,10 @@ func (t *turn) between(st *xmpp.Stanza, isRequest bool) {
 	s, o := t.seatOf(st.From), t.byNick[key(st.To.Resource())]
 	ping := st.Payload().Is(nsPing, "ping")
 	switch {
-	case s == nil && ping:
-		t.refuse(st, xmpp.Refuse("not-acceptable", "you are not in the room")) // XEP-0410 §3.2
-	case s == nil:
+	case s == nil && (st.Payload().Name().Space == xmpp.NSInfo || st.Payload().Name().Space == nsItems):
 		t.refuse(st, wrong("you are not in the room")) // XEP-0045 §6.6
+	case s == nil:
+		t.refuse(st, xmpp.Refuse("not-acceptable", "you are not in the room")) // XEP-0410 §3.2
 	case o == s.occ && ping:
 		t.s.router.Answer(&t.Round, st, nil, nil) // XEP-0410 §4
 	case o == nil:

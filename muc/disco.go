@@ -2,6 +2,7 @@ package muc
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"parley/router"
@@ -33,7 +34,7 @@ func (s *Service) info(st *xmpp.Stanza) (xmpp.Payload, error) {
 		return nil, xmpp.Refuse("item-not-found", "")
 	}
 	return infoOf("", []xmpp.Identity{{Category: "conference", Type: "text", Name: "Rooms"}}, []string{
-		xmpp.NSInfo, nsItems, nsMUC, nsPing, xmpp.NSRSM, nsUnique,
+		nsItems, xmpp.NSInfo, nsMUC, nsStable, nsUnique, xmpp.NSRSM, nsPing,
 	}, nil), nil
 }
 
@@ -144,6 +145,7 @@ func (t *turn) features() []string {
 	if c.Archive {
 		list = append(list, "urn:xmpp:mam:2", "urn:xmpp:mam:2#extended")
 	}
+	slices.Sort(list)
 	return list
 }
 

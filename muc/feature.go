@@ -46,6 +46,8 @@ func (s *Service) handlers() tables {
 			{"set", nsAdmin, "query"}:             (*turn).adminSet,
 			{"get", nsOwner, "query"}:             (*turn).ownerGet,
 			{"set", nsOwner, "query"}:             (*turn).ownerSet,
+			{"get", nsInBand, "query"}:            (*turn).registerGet,
+			{"set", nsInBand, "query"}:            (*turn).registerSet,
 			{"get", "urn:xmpp:mam:2", "query"}:    (*turn).queryForm,
 			{"set", "urn:xmpp:mam:2", "query"}:    (*turn).query,
 			{"get", "urn:xmpp:mam:2", "metadata"}: (*turn).metadata,

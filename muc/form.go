@@ -131,7 +131,9 @@ func (c *RoomConfig) memberList() []string {
 
 // configure takes a filled form (XEP-0045 §10.2).
 func (t *turn) configure(q request, in xmpp.Form) error {
-	form, err := t.form().Accept(in)
+	offered := t.form()
+	openTo(&offered, in, "muc#roomconfig_maxusers")
+	form, err := offered.Accept(in)
 	if err != nil {
 		return xmpp.Refuse("not-acceptable", err.Error()) // XEP-0045 §10.2
 	}
@@ -157,6 +159,17 @@ func (t *turn) configure(q request, in xmpp.Form) error {
 	}
 	q.after(func() { t.reconfigured(was) })
 	return nil
+}
+
+// openTo has a choice offer what was chosen, too: the list of numbers is not all there is.
+func openTo(f *xmpp.Form, in xmpp.Form, name string) {
+	for i := range f.Fields {
+		if fd := &f.Fields[i]; fd.Var == name {
+			for _, v := range in.Values(name) {
+				fd.Options = append(fd.Options, xmpp.Option{Label: v, Value: v})
+			}
+		}
+	}
 }
 
 // fill takes what the form says. Fields that it leaves out stay (XEP-0004 §3.2).
@@ -347,6 +360,9 @@ func (t *turn) reconfigured(was *RoomConfig) {
 			}
 		}
 	}
+	if asJSON(t.cfg) == asJSON(was) {
+		return
+	}
 	var codes []int
 	add := func(changed, to bool, on, off int) {
 		switch {
@@ -370,11 +386,6 @@ func (t *turn) reconfigured(was *RoomConfig) {
 	st := xmpp.NewStanza(xmpp.Message, b.Payload())
 	st.Type = "groupchat"
 	t.everybody(st, t.jid)
-	if t.cfg.NonAnonymous && !was.NonAnonymous {
-		for _, o := range t.occupants {
-			t.inform(o, "", "")
-		}
-	}
 }
 
 // with returns the configuration with another archive and privacy.

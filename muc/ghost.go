@@ -27,9 +27,26 @@ func (t *turn) ghost(s *seat, st *xmpp.Stanza) {
 	}
 	t.s.stats.Ghosts.Add(1)
 	n := t.goneNotice(s, nil)
-	n.codes = []int{statusKicked, statusTechnical}
-	n.reason = "cannot be reached"
+	n.codes = []int{statusTechnical} // and no 307: nobody has kicked it
 	t.part(s, n)
+}
+
+// notInvited tells who has invited somebody that there is nobody of that address (XEP-0045
+// §7.8.2).
+func (t *turn) notInvited(st *xmpp.Stanza) {
+	for _, inv := range t.asked.invites {
+		if inv.guest != st.From.Bare() || inv.id != st.ID {
+			continue
+		}
+		for _, o := range t.occupantsOf(inv.by) {
+			for _, s := range o.seats {
+				invitation := xmpp.NewStanza(xmpp.Message, nil)
+				invitation.ID, invitation.From, invitation.To = inv.id, s.jid, t.jid
+				t.refuse(invitation, xmpp.Refuse("item-not-found", "the invitation could not be delivered"))
+			}
+		}
+		return
+	}
 }
 
 // returned takes a message that has come back. A private one is told to who has sent it; one

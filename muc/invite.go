@@ -100,7 +100,7 @@ func (t *turn) invited(st *xmpp.Stanza, s *seat, list []xmpp.Element) error {
 		}
 	}
 	for _, g := range guests {
-		t.asked.invited(g.jid.Bare(), o.real)
+		t.asked.invited(g.jid.Bare(), o.real, st.ID)
 		thread := g.e.Child(nsUser, "continue")
 		t.invite(t.inviter(o), g.jid, st.ID, g.e.ChildText(nsUser, "reason"), string(thread.Payload()))
 	}
@@ -137,7 +137,7 @@ func (t *turn) invite(by, guest xmpp.JID, id, reason, thread string) {
 	b.Open(nsConference, "x", "jid", t.jid.String(), "password", t.cfg.Password, "reason", reason).Close() // XEP-0249: older clients
 	st := xmpp.NewStanza(xmpp.Message, b.Payload())
 	st.ID, st.From, st.To = id, t.jid, guest
-	t.say(st)
+	t.send(st)
 }
 
 // declined tells who has invited somebody that nothing comes of it.
@@ -158,7 +158,7 @@ func (t *turn) declined(st *xmpp.Stanza, d xmpp.Element) error {
 	}
 	out := xmpp.NewStanza(xmpp.Message, b.Payload())
 	out.ID, out.From, out.To = st.ID, t.jid, by
-	t.say(out)
+	t.send(out)
 	return nil
 }
 
@@ -215,7 +215,7 @@ func (t *turn) voice(st *xmpp.Stanza, s *seat, form xmpp.Form) error {
 	for _, m := range t.occupants {
 		if m.role == moderator {
 			for _, seat := range m.seats {
-				t.say(msg.Readdressed(seat.jid, t.jid))
+				t.send(msg.Readdressed(seat.jid, t.jid))
 			}
 		}
 	}

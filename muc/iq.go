@@ -57,10 +57,10 @@ func (t *turn) asks(st *xmpp.Stanza) {
 	var p xmpp.Payload
 	var err error
 	switch {
-	case h == nil:
-		err = xmpp.Refuse("service-unavailable", "")
 	case !t.exists || t.locked && q.aff < owner:
 		err = xmpp.Refuse("item-not-found", "there is no such room") // XEP-0045 §17.2, rule 3
+	case h == nil:
+		err = xmpp.Refuse("service-unavailable", "")
 	default:
 		p, err = h(t, q)
 	}

@@ -195,7 +195,10 @@ func (t *turn) message(st *xmpp.Stanza) {
 	s := t.seatOf(st.From)
 	switch {
 	case st.Type == "error":
-		if s != nil {
+		switch {
+		case st.To.IsBare():
+			t.notInvited(st)
+		case s != nil:
 			t.returned(s, st)
 		}
 	case st.Type == "groupchat":
@@ -225,6 +228,7 @@ func (t *turn) private(st *xmpp.Stanza, s *seat) {
 	out = out.With(b.Open(nsUser, "x").Payload())
 	t.asked.whispered(st.ID, to.real, s.occ, t.now())
 	link := t.s.router.NewLink()
+	defer link.Settle(&t.Round)
 	for i := len(to.seats) - 1; i >= 0; i-- {
 		msg := out.Readdressed(to.seats[i].jid, s.occ.jid)
 		if i < len(to.seats)-1 { // the others have it, too, and it is kept once
@@ -232,6 +236,13 @@ func (t *turn) private(st *xmpp.Stanza, s *seat) {
 		}
 		link.Deliver(context.Background(), &t.Round, msg)
 	}
+}
+
+// send sends a message of the room to somebody, who may keep it: that is settled before the
+// turn goes on.
+func (t *turn) send(st *xmpp.Stanza) {
+	link := t.s.router.NewLink()
+	link.Deliver(context.Background(), &t.Round, st)
 	link.Settle(&t.Round)
 }
 

@@ -56,7 +56,7 @@ func (t *turn) ownerSet(q request) (xmpp.Payload, error) {
 		return nil, xmpp.Refuse("forbidden", "")
 	}
 	if d := q.payload.Child(nsOwner, "destroy"); !d.IsZero() {
-		return nil, t.destroyed(q, d)
+		return nil, t.destroyed(d)
 	}
 	form, ok := xmpp.ParseForm(q.payload.Child(xmpp.NSForm, "x"))
 	switch {
@@ -64,7 +64,7 @@ func (t *turn) ownerSet(q request) (xmpp.Payload, error) {
 		return nil, wrong("a form is wanted")
 	case form.Type == "cancel":
 		if t.locked { // XEP-0045 §10.1.3: it is not made after all
-			return nil, t.destroy(q, xmpp.JID{}, "", "")
+			return nil, t.destroy(xmpp.JID{}, "", "")
 		}
 		return nil, nil
 	case form.Type != "submit":
@@ -76,7 +76,7 @@ func (t *turn) ownerSet(q request) (xmpp.Payload, error) {
 }
 
 // destroyed reads who asks for the end of the room, and where to go instead.
-func (t *turn) destroyed(q request, d xmpp.Element) error {
+func (t *turn) destroyed(d xmpp.Element) error {
 	var alternate xmpp.JID
 	if text := d.Attr("jid"); text != "" {
 		var err error
@@ -88,12 +88,12 @@ func (t *turn) destroyed(q request, d xmpp.Element) error {
 		s := strings.TrimSpace(d.ChildText(nsOwner, name))
 		return s[:min(len(s), 1024)]
 	}
-	return t.destroy(q, alternate, strings.ToValidUTF8(text("reason"), ""), strings.ToValidUTF8(text("password"), ""))
+	return t.destroy(alternate, strings.ToValidUTF8(text("reason"), ""), strings.ToValidUTF8(text("password"), ""))
 }
 
 // destroy ends the room (XEP-0045 §10.9). Everybody hears it of themselves, before who asked is
 // told that it is done.
-func (t *turn) destroy(q request, alternate xmpp.JID, reason, password string) error {
+func (t *turn) destroy(alternate xmpp.JID, reason, password string) error {
 	if err := t.raze(); err != nil {
 		return err
 	}
