@@ -115,8 +115,7 @@ func TestRemovedRoomAfterRestart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := router.New(router.Config{Store: s, Features: []router.Feature{f}, Log: slog.New(slog.DiscardHandler)})
-		f.Start(router.Hall{Router: r, Store: s, Log: slog.New(slog.DiscardHandler)})
+		router.New(router.Config{Store: s, Features: []router.Feature{f}, Log: slog.New(slog.DiscardHandler)})
 		fn(s, k)
 		f.Stop()
 		if err := s.Close(context.Background()); err != nil {
