@@ -233,3 +233,19 @@ func TestRoomsOfAnOldDatabase(t *testing.T) {
 		t.Errorf("%d rows", got)
 	}
 }
+
+// TestRoomWorkBehind: what is added comes into the index of words, and what is removed goes,
+// also when nothing else has had that looked after since the start.
+func TestRoomWorkBehind(t *testing.T) {
+	s := playRooms(t, mam.Limits{})
+	time.Sleep(400 * time.Millisecond) // what the start has looked after is over
+	s.add(spoken(veronas, verona, "romeo", romeo, "1", "<body>hello</body>"))
+	routertest.Eventually(t, "it is in the index", func() bool {
+		return count(t, s.Store, `select count(*) from words where words match 'hello'`) == 1
+	})
+	err := s.Store.Write(t.Context(), func(tx *storage.Tx) error { return s.keeper.Remove(tx, veronas) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	routertest.Eventually(t, "it is gone", func() bool { return count(t, s.Store, `select count(*) from body`) == 0 })
+}
