@@ -92,6 +92,10 @@ func (p *Passage) hand(rd *Round) (again bool) {
 	switch p.how {
 	case ignore:
 	case away:
+		if p.visits() { // it is given when the copies are made
+			p.reached++
+			break
+		}
 		if err := p.way.Carry(rd, p.Stanza, p.ID()); err != nil {
 			p.takeBack()
 			p.bounce(rd, err)

@@ -124,12 +124,16 @@ func (p *leaf) read(tx *storage.Tx, src source, from, to storage.ID, w wish) err
 }
 
 // A stretch is the source of a span: everything, or what was exchanged with a bare JID,
-// or with one resource of it.
+// or with one resource of it; of a room's archive, what was said under one nick (peer), or by
+// one address (resource).
 type stretch struct {
 	span
-	resource int64 // its hash, or anyResource
-	with     xmpp.JID
+	resource int64            // its hash, or anyResource
+	only     func(entry) bool // of the rows found by that; nil: all
 }
+
+// isSpoken reports whether it is what one has said in a room.
+func (s stretch) isSpoken() bool { return s.owner < 0 && (s.peer != 0 || s.resource != anyResource) }
 
 func (s stretch) ends() (lo, hi storage.ID) { return s.lo, s.hi }
 
@@ -143,10 +147,22 @@ func (s stretch) rows(tx *storage.Tx, lo, hi storage.ID, back bool, n int, each 
 	read := func(lo, hi storage.ID, n int, each func(entry) bool) error {
 		return rows(tx, s.of(lo, hi), s.resource, back, n, each)
 	}
-	if s.resource == anyResource {
+	if s.only == nil {
 		return read(lo, hi, n, each)
 	}
-	return sifted(lo, hi, back, n, read, func(r entry) bool { return r.between(s.with) }, each)
+	return sifted(lo, hi, back, n, read, s.only, each)
+}
+
+// looked calls each for the messages of a part of it, looking at every row; all is false where
+// there are more than maxCount to look at, or where that does not tell.
+func (s stretch) looked(tx *storage.Tx, part span, each func(storage.ID)) (all bool, err error) {
+	switch {
+	case !s.isSpoken():
+		return eachOfResource(tx, part, s.resource, maxCount, each)
+	case s.only != nil:
+		return false, nil
+	}
+	return eachSpoken(tx, part, s.resource, maxCount, each)
 }
 
 // count subtracts: every row says how many there have been before it, and only the oldest
@@ -156,9 +172,9 @@ func (s stretch) count(tx *storage.Tx, lo, hi storage.ID) (int, error) {
 	if part.empty() {
 		return 0, nil
 	}
-	if s.resource != anyResource {
+	if s.resource != anyResource || s.isSpoken() {
 		n := 0
-		all, err := eachOfResource(tx, part, s.resource, maxCount, func(storage.ID) { n++ })
+		all, err := s.looked(tx, part, func(storage.ID) { n++ })
 		if !all {
 			n = unknown
 		}
@@ -173,9 +189,9 @@ func (s stretch) count(tx *storage.Tx, lo, hi storage.ID) (int, error) {
 }
 
 func (s stretch) at(tx *storage.Tx, index int) (id storage.ID, there bool, err error) {
-	if s.resource != anyResource {
+	if s.resource != anyResource || s.isSpoken() {
 		n := 0
-		all, err := eachOfResource(tx, s.span, s.resource, maxCount, func(i storage.ID) {
+		all, err := s.looked(tx, s.span, func(i storage.ID) {
 			if n == index {
 				id, there = i, true
 			}
