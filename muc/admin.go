@@ -109,6 +109,9 @@ func (t *turn) adminSet(q request) (xmpp.Payload, error) {
 	if len(list) == 0 {
 		return nil, wrong("there is nothing to change")
 	}
+	if t.noOwner(list) {
+		return nil, xmpp.Refuse("conflict", "the room has no other owner") // XEP-0045 §10.4, §10.5
+	}
 	return nil, t.apply(q, list)
 }
 
@@ -182,8 +185,6 @@ func (t *turn) mayChange(q request, c change) error {
 		return xmpp.Refuse("forbidden", "")
 	case own && c.aff == outcast:
 		return xmpp.Refuse("conflict", "you cannot ban yourself") // XEP-0045 §9.1
-	case was == owner && c.aff < owner && q.aff == owner && t.lastOwner(c.jid):
-		return xmpp.Refuse("conflict", "the room has no other owner") // XEP-0045 §10.4
 	case q.aff < owner && (was >= admin || c.aff >= admin):
 		if c.aff == outcast {
 			return xmpp.Refuse("not-allowed", "") // XEP-0045 §9.1
@@ -210,9 +211,23 @@ func (t *turn) taken(nick string, by xmpp.JID) bool {
 	return o != nil && o.real != by
 }
 
-func (t *turn) lastOwner(j xmpp.JID) bool {
-	list := t.lists.with(owner)
-	return len(list) == 1 && list[0] == j
+// noOwner reports whether changes would leave the room without an owner.
+func (t *turn) noOwner(list []change) bool {
+	owners := map[xmpp.JID]bool{}
+	for _, j := range t.lists.with(owner) {
+		owners[j] = true
+	}
+	some := len(owners) > 0
+	for _, c := range list {
+		if !c.isRole {
+			if c.aff == owner {
+				owners[c.jid] = true
+			} else {
+				delete(owners, c.jid)
+			}
+		}
+	}
+	return some && len(owners) == 0
 }
 
 func (t *turn) mayChangeRole(q request, c change) error {
@@ -229,8 +244,10 @@ func (t *turn) mayChangeRole(q request, c change) error {
 		return xmpp.Refuse("forbidden", "only admins make moderators") // XEP-0045 §5.2.1
 	case o.aff >= admin && c.role != moderator && c.role != nobody:
 		return xmpp.Refuse("not-allowed", "") // XEP-0045 §8.4, §9.7: admins and owners keep their voice
-	case o.role == moderator && c.role != moderator && q.aff < admin && c.role != nobody:
-		return xmpp.Refuse("not-allowed", "") // XEP-0045 §9.7
+	case o.role == moderator && c.role != moderator && q.aff < admin:
+		return xmpp.Refuse("not-allowed", "") // XEP-0045 §5.1.3, §9.7
+	case c.role == visitor && o.role > visitor && o.aff >= q.aff && q.aff < admin:
+		return xmpp.Refuse("not-allowed", "") // XEP-0045 §8.4
 	}
 	return nil
 }

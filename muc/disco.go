@@ -34,7 +34,7 @@ func (s *Service) info(st *xmpp.Stanza) (xmpp.Payload, error) {
 		return nil, xmpp.Refuse("item-not-found", "")
 	}
 	return infoOf("", []xmpp.Identity{{Category: "conference", Type: "text", Name: "Rooms"}}, []string{
-		nsItems, xmpp.NSInfo, nsMUC, nsStable, nsUnique, xmpp.NSRSM, nsPing,
+		xmpp.NSInfo, nsItems, nsMUC, nsStable, nsUnique, xmpp.NSRSM, nsOccupantID, nsPing,
 	}, nil), nil
 }
 
@@ -71,16 +71,21 @@ func (s *Service) items(st *xmpp.Stanza) (xmpp.Payload, error) {
 	}
 	domain := st.To.Domain()
 	var list []listed
-	count := 0
+	count, before := 0, 0
 	err = s.store.Read(context.Background(), func(tx *storage.Tx) (err error) {
 		if paging.Backwards {
 			list, err = roomsBefore(tx, domain, paging.Before, false, n)
 		} else {
 			list, err = roomsBehind(tx, domain, paging.After, false, n)
 		}
-		if err == nil {
-			count, err = countRooms(tx, domain)
+		if err != nil {
+			return err
 		}
+		first := ""
+		if len(list) > 0 {
+			first = list[0].jid
+		}
+		count, before, err = countRooms(tx, domain, first)
 		return err
 	})
 	if err != nil {
@@ -94,7 +99,7 @@ func (s *Service) items(st *xmpp.Stanza) (xmpp.Payload, error) {
 	if paging.Max >= 0 || paging.Backwards || paging.After != "" || count > len(list) {
 		page := xmpp.Page{Index: -1, Count: count}
 		if len(list) > 0 {
-			page.First, page.Last = list[0].jid, list[len(list)-1].jid
+			page.First, page.Last, page.Index = list[0].jid, list[len(list)-1].jid, before
 		}
 		b.Raw(page.Payload())
 	}

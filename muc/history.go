@@ -117,6 +117,7 @@ func number(e xmpp.Element, name string) (int, bool) {
 type subject struct {
 	text string
 	by   xmpp.JID // room/nick
+	id   string   // of the occupant (XEP-0421 §3.2)
 	at   time.Time
 }
 
@@ -127,7 +128,7 @@ func (t *turn) tellSubject(s *seat) {
 	b.Leaf("", "subject", t.subject.text)
 	from := t.jid
 	if !t.subject.at.IsZero() {
-		b.Raw(xmpp.Delay(t.jid, t.subject.at))
+		b.Open(nsOccupantID, "occupant-id", "id", t.subject.id).Close().Raw(xmpp.Delay(t.jid, t.subject.at))
 		from = t.subject.by
 	}
 	st := xmpp.NewStanza(xmpp.Message, b.Payload())

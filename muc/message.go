@@ -71,7 +71,7 @@ func (t *turn) hear(st *xmpp.Stanza) (*saying, error) {
 	}
 	m.out = t.spoken(o, st)
 	if isSubject {
-		m.subject = &subject{text: subjectOf(st), by: o.jid, at: t.now()}
+		m.subject = &subject{text: subjectOf(st), by: o.jid, id: o.id, at: t.now()}
 	}
 	if keep, text := t.s.cfg.Archives.Worth(st); t.cfg.Archive && (keep || isSubject) && !isTransient(st) {
 		m.row, m.text = t.row(o, m.out), text

@@ -23,6 +23,7 @@ create table room (
 	locked integer not null,
 	subject text not null,
 	subject_by text not null,
+	subject_id text not null,
 	subject_at integer not null
 );
 create index room_domain on room (domain, jid);
@@ -52,8 +53,8 @@ create table room_seat (
 func (r *room) read(tx *storage.Tx) error {
 	var config, by string
 	var at int64
-	found, err := tx.One(`select id, config, locked, subject, subject_by, subject_at from room where jid = $1`,
-		[]any{r.jid.String()}, &r.id, &config, &r.locked, &r.subject.text, &by, &at)
+	found, err := tx.One(`select id, config, locked, subject, subject_by, subject_id, subject_at from room where jid = $1`,
+		[]any{r.jid.String()}, &r.id, &config, &r.locked, &r.subject.text, &by, &r.subject.id, &at)
 	if err != nil || !found {
 		return err
 	}
@@ -86,8 +87,8 @@ func (r *room) read(tx *storage.Tx) error {
 // addRoom adds a room and returns its number, which is no other's ever.
 func addRoom(tx *storage.Tx, jid xmpp.JID, cfg *RoomConfig, by xmpp.JID, locked bool) (storage.ID, error) {
 	id := tx.NextID()
-	err := tx.Exec(`insert into room (id, jid, domain, config, name, listed, temporary, locked, subject, subject_by, subject_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, '', '', 0)`,
+	err := tx.Exec(`insert into room (id, jid, domain, config, name, listed, temporary, locked, subject, subject_by, subject_id, subject_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, '', '', '', 0)`,
 		id, jid.String(), jid.Domain(), asJSON(cfg), cfg.Name, cfg.Public, !cfg.Persistent, locked)
 	if err != nil || by.IsZero() {
 		return id, err
@@ -110,8 +111,8 @@ func setConfig(tx *storage.Tx, id storage.ID, cfg *RoomConfig) error {
 }
 
 func setSubject(tx *storage.Tx, id storage.ID, s subject) error {
-	return tx.Exec(`update room set subject = $2, subject_by = $3, subject_at = $4 where id = $1`,
-		id, s.text, s.by.String(), s.at.UnixMicro())
+	return tx.Exec(`update room set subject = $2, subject_by = $3, subject_id = $4, subject_at = $5 where id = $1`,
+		id, s.text, s.by.String(), s.id, s.at.UnixMicro())
 }
 
 // setEntry keeps one line of the lists; one that says nothing is removed.
@@ -221,10 +222,12 @@ func (s *Service) begin(ctx context.Context) {
 	}
 }
 
-// countRooms counts the rooms of a domain that are listed.
-func countRooms(tx *storage.Tx, domain string) (n int, err error) {
-	_, err = tx.One(`select count(*) from room where domain = $1 and listed and not locked`, []any{domain}, &n)
-	return n, err
+// countRooms counts the rooms of a domain that are listed, and those of these that come before
+// one.
+func countRooms(tx *storage.Tx, domain, first string) (n, before int, err error) {
+	_, err = tx.One(`select count(*), coalesce(sum(jid < $2), 0) from room where domain = $1 and listed and not locked`,
+		[]any{domain, first}, &n, &before)
+	return n, before, err
 }
 
 // savedSeat is a seat as it is kept over a restart.
