@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"parley/router"
+	"parley/storage"
 	"parley/xmpp"
 )
 
@@ -22,6 +23,12 @@ func (s *Service) Feature() router.Feature {
 		Service: s,
 		Items:   s.services,
 		Start:   s.start,
+		Stop:    s.leaveSeats,
+		Save:    s.save,
+		Restore: s.restore,
+		Distant: s.distant,
+		Leaving: s.leaving,
+		Forget:  func(tx *storage.Tx, _ int64, jid xmpp.JID) error { return forgetUser(tx, jid) },
 		Schema:  schema,
 	}
 }

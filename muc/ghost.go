@@ -25,10 +25,7 @@ func (t *turn) ghost(s *seat, st *xmpp.Stanza) {
 	if !unreachable(st) {
 		return
 	}
-	t.s.stats.Ghosts.Add(1)
-	n := t.goneNotice(s, nil)
-	n.codes = []int{statusTechnical} // and no 307: nobody has kicked it
-	t.part(s, n)
+	t.lost(s)
 }
 
 // notInvited tells who has invited somebody that there is nobody of that address (XEP-0045

@@ -124,9 +124,7 @@ func (t *turn) mayBe(st *xmpp.Stanza, aff affiliation) error {
 func (t *turn) seatFor(st *xmpp.Stanza) (*occupant, *seat) {
 	s := &seat{jid: st.From, said: worn(st)}
 	if o := t.byNick[key(st.To.Resource())]; o != nil {
-		s.occ = o
-		o.seats = append(o.seats, s)
-		t.bySession[s.jid] = s
+		t.sit(o, s)
 		return o, s
 	}
 	bare := st.From.Bare()

@@ -27,6 +27,8 @@ type seat struct {
 	jid  xmpp.JID // full
 	occ  *occupant
 	said *xmpp.Stanza // its presence, without what is not for others
+
+	heard, probed time.Time // when it said something last, and was asked whether it is there
 }
 
 func (o *occupant) nick() string { return o.jid.Resource() }
@@ -41,7 +43,13 @@ func (o *occupant) turnTo(s *seat) {
 }
 
 // seatOf returns the seat of a session; nil where it has none.
-func (r *room) seatOf(full xmpp.JID) *seat { return r.bySession[full] }
+func (r *room) seatOf(full xmpp.JID) *seat {
+	s := r.bySession[full]
+	if s != nil {
+		s.heard = r.s.cfg.Now()
+	}
+	return s
+}
 
 // occupantOf returns the occupant that somebody is with any session; nil where nobody is.
 func (r *room) occupantsOf(bare xmpp.JID) (list []*occupant) {
@@ -58,13 +66,27 @@ func (r *room) enter(o *occupant) {
 	r.occupants = append(r.occupants, o)
 	r.byNick[key(o.nick())] = o
 	for _, s := range o.seats {
-		r.bySession[s.jid] = s
+		r.note(s)
 	}
+}
+
+// sit gives an occupant one more seat.
+func (r *room) sit(o *occupant, s *seat) {
+	s.occ = o
+	o.seats = append(o.seats, s)
+	r.note(s)
+}
+
+func (r *room) note(s *seat) {
+	s.heard = r.s.cfg.Now()
+	r.bySession[s.jid] = s
+	r.s.place(s.jid, s.occ.jid)
 }
 
 // quit takes a seat away; last says that the occupant has none any more.
 func (r *room) quit(s *seat) (last bool) {
 	delete(r.bySession, s.jid)
+	r.s.displace(s.jid, r.jid)
 	o := s.occ
 	i := slices.Index(o.seats, s)
 	if len(o.seats) > 1 {

@@ -11,12 +11,15 @@ import (
 // step 5): there are clients that enter and never configure.
 func (t *turn) awaitUnlock() {
 	r := t.room
-	r.unlock = t.s.cfg.After(t.s.settings().UnlockAfter, func() {
-		r.s.do(r.jid, func(t *turn) error {
-			if t.locked && t.exists {
-				return t.open(nil)
+	r.unlock = t.s.after(t.s.settings().UnlockAfter, func() {
+		r.s.later(r.jid, func(t *turn) {
+			if !t.locked || !t.exists {
+				return
 			}
-			return nil
+			if err := t.open(nil); err != nil {
+				t.s.log.Error("a new room could not be opened", "room", t.jid.String(), "error", err)
+				t.awaitUnlock()
+			}
 		})
 	})
 }
@@ -112,6 +115,9 @@ func (t *turn) destroy(alternate xmpp.JID, reason, password string) error {
 			n := &notice{occ: o, seat: s, typ: "unavailable", extra: end}
 			t.say(n.make(knowing|oneself).Readdressed(s.jid, o.jid))
 		}
+	}
+	for _, s := range t.bySession {
+		t.s.displace(s.jid, t.jid)
 	}
 	t.room.occupants = nil
 	clear(t.byNick)

@@ -220,6 +220,9 @@ func (t *turn) load() error {
 		return err
 	}
 	t.loaded, t.idleSince = true, t.now()
+	if t.exists && t.locked {
+		t.awaitUnlock()
+	}
 	t.publish()
 	return nil
 }

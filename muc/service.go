@@ -48,7 +48,9 @@ type Service struct {
 
 	mu      sync.Mutex // a leaf
 	rooms   map[xmpp.JID]*room
-	count   map[string]int // rooms that exist, by domain
+	count   map[string]int          // rooms that exist, by domain
+	seated  map[xmpp.JID][]xmpp.JID // where sessions are: room/nick
+	timer   Timer
 	stopped bool
 }
 
@@ -72,7 +74,7 @@ func New(cfg Config) *Service {
 	if cfg.Admin == nil {
 		cfg.Admin = func(xmpp.JID) bool { return false }
 	}
-	s := &Service{cfg: cfg, rooms: map[xmpp.JID]*room{}, count: map[string]int{}}
+	s := &Service{cfg: cfg, rooms: map[xmpp.JID]*room{}, count: map[string]int{}, seated: map[xmpp.JID][]xmpp.JID{}}
 	s.tables, s.readers = s.handlers(), make(chan struct{}, maxReaders)
 	return s
 }
@@ -89,6 +91,8 @@ func (s *Service) start(h router.Hall) {
 	s.router, s.store, s.log = h.Router, h.Store, h.Log
 	s.secret = s.store.Secret("occupant ids")
 	s.begin(context.Background())
+	s.takeSeats()
+	s.timer = s.cfg.After(sweepEvery, s.sweep)
 }
 
 // Has implements router.Service.

@@ -36,6 +36,16 @@ create table room_list (
 	primary key (room, jid)
 ) without rowid;
 create index room_list_jid on room_list (jid, affiliation);
+create table room_seat (
+	room text not null,
+	place integer not null,
+	turn integer not null,
+	jid text not null,
+	nick text not null,
+	role integer not null,
+	said text not null,
+	primary key (room, place, turn)
+);
 `}}
 
 // read reads a room.
@@ -186,7 +196,7 @@ func (s *Service) begin(ctx context.Context) {
 	err := s.store.Write(ctx, func(tx *storage.Tx) error {
 		over = over[:0]
 		clear(s.count)
-		err := tx.Each(`select id, jid from room where temporary or locked`, nil, func(r *storage.Row) error {
+		err := tx.Each(`select id, jid from room where (temporary or locked) and jid not in (select room from room_seat)`, nil, func(r *storage.Row) error {
 			over = append(over, passing{r.ID(0), r.Text(1)})
 			return nil
 		})
@@ -215,4 +225,46 @@ func (s *Service) begin(ctx context.Context) {
 func countRooms(tx *storage.Tx, domain string) (n int, err error) {
 	_, err = tx.One(`select count(*) from room where domain = $1 and listed and not locked`, []any{domain}, &n)
 	return n, err
+}
+
+// savedSeat is a seat as it is kept over a restart.
+type savedSeat struct {
+	room        string
+	place, turn int // of the occupant in the room, and of the seat among the occupant's
+	jid, nick   string
+	role        int
+	said        string
+}
+
+func addSeat(tx *storage.Tx, s savedSeat) error {
+	return tx.Exec(`insert into room_seat (room, place, turn, jid, nick, role, said) values ($1, $2, $3, $4, $5, $6, $7)`,
+		s.room, s.place, s.turn, s.jid, s.nick, s.role, s.said)
+}
+
+func savedSeats(tx *storage.Tx) (list []savedSeat, err error) {
+	err = tx.Each(`select room, place, turn, jid, nick, role, said from room_seat order by room, place, turn`, nil, func(r *storage.Row) error {
+		var s savedSeat
+		if err := r.Scan(&s.room, &s.place, &s.turn, &s.jid, &s.nick, &s.role, &s.said); err != nil {
+			return err
+		}
+		list = append(list, s)
+		return nil
+	})
+	return list, err
+}
+
+func forgetSeats(tx *storage.Tx) error { return tx.Exec(`delete from room_seat`) }
+
+// roomsOf returns the rooms that have an address in their lists.
+func roomsOf(tx *storage.Tx, j xmpp.JID) (list []string, err error) {
+	err = tx.Each(`select room.jid from room_list join room on room.id = room_list.room where room_list.jid = $1`, []any{j.String()}, func(r *storage.Row) error {
+		list = append(list, r.Text(0))
+		return nil
+	})
+	return list, err
+}
+
+// forgetUser takes an address out of the lists of all rooms.
+func forgetUser(tx *storage.Tx, j xmpp.JID) error {
+	return tx.Exec(`delete from room_list where jid = $1`, j.String())
 }

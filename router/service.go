@@ -23,6 +23,9 @@ func (r *Router) NewInbox() *Inbox { return &Inbox{r: r} }
 // Local reports whether domain is one of this house: of its accounts, or of a service.
 func (r *Router) Local(domain string) bool { return r.Serves(domain) || r.service(domain) != nil }
 
+// Visits reports whether an address is a service's.
+func (r *Router) Visits(to xmpp.JID) bool { return r.service(to.Domain()) != nil }
+
 // Answer gives the answer to a request that a service was given: a payload, which may be nil,
 // or an error.
 func (r *Router) Answer(rd *Round, st *xmpp.Stanza, p xmpp.Payload, err error) {
@@ -37,6 +40,12 @@ func (r *Router) service(domain string) Service {
 		}
 	}
 	return nil
+}
+
+// kept reports whether a message is in the archive of a service: what that tells of it to
+// others' servers need not be kept on its way, and does not wait to be.
+func (r *Router) kept(st *xmpp.Stanza) bool {
+	return (st.Type == "groupchat" || st.Has("urn:xmpp:mam:2", "result")) && r.service(st.From.Domain()) != nil
 }
 
 // visit is the way to a service. It implements Way for what is no message; a message is

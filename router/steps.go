@@ -59,7 +59,7 @@ func (p *Passage) keep() *xmpp.Error {
 			}
 		}
 	}
-	if p.way != nil && !p.swallowed {
+	if p.way != nil && !p.swallowed && !p.r.kept(p.Stanza) {
 		if k := p.way.Keep(p.Stanza); k != nil {
 			p.Keep(k)
 		}

@@ -132,9 +132,6 @@ type stretch struct {
 	only     func(entry) bool // of the rows found by that; nil: all
 }
 
-// isSpoken reports whether it is what one has said in a room.
-func (s stretch) isSpoken() bool { return s.owner < 0 && (s.peer != 0 || s.resource != anyResource) }
-
 func (s stretch) ends() (lo, hi storage.ID) { return s.lo, s.hi }
 
 func (s stretch) of(lo, hi storage.ID) span {
@@ -153,18 +150,6 @@ func (s stretch) rows(tx *storage.Tx, lo, hi storage.ID, back bool, n int, each 
 	return sifted(lo, hi, back, n, read, s.only, each)
 }
 
-// looked calls each for the messages of a part of it, looking at every row; all is false where
-// there are more than maxCount to look at, or where that does not tell.
-func (s stretch) looked(tx *storage.Tx, part span, each func(storage.ID)) (all bool, err error) {
-	switch {
-	case !s.isSpoken():
-		return eachOfResource(tx, part, s.resource, maxCount, each)
-	case s.only != nil:
-		return false, nil
-	}
-	return eachSpoken(tx, part, s.resource, maxCount, each)
-}
-
 // count subtracts: every row says how many there have been before it, and only the oldest
 // ones ever go (XEP-0313 §3.2).
 func (s stretch) count(tx *storage.Tx, lo, hi storage.ID) (int, error) {
@@ -172,9 +157,12 @@ func (s stretch) count(tx *storage.Tx, lo, hi storage.ID) (int, error) {
 	if part.empty() {
 		return 0, nil
 	}
-	if s.resource != anyResource || s.isSpoken() {
+	if s.isSpoken() {
+		return s.countSpoken(tx, part)
+	}
+	if s.resource != anyResource {
 		n := 0
-		all, err := s.looked(tx, part, func(storage.ID) { n++ })
+		all, err := eachOfResource(tx, part, s.resource, maxCount, func(storage.ID) { n++ })
 		if !all {
 			n = unknown
 		}
@@ -189,9 +177,12 @@ func (s stretch) count(tx *storage.Tx, lo, hi storage.ID) (int, error) {
 }
 
 func (s stretch) at(tx *storage.Tx, index int) (id storage.ID, there bool, err error) {
-	if s.resource != anyResource || s.isSpoken() {
+	if s.isSpoken() {
+		return s.spokenAt(tx, index)
+	}
+	if s.resource != anyResource {
 		n := 0
-		all, err := s.looked(tx, s.span, func(i storage.ID) {
+		all, err := eachOfResource(tx, s.span, s.resource, maxCount, func(i storage.ID) {
 			if n == index {
 				id, there = i, true
 			}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 
+	"parley/storage"
 	"parley/xmpp"
 )
 
@@ -46,6 +47,29 @@ func (s *stretch) spoken(w filter) error {
 	return nil
 }
 
+// isSpoken reports whether it is what one has said in a room.
+func (s stretch) isSpoken() bool { return s.owner < 0 && (s.peer != 0 || s.resource != anyResource) }
+
+// countSpoken counts up to maxCount of what one has said; what only one full address has is
+// not counted.
+func (s stretch) countSpoken(tx *storage.Tx, part span) (int, error) {
+	if s.only != nil {
+		return unknown, nil
+	}
+	n, err := countSpoken(tx, part, s.resource, maxCount+1)
+	if n > maxCount {
+		n = unknown
+	}
+	return n, err
+}
+
+func (s stretch) spokenAt(tx *storage.Tx, index int) (id storage.ID, there bool, err error) {
+	if s.only != nil || index >= maxCount {
+		return 0, false, errIndex()
+	}
+	return spokenAt(tx, s.span, s.resource, index)
+}
+
 // saidBy reports whether a message of a room says that it was said by that full JID.
 func (r entry) saidBy(who xmpp.JID) bool {
 	st, err := xmpp.ParseStanzaBytes(r.stanza)
@@ -57,7 +81,7 @@ func (r entry) saidBy(who xmpp.JID) bool {
 }
 
 // noStore has servers on the way not keep a result: it can be asked for once more, and may not
-// come behind the answer, as what waits on the disk does (XEP-0334 §4.3).
+// come behind the answer, as what waits on the disk does (XEP-0334 §4.2).
 const noStore = "<no-store xmlns='" + nsHints + "'/>"
 
 // roomResult is the message that carries one of a room's archive (XEP-0313 §4.2).

@@ -40,18 +40,19 @@ type Kept struct {
 // that is Opaque. A transaction may add many, of one room or of several.
 func (k *Keeper) Add(tx *storage.Tx, e Entry) (storage.ID, error) {
 	id := tx.NextID()
+	return id, k.add(tx, id, e)
+}
+
+func (k *Keeper) add(tx *storage.Tx, id storage.ID, e Entry) error {
 	p := part{owner: e.Archive, peer: numberOfNick(e.From), resource: numberOfWho(e.Who)}
 	if e.Text {
 		p.flags = unread
 	}
 	if err := addBody(tx, id, [2]int64{e.Archive, 0}, e.Stanza); err != nil {
-		return 0, err
-	}
-	if err := addKept(tx, id, p); err != nil {
-		return 0, err
+		return err
 	}
 	k.f.index.wake() // it stands in the line behind this
-	return id, nil
+	return addKept(tx, id, p)
 }
 
 // Worth reports whether a message to a room belongs into its archive, by the rule for those

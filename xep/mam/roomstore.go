@@ -12,8 +12,8 @@ import (
 // exchanged moves out of the way of the first room.
 const roomTables = `
 update indexed set owner = -9223372036854775808 where owner = -1;
-create index kept_nick on kept (owner, peer, id) where owner < 0;
-create index kept_who on kept (owner, resource, id) where owner < 0;
+create index kept_nick on kept (owner, peer, id, flags) where owner < 0;
+create index kept_who on kept (owner, resource, id, flags) where owner < 0;
 `
 
 // lastWithin is how many rows of a room are looked at for those that are something to read.
@@ -28,8 +28,10 @@ const (
 		where k.owner = $1 and k.owner < 0 and k.resource = $5 and k.id >= $2 and k.id <= $3 and b.id = k.id order by k.id limit $4`
 	sqlWhoPageBack = `select k.id, k.flags, b.stanza from kept k cross join body b
 		where k.owner = $1 and k.owner < 0 and k.resource = $5 and k.id >= $2 and k.id <= $3 and b.id = k.id order by k.id desc limit $4`
-	sqlNickIDs = `select id from kept where owner = $1 and owner < 0 and peer = $5 and id >= $2 and id <= $3 order by id limit $4`
-	sqlWhoIDs  = `select id from kept where owner = $1 and owner < 0 and resource = $5 and id >= $2 and id <= $3 order by id limit $4`
+	sqlNickCount = `select count(*) from (select 1 from kept where owner = $1 and owner < 0 and peer = $5 and id >= $2 and id <= $3 limit $4)`
+	sqlWhoCount  = `select count(*) from (select 1 from kept where owner = $1 and owner < 0 and resource = $5 and id >= $2 and id <= $3 limit $4)`
+	sqlNickAt    = `select id from kept where owner = $1 and owner < 0 and peer = $5 and id >= $2 and id <= $3 order by id limit 1 offset $4`
+	sqlWhoAt     = `select id from kept where owner = $1 and owner < 0 and resource = $5 and id >= $2 and id <= $3 order by id limit 1 offset $4`
 
 	sqlLastTexts = `select k.id, k.flags, b.stanza from (
 			select id, flags from kept where owner = $1 and id >= $2 order by id desc limit $4) k cross join body b
@@ -52,21 +54,24 @@ func spokenPage(s span, resource int64, back bool) (q string, who int64) {
 	return sqlWhoPage, resource
 }
 
-// eachSpoken calls each for the rows of a room that are of one nick or one address, in order;
-// all is false where there are more than n.
-func eachSpoken(tx *storage.Tx, s span, resource int64, n int, each func(storage.ID)) (all bool, err error) {
-	q, who := sqlNickIDs, s.peer
+// countSpoken counts the rows of a room that are of one nick or one address, up to most.
+func countSpoken(tx *storage.Tx, s span, resource int64, most int) (n int, err error) {
+	q, who := sqlNickCount, s.peer
 	if s.peer == 0 {
-		q, who = sqlWhoIDs, resource
+		q, who = sqlWhoCount, resource
 	}
-	seen := 0
-	err = tx.Each(q, []any{s.owner, s.lo, s.hi, n + 1, who}, func(r *storage.Row) error {
-		if seen++; seen <= n {
-			each(r.ID(0))
-		}
-		return nil
-	})
-	return seen <= n, err
+	_, err = tx.One(q, []any{s.owner, s.lo, s.hi, most, who}, &n)
+	return n, err
+}
+
+// spokenAt returns that of these which has so many before it; there is false behind the last.
+func spokenAt(tx *storage.Tx, s span, resource int64, index int) (id storage.ID, there bool, err error) {
+	q, who := sqlNickAt, s.peer
+	if s.peer == 0 {
+		q, who = sqlWhoAt, resource
+	}
+	there, err = tx.One(q, []any{s.owner, s.lo, s.hi, index, who}, &id)
+	return id, there, err
 }
 
 // lastTexts reads the newest n messages of a room that are something to read, from an id on.
