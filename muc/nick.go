@@ -8,7 +8,7 @@ import (
 )
 
 // key is what makes two nicknames the same to people: case, width and space do not count
-// (RFC 8266 §2.4), nor marks that cannot be seen, nor from which alphabet a letter comes
+//, as RFC 8266 has it, nor marks that cannot be seen, nor from which alphabet a letter comes
 // that looks the same in another one.
 func key(nick string) string {
 	k, err := precis.Nickname.CompareKey(nick)

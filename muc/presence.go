@@ -11,7 +11,7 @@ func (t *turn) presence(st *xmpp.Stanza) {
 	case "":
 		t.available(st, s)
 	case "unavailable":
-		if s != nil && (st.To.IsBare() || st.To == s.occ.jid) { // XEP-0045 §17.3: of others it is ignored
+		if s != nil { // by whichever nickname: it may be one that was refused. Of others it is ignored (XEP-0045 §17.3)
 			t.leave(s, st)
 		}
 	case "error":
