@@ -7,9 +7,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// key is what makes two nicknames the same to people: case, width and space do not count
-//, as RFC 8266 has it, nor marks that cannot be seen, nor from which alphabet a letter comes
-// that looks the same in another one.
+// key is what makes two nicknames the same to people, as RFC 8266 has it: case, width and space
+// do not count. Nor do marks that cannot be seen, nor from which alphabet a letter comes that
+// looks the same in another one.
 func key(nick string) string {
 	k, err := precis.Nickname.CompareKey(nick)
 	if err != nil {
