@@ -2,7 +2,9 @@ package mam_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"testing"
 
@@ -19,7 +21,7 @@ func BenchmarkRoomAdd(b *testing.B) {
 	text := "<body>" + string(bytes.Repeat([]byte("some words "), 12)) + "</body>"
 	for _, batch := range []int{1, 10, 100} {
 		b.Run(fmt.Sprintf("room/batch=%d", batch), func(b *testing.B) {
-			s := playRooms(b, mam.Limits{})
+			store, keeper := lone(b)
 			entries := make([]mam.Entry, 5000)
 			for i := range entries {
 				nick := fmt.Sprintf("occupant%d", i%50)
@@ -28,16 +30,16 @@ func BenchmarkRoomAdd(b *testing.B) {
 			}
 			add := func(tx *storage.Tx) error {
 				for range batch {
-					if _, err := s.keeper.Add(tx, entries[rand.IntN(len(entries))]); err != nil {
+					if _, err := keeper.Add(tx, entries[rand.IntN(len(entries))]); err != nil {
 						return err
 					}
 				}
 				return nil
 			}
-			measureWrites(b, s.scene, batch, add)
+			measureWrites(b, store, batch, add)
 		})
 		b.Run(fmt.Sprintf("account/batch=%d", batch), func(b *testing.B) {
-			s := play(b, mam.Archive{})
+			store, _ := lone(b)
 			stanza := spoken(0, verona, "occupant", romeo, "1", text).Stanza
 			add := func(tx *storage.Tx) error {
 				for range batch {
@@ -47,20 +49,38 @@ func BenchmarkRoomAdd(b *testing.B) {
 				}
 				return nil
 			}
-			measureWrites(b, s, batch, add)
+			measureWrites(b, store, batch, add)
 		})
 	}
 }
 
+// lone is a store as a server has it: those of other tests do everything twice.
+func lone(b *testing.B) (*storage.Store, *mam.Keeper) {
+	f, k := mam.NewWithRooms(func() mam.Limits { return mam.Limits{} })
+	quiet := slog.New(slog.DiscardHandler)
+	s, err := storage.Open(b.Context(), storage.Config{Dir: b.TempDir(), Log: quiet}, f.Schema)
+	if err != nil {
+		b.Fatal(err)
+	}
+	router.New(router.Config{Store: s, Features: []router.Feature{f}, Log: quiet})
+	f.Stop() // what follows behind is measured by itself
+	b.Cleanup(func() {
+		if err := s.Close(context.Background()); err != nil {
+			b.Error(err)
+		}
+	})
+	return s, k
+}
+
 // measureWrites is a benchmark of transactions that have so many messages, in a store that has
 // 100,000 already.
-func measureWrites(b *testing.B, s *scene, batch int, add func(*storage.Tx) error) {
+func measureWrites(b *testing.B, s *storage.Store, batch int, add func(*storage.Tx) error) {
 	write := func() {
-		if err := s.Store.Write(b.Context(), add); err != nil {
+		if err := s.Write(b.Context(), add); err != nil {
 			b.Fatal(err)
 		}
 	}
-	fills(b, s.Store, func(k keeper) {
+	fills(b, s, func(k keeper) {
 		for n := 0; n < 100_000; n += batch {
 			if err := add(k.tx); err != nil {
 				b.Fatal(err)
