@@ -134,7 +134,7 @@ func removeRoom(tx *storage.Tx, id storage.ID) error {
 
 // mayHaveMore refuses a room beyond the limits.
 func (s *Service) mayHaveMore(tx *storage.Tx, room, by xmpp.JID) error {
-	lim := s.settings()
+	lim := s.settings(room.Domain())
 	s.mu.Lock()
 	there := s.count[room.Domain()]
 	s.mu.Unlock()

@@ -56,7 +56,8 @@ func BenchmarkRoomAdd(b *testing.B) {
 
 // lone is a store as a server has it: those of other tests do everything twice.
 func lone(b *testing.B) (*storage.Store, *mam.Keeper) {
-	f, k := mam.NewWithRooms(func() mam.Limits { return mam.Limits{} })
+	k := mam.NewKeeper(func() mam.Limits { return mam.Limits{} })
+	f := mam.Feature(k)
 	quiet := slog.New(slog.DiscardHandler)
 	s, err := storage.Open(b.Context(), storage.Config{Dir: b.TempDir(), Log: quiet}, f.Schema)
 	if err != nil {

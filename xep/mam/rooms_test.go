@@ -27,7 +27,8 @@ type rooms struct {
 
 func playRooms(t testing.TB, lim mam.Limits) *rooms {
 	t.Helper()
-	f, k := mam.NewWithRooms(func() mam.Limits { return lim })
+	k := mam.NewKeeper(func() mam.Limits { return lim })
+	f := mam.Feature(k)
 	s := &scene{House: routertest.NewWith(t, routertest.Config{Features: []router.Feature{f}}), t: t}
 	s.juliet = s.Connected("juliet@example.com/balcony")
 	s.owner, _, _ = s.Dir.Lookup(t.Context(), xmpp.MustJID("juliet@example.com"))
