@@ -148,7 +148,8 @@ func (t *turn) features() []string {
 		either(c.Password != "", "muc_passwordprotected", "muc_unsecured"),
 	}
 	if c.Archive {
-		list = append(list, "urn:xmpp:mam:2", "urn:xmpp:mam:2#extended")
+		list = append(list, "urn:xmpp:mam:2", "urn:xmpp:mam:2#extended",
+			nsRetract, nsRetract+"#tombstone", nsModerate, nsModerateOld)
 	}
 	slices.Sort(list)
 	return list

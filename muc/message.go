@@ -16,6 +16,7 @@ type saying struct {
 	text    bool
 	subject *subject // the new one
 	id      storage.ID
+	gone    string // the id of what it has taken back
 }
 
 // speak takes messages to everybody, in their order (XEP-0045 §7.4). They are written
@@ -150,6 +151,9 @@ func (t *turn) keep(said []*saying) error {
 				if m.id, err = t.s.cfg.Archives.Add(tx, t.entryOf(m)); err != nil {
 					return err
 				}
+				if err = t.takeBack(tx, m); err != nil {
+					return err
+				}
 			}
 			if m.subject != nil {
 				if err = setSubject(tx, t.id, *m.subject); err != nil {
@@ -171,10 +175,13 @@ func (t *turn) pass(m *saying) {
 	if m.subject != nil {
 		t.subject = *m.subject
 	}
+	if m.gone != "" {
+		t.unsay(m.gone)
+	}
 	if m.text {
 		t.remember(out)
 	}
-	t.everybody(out, m.by.jid)
+	t.everybody(out, out.From)
 }
 
 // everybody sends one message to all sessions of all occupants. They share its body.
