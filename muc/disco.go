@@ -175,6 +175,9 @@ func (t *turn) infoForm(q request) xmpp.Form {
 		boolean("muc#roominfo_subjectmod", "Everybody may change the subject", c.ChangeSubject),
 		text("muc#maxhistoryfetch", "How many messages are told to who enters", strconv.Itoa(t.historyLength())),
 	}}
+	if c.SlowMode > 0 {
+		f.Fields = append(f.Fields, text(fieldSlowInfo, "Seconds between two messages of one person", strconv.Itoa(c.SlowMode)))
+	}
 	if t.subject.text != "" && (q.seat != nil || q.aff >= member || !c.MembersOnly && c.Password == "" && q.aff != outcast) {
 		f.Fields = append(f.Fields, text("muc#roominfo_subject", "Subject", t.subject.text))
 	}

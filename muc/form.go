@@ -40,6 +40,7 @@ func (t *turn) form() xmpp.Form {
 			text("muc#roomconfig_pubsub", "The node that belongs to the room (an xmpp: address)", c.Pubsub),
 			{Var: "muc#roominfo_contactjid", Type: "jid-multi", Label: "Whom to ask about the room", Values: c.Contacts},
 			boolean("muc#roomconfig_allow_voice_requests", "Who has no voice may ask for it", !c.NoVoice),
+			t.slowField(),
 			{Var: "muc#roomconfig_roomadmins", Type: "jid-multi", Label: "Administrators", Values: texts(t.lists.with(admin))},
 			{Var: "muc#roomconfig_roomowners", Type: "jid-multi", Label: "Owners", Values: texts(t.lists.with(owner))},
 		},
@@ -229,6 +230,9 @@ func (c *RoomConfig) fill(in, form xmpp.Form, lim *Settings) error {
 		}
 	}
 	if err := c.fillNumbers(form, has, lim); err != nil {
+		return err
+	}
+	if err := c.fillSlow(form, has); err != nil {
 		return err
 	}
 	return c.fillPassword(in, form, has)

@@ -70,6 +70,10 @@ func (t *turn) hear(st *xmpp.Stanza) (*saying, error) {
 	case o.role < participant:
 		return nil, xmpp.Refuse("forbidden", "you have no voice") // XEP-0045 §7.4
 	}
+	if err := t.mayGoOn(o, st); err != nil {
+		return nil, err
+	}
+	t.paced(o, st)
 	m.out = t.spoken(o, st)
 	if isSubject {
 		m.subject = &subject{text: subjectOf(st), by: o.jid, id: o.id, at: t.now()}

@@ -40,6 +40,7 @@ type room struct {
 	byNick    map[string]*occupant
 	bySession map[xmpp.JID]*seat
 	asked     asked
+	pace      pace
 	idleSince time.Time
 
 	public atomic.Pointer[summary] // what others may look at without a turn
@@ -240,7 +241,8 @@ func (r *room) forgettable() bool {
 	if len(r.occupants) > 0 || r.unlock != nil {
 		return false
 	}
-	return !r.exists || r.s.cfg.Now().Sub(r.idleSince) >= r.settings().Idle
+	now := r.s.cfg.Now()
+	return !r.exists || now.Sub(r.idleSince) >= r.settings().Idle && now.Sub(r.pace.last) >= r.cfg.slowness()
 }
 
 // forget takes a room out of memory.
