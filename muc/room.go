@@ -33,6 +33,7 @@ type room struct {
 	locked  bool        // nobody but its owner enters yet (XEP-0045 §10.1)
 	unlock  Timer
 	lists   lists
+	hats    hats
 	subject subject
 	history []heard
 
@@ -220,6 +221,7 @@ func (t *turn) load() error {
 	}
 	t.byNick, t.bySession = map[string]*occupant{}, map[xmpp.JID]*seat{}
 	t.lists.init()
+	t.hats.init()
 	err := t.s.store.Read(context.Background(), func(tx *storage.Tx) error { return t.room.read(tx) })
 	if err != nil {
 		return err
