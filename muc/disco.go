@@ -34,7 +34,7 @@ func (s *Service) info(st *xmpp.Stanza) (xmpp.Payload, error) {
 		return nil, xmpp.Refuse("item-not-found", "")
 	}
 	return infoOf("", []xmpp.Identity{{Category: "conference", Type: "text", Name: "Rooms"}}, []string{
-		xmpp.NSInfo, nsItems, nsMUC, nsStable, nsUnique, xmpp.NSRSM, nsOccupantID, nsPing,
+		xmpp.NSInfo, nsItems, nsMUC, nsStable, nsUnique, xmpp.NSRSM, nsOccupantID, nsPing, nsVCard,
 	}, nil), nil
 }
 
@@ -139,7 +139,7 @@ func (t *turn) roomInfo(q request) (xmpp.Payload, error) {
 func (t *turn) features() []string {
 	c := t.cfg
 	list := []string{
-		nsMUC, nsStable, nsSelfPing, nsRequest, "jabber:iq:register", xmpp.NSInfo, nsItems, nsPing, nsStanzaID, nsOccupantID, nsHats, nsCommands,
+		nsMUC, nsStable, nsSelfPing, nsRequest, "jabber:iq:register", xmpp.NSInfo, nsItems, nsPing, nsStanzaID, nsOccupantID, nsHats, nsCommands, nsVCard,
 		either(c.Persistent, "muc_persistent", "muc_temporary"),
 		either(c.Public, "muc_public", "muc_hidden"),
 		either(c.MembersOnly, "muc_membersonly", "muc_open"),
@@ -180,6 +180,9 @@ func (t *turn) infoForm(q request) xmpp.Form {
 	}
 	if t.subject.text != "" && (q.seat != nil || q.aff >= member || !c.MembersOnly && c.Password == "" && q.aff != outcast) {
 		f.Fields = append(f.Fields, text("muc#roominfo_subject", "Subject", t.subject.text))
+	}
+	if len(t.photos) > 0 {
+		f.Fields = append(f.Fields, t.photoField())
 	}
 	if hash := t.hats.hash(); hash != "" {
 		f.Fields = append(f.Fields, text("hats#hash", "Which hats there are", hash)) // XEP-0317 §2

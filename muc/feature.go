@@ -23,6 +23,7 @@ func Feature(s *Service) router.Feature {
 			{Number: 421, Version: "1.0.1"},
 			{Number: 422, Version: "0.2.0", Note: "of moderation"},
 			{Number: 425, Version: "0.3.0", Note: "and the version before, as Gajim 1.7 speaks it"},
+			{Number: 486, Version: "0.1.0"},
 			{Number: 500, Version: "0.1.1"},
 		},
 		Service: s,
@@ -60,6 +61,8 @@ func (s *Service) handlers() tables {
 			{"set", nsOwner, "query"}:             (*turn).ownerSet,
 			{"get", nsInBand, "query"}:            (*turn).registerGet,
 			{"set", nsInBand, "query"}:            (*turn).registerSet,
+			{"get", nsVCard, "vCard"}:             (*turn).cardGet,
+			{"set", nsVCard, "vCard"}:             (*turn).cardSet,
 			{"set", nsCommands, "command"}:        (*turn).command,
 			{"set", nsModerate, "moderate"}:       (*turn).moderate,
 			{"set", nsFasten, "apply-to"}:         (*turn).moderateOld,
@@ -72,6 +75,7 @@ func (s *Service) handlers() tables {
 			{"get", nsItems, "query"}:     (*Service).items,
 			{"get", nsPing, "ping"}:       func(*Service, *xmpp.Stanza) (xmpp.Payload, error) { return nil, nil },
 			{"get", nsUnique, "unique"}:   (*Service).unique,
+			{"get", nsVCard, "vCard"}:     (*Service).card,
 		},
 	}
 }

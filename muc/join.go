@@ -205,6 +205,7 @@ func (t *turn) raze() error {
 		return err
 	}
 	t.exists, t.id, t.cfg, t.locked, t.subject, t.history = false, 0, nil, false, subject{}, nil
+	t.room.version, t.photos, t.pace = 0, nil, pace{}
 	t.lists.init()
 	t.hats.init()
 	t.stopUnlock()

@@ -33,7 +33,9 @@ type room struct {
 	locked  bool        // nobody but its owner enters yet (XEP-0045 §10.1)
 	unlock  Timer
 	lists   lists
+	version storage.ID // of the lists (XEP-0463)
 	hats    hats
+	photos  []string // hashes of the room's pictures
 	subject subject
 	history []heard
 

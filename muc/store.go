@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"parley/storage"
@@ -87,10 +88,10 @@ create index room_visit_room on room_visit (room);
 
 // read reads a room.
 func (r *room) read(tx *storage.Tx) error {
-	var config, by string
+	var config, by, photos string
 	var at int64
-	found, err := tx.One(`select id, config, locked, subject, subject_by, subject_id, subject_at from room where jid = $1`,
-		[]any{r.jid.String()}, &r.id, &config, &r.locked, &r.subject.text, &by, &r.subject.id, &at)
+	found, err := tx.One(`select id, config, locked, subject, subject_by, subject_id, subject_at, version, photos from room where jid = $1`,
+		[]any{r.jid.String()}, &r.id, &config, &r.locked, &r.subject.text, &by, &r.subject.id, &at, &r.version, &photos)
 	if err != nil || !found {
 		return err
 	}
@@ -106,7 +107,7 @@ func (r *room) read(tx *storage.Tx) error {
 			return err
 		}
 	}
-	r.exists = true
+	r.exists, r.photos = true, strings.Fields(photos)
 	err = tx.Each(`select jid, affiliation, nick, reason from room_list where room = $1`, []any{r.id}, func(row *storage.Row) error {
 		j, err := xmpp.ParseJID(row.Text(0))
 		if err == nil {
