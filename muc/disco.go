@@ -139,7 +139,7 @@ func (t *turn) roomInfo(q request) (xmpp.Payload, error) {
 func (t *turn) features() []string {
 	c := t.cfg
 	list := []string{
-		nsMUC, nsStable, nsSelfPing, nsRequest, "jabber:iq:register", xmpp.NSInfo, nsItems, nsPing, nsStanzaID, nsOccupantID, nsHats, nsCommands, nsVCard,
+		nsMUC, nsStable, nsSelfPing, nsRequest, "jabber:iq:register", xmpp.NSInfo, nsItems, nsPing, nsStanzaID, nsOccupantID, nsHats, nsCommands, nsVCard, nsVersions,
 		either(c.Persistent, "muc_persistent", "muc_temporary"),
 		either(c.Public, "muc_public", "muc_hidden"),
 		either(c.MembersOnly, "muc_membersonly", "muc_open"),

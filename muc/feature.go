@@ -23,6 +23,7 @@ func Feature(s *Service) router.Feature {
 			{Number: 421, Version: "1.0.1"},
 			{Number: 422, Version: "0.2.0", Note: "of moderation"},
 			{Number: 425, Version: "0.3.0", Note: "and the version before, as Gajim 1.7 speaks it"},
+			{Number: 463, Version: "0.2.0"},
 			{Number: 486, Version: "0.1.0"},
 			{Number: 500, Version: "0.1.1"},
 		},
@@ -34,8 +35,10 @@ func Feature(s *Service) router.Feature {
 		Restore: s.restore,
 		Distant: s.distant,
 		Leaving: s.leaving,
-		Forget:  func(tx *storage.Tx, _ int64, jid xmpp.JID) error { return forgetUser(tx, jid) },
-		Schema:  schema,
+		Forget: func(tx *storage.Tx, _ int64, jid xmpp.JID) error {
+			return forgetUser(tx, jid, s.cfg.Settings(jid.Domain()).Versions)
+		},
+		Schema: schema,
 	}
 }
 

@@ -29,6 +29,8 @@ type seat struct {
 	occ  *occupant
 	said *xmpp.Stanza // its presence, without what is not for others
 
+	versions bool // it is told which version of the lists each change makes (XEP-0463)
+
 	heard, probed time.Time // when it said something last, and was asked whether it is there
 }
 

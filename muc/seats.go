@@ -127,7 +127,7 @@ func (r *room) writeSeats(tx *storage.Tx) error {
 	for i, o := range r.occupants {
 		for n, s := range o.seats {
 			err := addSeat(tx, savedSeat{room: r.jid.String(), place: i, turn: n, jid: s.jid.String(), nick: o.nick(),
-				role: int(o.role), said: string(s.said.AppendNS(nil, xmpp.NSClient))})
+				role: int(o.role), said: string(s.said.AppendNS(nil, xmpp.NSClient)), versions: s.versions})
 			if err != nil {
 				return err
 			}
@@ -184,7 +184,7 @@ func (t *turn) reseat(sv savedSeat) {
 	if err != nil || wrong != nil || bad != nil || t.seatOf(full) != nil {
 		return
 	}
-	s := &seat{jid: full, said: said}
+	s := &seat{jid: full, said: said, versions: sv.versions}
 	if o := t.byNick[key(sv.nick)]; o != nil {
 		if o.real == full.Bare() {
 			t.sit(o, s)
@@ -351,14 +351,26 @@ func (s *Service) leaving(_ *router.Turn, a *router.Account) error {
 		if err != nil {
 			continue
 		}
-		s.later(jid, func(t *turn) {
-			for _, o := range t.occupantsOf(a.JID) {
-				if tell := t.evict(o, nil, "", ""); tell != nil {
-					tell()
-				}
-			}
-			t.lists.set(a.JID, entry{aff: none})
-		})
+		s.later(jid, func(t *turn) { t.expel(a.JID) })
 	}
 	return nil
+}
+
+// expel has somebody be nothing to the room any more, whose account is removed.
+func (t *turn) expel(bare xmpp.JID) {
+	for _, o := range t.occupantsOf(bare) {
+		if tell := t.evict(o, because{}); tell != nil {
+			tell()
+		}
+	}
+	delete(t.hats.worn, bare)
+	if _, there := t.lists.by[bare]; !there {
+		return
+	}
+	done, err := t.enlist([]change{{jid: bare, aff: none}})
+	if err != nil {
+		t.s.log.Error("a removed account could not be taken out of a room's lists", "room", t.jid.String(), "error", err)
+		return
+	}
+	t.tellChange(affChange{bare, done[0].was, none}, "", done[0].span)
 }

@@ -51,6 +51,7 @@ create table room_seat (
 `, `
 alter table room add column version integer not null default 0;
 alter table room add column photos text not null default '';
+alter table room_seat add column versions integer not null default 0;
 create table room_hat (
 	room integer not null,
 	uri text not null,
@@ -127,13 +128,16 @@ func (r *room) read(tx *storage.Tx) error {
 // addRoom adds a room and returns its number, which is no other's ever.
 func addRoom(tx *storage.Tx, jid xmpp.JID, cfg *RoomConfig, by xmpp.JID, locked bool) (storage.ID, error) {
 	id := tx.NextID()
-	err := tx.Exec(`insert into room (id, jid, domain, config, name, listed, temporary, locked, subject, subject_by, subject_id, subject_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, '', '', '', 0)`,
+	err := tx.Exec(`insert into room (id, jid, domain, config, name, listed, temporary, locked, subject, subject_by, subject_id, subject_at, version)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, '', '', '', 0, $1)`,
 		id, jid.String(), jid.Domain(), asJSON(cfg), cfg.Name, cfg.Public, !cfg.Persistent, locked)
 	if err != nil || by.IsZero() {
 		return id, err
 	}
-	return id, setEntry(tx, id, by, entry{aff: owner})
+	if err = putEntry(tx, id, by, entry{aff: owner}); err != nil {
+		return id, err
+	}
+	return id, addChange(tx, id, id, affChange{by, none, owner})
 }
 
 func asJSON(cfg *RoomConfig) string {
@@ -153,16 +157,6 @@ func setConfig(tx *storage.Tx, id storage.ID, cfg *RoomConfig) error {
 func setSubject(tx *storage.Tx, id storage.ID, s subject) error {
 	return tx.Exec(`update room set subject = $2, subject_by = $3, subject_id = $4, subject_at = $5 where id = $1`,
 		id, s.text, s.by.String(), s.id, s.at.UnixMicro())
-}
-
-// setEntry keeps one line of the lists; one that says nothing is removed.
-func setEntry(tx *storage.Tx, id storage.ID, j xmpp.JID, e entry) error {
-	if e.aff == none && e.nick == "" {
-		return tx.Exec(`delete from room_list where room = $1 and jid = $2`, id, j.String())
-	}
-	return tx.Exec(`insert into room_list (room, jid, affiliation, nick, reason) values ($1, $2, $3, $4, $5)
-		on conflict (room, jid) do update set affiliation = excluded.affiliation, nick = excluded.nick, reason = excluded.reason`,
-		id, j.String(), int64(e.aff), e.nick, e.reason)
 }
 
 func removeRoom(tx *storage.Tx, id storage.ID) error {
@@ -283,17 +277,18 @@ type savedSeat struct {
 	jid, nick   string
 	role        int
 	said        string
+	versions    bool
 }
 
 func addSeat(tx *storage.Tx, s savedSeat) error {
-	return tx.Exec(`insert into room_seat (room, place, turn, jid, nick, role, said) values ($1, $2, $3, $4, $5, $6, $7)`,
-		s.room, s.place, s.turn, s.jid, s.nick, s.role, s.said)
+	return tx.Exec(`insert into room_seat (room, place, turn, jid, nick, role, said, versions) values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		s.room, s.place, s.turn, s.jid, s.nick, s.role, s.said, s.versions)
 }
 
 func savedSeats(tx *storage.Tx) (list []savedSeat, err error) {
-	err = tx.Each(`select room, place, turn, jid, nick, role, said from room_seat order by room, place, turn`, nil, func(r *storage.Row) error {
+	err = tx.Each(`select room, place, turn, jid, nick, role, said, versions from room_seat order by room, place, turn`, nil, func(r *storage.Row) error {
 		var s savedSeat
-		if err := r.Scan(&s.room, &s.place, &s.turn, &s.jid, &s.nick, &s.role, &s.said); err != nil {
+		if err := r.Scan(&s.room, &s.place, &s.turn, &s.jid, &s.nick, &s.role, &s.said, &s.versions); err != nil {
 			return err
 		}
 		list = append(list, s)
@@ -311,9 +306,4 @@ func roomsOf(tx *storage.Tx, j xmpp.JID) (list []string, err error) {
 		return nil
 	})
 	return list, err
-}
-
-// forgetUser takes an address out of the lists of all rooms.
-func forgetUser(tx *storage.Tx, j xmpp.JID) error {
-	return tx.Exec(`delete from room_list where jid = $1`, j.String())
 }
