@@ -307,6 +307,7 @@ func (t *turn) enlist(list []change) (done []enlisted, err error) {
 		d.was = t.lists.of(list[l.i].jid)
 		t.lists.set(list[l.i].jid, l.entry)
 		t.room.version = max(t.room.version, d.span.until)
+		t.concerned(list[l.i].jid, d.was, l.entry.aff)
 	}
 	return done, nil
 }

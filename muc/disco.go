@@ -14,6 +14,9 @@ import (
 func (s *Service) toService(rd *router.Round, st *xmpp.Stanza) {
 	switch {
 	case st.Kind == xmpp.Presence:
+		s.servicePresence(rd, st)
+	case st.Kind == xmpp.Message && st.Type == "error": // of what was told to who is not there any more
+		s.watchers.end(st.From.Bare(), func(w watcher) bool { return w == watcher{st.From, st.To.Domain()} })
 	case st.Kind == xmpp.Message:
 		s.router.Bounce(rd, st, xmpp.Refuse("service-unavailable", ""))
 	case st.Type == "get" || st.Type == "set":
@@ -34,7 +37,7 @@ func (s *Service) info(st *xmpp.Stanza) (xmpp.Payload, error) {
 		return nil, xmpp.Refuse("item-not-found", "")
 	}
 	return infoOf("", []xmpp.Identity{{Category: "conference", Type: "text", Name: "Rooms"}}, []string{
-		xmpp.NSInfo, nsItems, nsMUC, nsStable, nsUnique, xmpp.NSRSM, nsOccupantID, nsPing, nsVCard,
+		xmpp.NSInfo, nsItems, nsMUC, nsStable, nsUnique, xmpp.NSRSM, nsOccupantID, nsPing, nsVCard, nsActivity,
 	}, nil), nil
 }
 

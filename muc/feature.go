@@ -23,6 +23,7 @@ func Feature(s *Service) router.Feature {
 			{Number: 421, Version: "1.0.1"},
 			{Number: 422, Version: "0.2.0", Note: "of moderation"},
 			{Number: 425, Version: "0.3.0", Note: "and the version before, as Gajim 1.7 speaks it"},
+			{Number: 437, Version: "0.2.0", Note: "of rooms that one has an affiliation with"},
 			{Number: 463, Version: "0.2.0"},
 			{Number: 486, Version: "0.1.0"},
 			{Number: 500, Version: "0.1.1"},

@@ -186,6 +186,9 @@ func (t *turn) pass(m *saying) {
 		t.remember(out)
 	}
 	t.everybody(out, out.From)
+	if m.text {
+		t.stirred()
+	}
 }
 
 // everybody sends one message to all sessions of all occupants. They share its body.

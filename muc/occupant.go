@@ -85,6 +85,7 @@ func (r *room) note(s *seat) {
 	s.heard = r.s.cfg.Now()
 	r.bySession[s.jid] = s
 	r.s.place(s.jid, s.occ.jid)
+	r.s.watchers.disarm(r.jid, s.jid)
 }
 
 // quit takes a seat away; last says that the occupant has none any more.
@@ -94,6 +95,7 @@ func (r *room) quit(s *seat) (last bool) {
 	o := s.occ
 	i := slices.Index(o.seats, s)
 	if len(o.seats) > 1 {
+		r.visited(o, s, false)
 		o.seats = slices.Delete(slices.Clone(o.seats), i, i+1)
 		return false
 	}
@@ -102,6 +104,7 @@ func (r *room) quit(s *seat) (last bool) {
 	}
 	i = slices.Index(r.occupants, o)
 	r.occupants = slices.Delete(r.occupants, i, i+1)
+	r.visited(o, s, true)
 	return true
 }
 

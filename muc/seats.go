@@ -61,19 +61,25 @@ func (s *Service) Seats() (seats, rooms int) {
 	return seats, rooms
 }
 
+// kept is what is kept of a session over a restart.
+type kept struct {
+	Rooms []string `json:"rooms,omitempty"` // that it is in
+	Watch []string `json:"watch,omitempty"` // domains that tell it where something is said
+}
+
 // save notes in which rooms a session is that is to be there again after a restart.
 func (s *Service) save(_ *router.Turn, _ *router.Account, res router.Resource) []byte {
+	var k kept
+	k.Watch = s.watchers.domains(res.JID())
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := s.seated[res.JID()]
-	if len(list) == 0 {
+	for _, at := range s.seated[res.JID()] {
+		k.Rooms = append(k.Rooms, at.Bare().String())
+	}
+	s.mu.Unlock()
+	if k.Rooms == nil && k.Watch == nil {
 		return nil
 	}
-	rooms := make([]string, len(list))
-	for i, at := range list {
-		rooms[i] = at.Bare().String()
-	}
-	data, _ := json.Marshal(rooms) // of strings there is no error
+	data, _ := json.Marshal(k) // of strings there is no error
 	return data
 }
 
@@ -82,18 +88,17 @@ func (s *Service) restore(_ *router.Turn, _ *router.Account, res router.Resource
 	if data == nil {
 		return nil
 	}
-	var rooms []string
-	if err := json.Unmarshal(data, &rooms); err != nil {
+	var k kept
+	if err := json.Unmarshal(data, &k); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, name := range rooms {
-		found := false
-		for _, at := range s.seated[res.JID()] {
-			found = found || at.Bare().String() == name
+	for _, name := range k.Rooms {
+		if room, err := xmpp.ParseJID(name); err != nil || !s.isSeated(res.JID(), room) {
+			return errNoSeat
 		}
-		if !found {
+	}
+	for _, domain := range k.Watch {
+		if !s.Has(domain) || !s.watch(watcher{res.JID(), domain}) {
 			return errNoSeat
 		}
 	}
@@ -277,6 +282,7 @@ func (s *Service) distant(local, remote string, reached bool) {
 	if reached || !s.Has(local) {
 		return
 	}
+	s.watchers.lose(local, remote)
 	s.mu.Lock()
 	rooms := map[xmpp.JID]bool{}
 	for full, list := range s.seated {

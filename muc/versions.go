@@ -144,8 +144,7 @@ func (t *turn) tellList(s *seat, since string, items []affChange) {
 		for _, c := range now {
 			b.Open("", "item", "jid", c.jid.String(), "affiliation", c.now.String()).Close()
 		}
-		st := xmpp.NewStanza(xmpp.Message, b.Payload())
-		t.send(st.Readdressed(s.jid, t.jid)) // settled before the presence behind it
+		t.say(fleeting(b.Payload()).Readdressed(s.jid, t.jid))
 		if since = until; len(items) == 0 {
 			return
 		}
@@ -158,15 +157,13 @@ func (t *turn) tellChange(c affChange, reason string, sp span) {
 	if sp == (span{}) {
 		return
 	}
-	link := t.s.router.NewLink()
 	for _, o := range t.occupants {
 		for _, s := range o.seats {
 			if s.versions {
-				link.Deliver(context.Background(), &t.Round, t.changeFor(s, c, reason, sp).Readdressed(s.jid, t.jid))
+				t.say(t.changeFor(s, c, reason, sp).Readdressed(s.jid, t.jid))
 			}
 		}
 	}
-	link.Settle(&t.Round)
 }
 
 func (t *turn) changeFor(s *seat, c affChange, reason string, sp span) *xmpp.Stanza {
@@ -180,5 +177,6 @@ func (t *turn) changeFor(s *seat, c affChange, reason string, sp span) *xmpp.Sta
 		}
 		b.Close()
 	}
-	return xmpp.NewStanza(xmpp.Message, b.Payload())
+	b.Close()
+	return fleeting(b.Payload())
 }
