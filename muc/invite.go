@@ -118,6 +118,9 @@ func (t *turn) inviter(o *occupant) xmpp.JID {
 // invite sends an invitation.
 func (t *turn) invite(by, guest xmpp.JID, id, reason, thread string) {
 	reason = strings.ToValidUTF8(reason[:min(len(reason), 4096)], "")
+	if by.IsZero() {
+		by = t.jid // an operator
+	}
 	if by.Local() != "" && !t.s.Has(by.Domain()) && !t.cfg.NonAnonymous {
 		by = t.jid
 	}
