@@ -65,8 +65,11 @@ func (t *turn) invited(st *xmpp.Stanza, s *seat, list []xmpp.Element) error {
 	var members []xmpp.JID
 	for _, e := range list {
 		j, err := xmpp.ParseJID(e.Attr("to"))
-		if err != nil || j.Local() == "" {
+		switch {
+		case err != nil || j.Local() == "":
 			return xmpp.Refuse("jid-malformed", "")
+		case t.s.router.Visits(j):
+			return xmpp.Refuse("not-acceptable", "a room cannot be invited")
 		}
 		if !o.chat.spend(1, t.settings().Rate, t.now()) {
 			t.s.stats.Refused.Add(1)

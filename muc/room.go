@@ -40,6 +40,7 @@ type room struct {
 	byNick    map[string]*occupant
 	bySession map[xmpp.JID]*seat
 	asked     asked
+	tries     map[xmpp.JID]*budget // of who has said a wrong password
 	idleSince time.Time
 
 	public atomic.Pointer[summary] // what others may look at without a turn
