@@ -8,18 +8,17 @@ import (
 	"unsafe"
 
 	"parley/muc"
-	"parley/router"
 	"parley/router/routertest"
 	"parley/xep/mam"
 )
 
 // house is a house with rooms, and all that they need.
-func house(t testing.TB, set muc.Settings, more ...router.Feature) *routertest.House {
+func house(t testing.TB, set muc.Settings) *routertest.House {
 	t.Helper()
 	whole := set.Whole()
 	keeper := mam.NewKeeper(func() mam.Limits { return mam.Limits{} })
 	rooms := muc.New(muc.Config{Prefix: "conference", Settings: func(string) *muc.Settings { return whole }, Archives: keeper})
-	return routertest.New(t, append([]router.Feature{mam.Feature(keeper), muc.Feature(rooms)}, more...)...)
+	return routertest.New(t, mam.Feature(keeper), muc.Feature(rooms))
 }
 
 const verona = "verona@conference.example.com"
@@ -101,4 +100,14 @@ func BenchmarkMessage(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/delivery")
 		})
 	}
+}
+
+// rooms finds the rooms of a house.
+func rooms(h *routertest.House) *muc.Service {
+	for _, f := range h.Router.Features() {
+		if s, ok := f.Service.(*muc.Service); ok {
+			return s
+		}
+	}
+	return nil
 }

@@ -67,6 +67,13 @@ func (s *Service) Count() (n There) {
 	return n
 }
 
+// Loaded returns how many rooms are in memory.
+func (s *Service) Loaded() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.rooms)
+}
+
 // save notes in which rooms a session is that is to be there again after a restart.
 func (s *Service) save(_ *router.Turn, _ *router.Account, res router.Resource) []byte {
 	s.mu.Lock()
