@@ -37,24 +37,28 @@ func parleyRooms(t *testing.T) roomServer {
 
 func prosodyRooms(t *testing.T) roomServer {
 	names, ca := startNames(t), newAuthority(t, "Test CA")
-	return strangersRooms(t, startProsody(t, names, ca, nil, localRooms(ca)), ca)
+	host := localRooms(ca)
+	return strangersRooms(t, startProsody(t, names, ca, nil, host), host)
 }
 
 func ejabberdRooms(t *testing.T) roomServer {
 	names, ca := startNames(t), newAuthority(t, "Test CA")
-	return strangersRooms(t, startEjabberd(t, names, ca, localRooms(ca)), ca)
+	host := localRooms(ca)
+	return strangersRooms(t, startEjabberd(t, names, ca, host), host)
 }
 
+// localRooms has a certificate that clients accept as it is, as Parley's first one.
 func localRooms(ca *authority) vhost {
-	return vhost{domain: "localhost", cred: ca.issue("localhost", leaf{names: []string{"localhost", "conference.localhost"}}), sm: true, rooms: true}
+	cred := ca.issue("localhost", leaf{names: []string{"localhost", "conference.localhost"}, selfSigned: true})
+	return vhost{domain: "localhost", cred: cred, sm: true, rooms: true}
 }
 
-func strangersRooms(t *testing.T, s *stranger, ca *authority) roomServer {
+func strangersRooms(t *testing.T, s *stranger, host vhost) roomServer {
 	t.Helper()
 	for _, name := range roomUsers {
 		s.account(t, name, "localhost")
 	}
-	return roomServer{s.name, portOf(s.c2s), ca.file}
+	return roomServer{s.name, portOf(s.c2s), host.cred.cert}
 }
 
 // Other people's clients make rooms, meet in them, govern and leave them.
