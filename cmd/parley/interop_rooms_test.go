@@ -75,5 +75,6 @@ func TestInteropRooms(t *testing.T) {
 				}
 			})
 		}
+		t.Run("Profanity", func(t *testing.T) { meetInTerminals(t, s) })
 	})
 }
