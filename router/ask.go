@@ -90,9 +90,12 @@ func (q *questions) take(id string, of xmpp.JID) *question {
 }
 
 // answered gives an answer to who has asked. What nobody waits for is dropped (RFC 6120
-// §10.3.3).
-func (r *Router) answered(st *xmpp.Stanza) {
-	if q := r.questions.take(st.ID, st.From); q != nil {
-		q.then(st)
+// §10.3.3); then it returns false.
+func (r *Router) answered(st *xmpp.Stanza) bool {
+	q := r.questions.take(st.ID, st.From)
+	if q == nil {
+		return false
 	}
+	q.then(st)
+	return true
 }

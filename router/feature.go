@@ -28,6 +28,8 @@ type Feature struct {
 	Node     func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // what stands under a node of the server; nil: none of this feature's
 	OwnNode  func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // the same of the asker's own account
 
+	Service Service // domains of its own
+
 	Items func(host string) []Item                      // services of a domain of this house that have addresses of their own
 	Nest  func(host string, bare bool, about *NodeInfo) // may change what is said of a domain, or (bare) of the accounts there; see Router.Nested
 

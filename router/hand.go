@@ -119,11 +119,12 @@ func (s *Sender) Lost() {
 // Began returns when the session was bound.
 func (s *Sender) Began() time.Time { return s.began }
 
-// Flying returns how many messages of the client are not settled yet.
+// Flying returns how many messages the client has sent from the first one on that is not
+// settled yet: all before it are.
 func (s *Sender) Flying() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.flying
+	return len(s.line)
 }
 
 // WhenSettled calls then once, when all that is in flight now is settled: at once, or on

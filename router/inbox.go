@@ -149,6 +149,16 @@ func (b *Inbox) take(t *Turn, turn func(*Turn)) {
 	turn(t)
 }
 
+// Beside runs fn on a goroutine of its own, which the house waits for as it does for turns.
+func (r *Router) Beside(fn func()) {
+	r.working.add(1)
+	go func() {
+		defer r.working.add(-1)
+		defer r.caught("work beside a turn", nil)
+		fn()
+	}()
+}
+
 // A tally counts goroutines at work. Unlike a sync.WaitGroup it may be waited for while
 // more begin, as they do when not every session has ended in time.
 type tally struct {

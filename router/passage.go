@@ -129,7 +129,7 @@ func (p *Passage) WillBeRefused() bool { return p.fate() == refuse && (p.Recipie
 func (p *Passage) WillBeIgnored() bool { return p.fate() == ignore }
 
 // Swallow says that the message has been sent before: nothing is done with it, and it counts
-// as handled. Only in Mark and Keep.
+// as handled. Only in Guard, Mark and Keep.
 func (p *Passage) Swallow() { p.swallowed, p.dropped = true, true }
 
 // Swallowed reports whether the message has been sent before.

@@ -29,7 +29,13 @@ func (p *Passage) begin(ctx context.Context) (err *xmpp.Error) {
 // deliver carries a message that no local session speaks.
 func (p *Passage) deliver(ctx context.Context, rd *Round) {
 	err := p.begin(ctx)
-	if err == nil && !p.Kept() {
+	switch {
+	case err != nil || p.Kept():
+	case p.visits():
+		p.hand(rd)
+		p.call(rd)
+		return
+	default:
 		err = p.handNow(rd)
 	}
 	switch {
@@ -118,6 +124,10 @@ func (p *Passage) arrive(refused *xmpp.Error, failed error) {
 	case p.follows():
 		travels = true
 		p.travel(nil)
+	case p.visits():
+		p.hand(rd)
+		travels = true
+		p.call(rd)
 	case p.hand(rd):
 		p.leads()
 		again := p.keepAgain()

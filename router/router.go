@@ -51,6 +51,7 @@ type Router struct {
 	stats    Stats
 	unknown  unknown
 	ways     Ways // nil: there are none
+	services []Service
 	showing  []func(*Round, *xmpp.Stanza)
 
 	questions questions
@@ -95,6 +96,9 @@ func New(cfg Config) *Router {
 		}
 		if f.Shows != nil {
 			r.showing = append(r.showing, f.Shows)
+		}
+		if f.Service != nil {
+			r.services = append(r.services, f.Service)
 		}
 		for _, h := range f.IQ {
 			r.handlers[handlerKey{h.At, h.Type, h.Space, h.Name}] = h.Handle

@@ -59,7 +59,7 @@ func (p *Passage) keep() *xmpp.Error {
 			}
 		}
 	}
-	if p.way != nil && !p.swallowed {
+	if p.way != nil && !p.swallowed && !p.r.kept(p.Stanza) {
 		if k := p.way.Keep(p.Stanza); k != nil {
 			p.Keep(k)
 		}
@@ -92,6 +92,10 @@ func (p *Passage) hand(rd *Round) (again bool) {
 	switch p.how {
 	case ignore:
 	case away:
+		if p.visits() { // it is given when the copies are made
+			p.reached++
+			break
+		}
 		if err := p.way.Carry(rd, p.Stanza, p.ID()); err != nil {
 			p.takeBack()
 			p.bounce(rd, err)

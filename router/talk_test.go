@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/muc"
 	"parley/roster"
 	"parley/router"
 	"parley/router/routertest"
@@ -44,13 +45,16 @@ func fullHouse(t testing.TB) *routertest.House {
 	dir := &routertest.Directory{}
 	groups := roster.NewGroups(dir)
 	groups.Set(talkGroups())
+	archive, keeper := mam.NewWithRooms(func() mam.Limits { return mam.Limits{Messages: talkOffline} })
+	rooms := muc.New(muc.Config{Settings: func() muc.Settings { return muc.Settings{Prefix: "conference", Defaults: muc.DefaultRoom()} }, Archives: keeper})
 	h := routertest.NewWith(t, routertest.Config{Dir: dir, Features: []router.Feature{
 		roster.NewWith(roster.Config{Directory: groups}), blocking.New(),
-		mam.New(func() mam.Limits { return mam.Limits{Messages: talkOffline} }),
+		archive,
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(o), private.New(),
 		vcard.New(func() []string { return nil }), lastactivity.New(time.Now), command.New(time.Now), admin.New(o),
 		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)), caps.New(time.Now),
 		vcard.Search(true, func() int { return 3 }), carbons.New(), push.New(push.Config{}), devices.New(noDevices{}),
+		rooms.Feature(),
 	}})
 	o.house = h
 	return h

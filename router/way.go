@@ -26,6 +26,9 @@ func (r *Router) SetWays(w Ways) { r.ways = w }
 
 // wayOf returns the way that a stanza goes out of the house.
 func (r *Router) wayOf(st *xmpp.Stanza) (Way, *xmpp.Error) {
+	if s := r.service(st.To.Domain()); s != nil {
+		return visit{r, s}, nil
+	}
 	if r.ways == nil {
 		return nil, xmpp.Refuse("remote-server-not-found", "") // RFC 6120 §10.4.3
 	}

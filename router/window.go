@@ -28,6 +28,7 @@ type window struct {
 	moved   sync.Cond  // a passage was settled
 	flying  int        // messages in flight
 	begun   uint64     // messages that ever were
+	line    []*Passage // in the order in which they began, from the first in flight; nil where it is settled
 	bytes   int        // their size
 	loose   []*Account // recipients of those that may yet have to be kept
 	detour  []*Passage // see Passage.follows
@@ -79,6 +80,7 @@ func (w *window) begin(p *Passage) bool {
 	}
 	w.flying++
 	w.begun++
+	w.line = append(w.line, p)
 	w.bytes += p.size
 	if p.loose {
 		w.loose = append(w.loose, p.Recipient)
@@ -97,10 +99,18 @@ func (w *window) ends() {
 // it again there.
 var errOver = errors.New("the session is over")
 
-// settled is called by the postman, once for each message that began.
+// settled is called once for each message that began, by the postman or by who answers for a
+// service.
 func (w *window) settled(p *Passage) {
 	w.mu.Lock()
 	w.flying--
+	w.line[slices.Index(w.line, p)] = nil
+	for len(w.line) > 0 && w.line[0] == nil {
+		w.line = w.line[1:]
+	}
+	if len(w.line) == 0 {
+		w.line = nil
+	}
 	w.bytes -= p.size
 	if p.loose {
 		i := slices.Index(w.loose, p.Recipient)
@@ -147,7 +157,10 @@ func (w *window) carry(ctx context.Context, rd *Round, as Passage) bool {
 	*p = as
 	err := p.begin(ctx)
 	if !p.Kept() && !w.ahead() {
-		if err == nil {
+		switch {
+		case err == nil && p.visits():
+			return w.calls(rd, p)
+		case err == nil:
 			err = p.handNow(rd)
 		}
 		if !p.Kept() {
@@ -161,6 +174,23 @@ func (w *window) carry(ctx context.Context, rd *Round, as Passage) bool {
 		}
 	}
 	return w.launch(ctx, rd, p, err) // what its Keeps named may speak of it: it is not used again
+}
+
+// calls has a message go to a service, where nothing is written for it on the way.
+func (w *window) calls(rd *Round, p *Passage) bool {
+	if w.link != nil {
+		w.link.room(rd, p.size)
+	}
+	if !w.begin(p) {
+		p.release()
+		return false
+	}
+	if w.link != nil {
+		w.link.began(p)
+	}
+	p.hand(rd)
+	p.call(rd)
+	return true
 }
 
 // launch puts a message into the store's line, where there is room for it.
@@ -195,7 +225,7 @@ func (w *window) launch(ctx context.Context, rd *Round, p *Passage, refused *xmp
 // due takes out who waits for no more than is settled now. The lock is held.
 func (w *window) due() (list []waiter) {
 	n := 0
-	for n < len(w.waiting) && w.waiting[n].n <= w.begun-uint64(w.flying) {
+	for n < len(w.waiting) && w.waiting[n].n <= w.begun-uint64(len(w.line)) {
 		n++
 	}
 	if n == 0 {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parley/c2s"
+	"parley/muc"
 	"parley/roster"
 	"parley/router"
 	"parley/s2s"
@@ -62,15 +63,22 @@ func (l *live) roster() roster.Limits {
 	return roster.Limits{Items: c.RosterItems, Bytes: c.RosterBytes, Groups: c.RosterGroups, Name: c.RosterName}
 }
 
+// roomSettings returns how rooms are.
+func (l *live) roomSettings() muc.Settings {
+	return muc.Settings{Prefix: "conference", Defaults: muc.DefaultRoom()}
+}
+
 // features is everything that this server can do, one line each.
 func features(h *house) []router.Feature {
 	l, office := &h.live, administration{h}
+	archive, keeper := mam.NewWithRooms(func() mam.Limits { return *l.offline.Load() })
+	h.rooms = muc.New(muc.Config{Settings: l.roomSettings, Archives: keeper, Admin: l.admin})
 	return []router.Feature{
 		c2s.SessionFeature(),
 		s2s.Feature(),
 		roster.NewWith(roster.Config{Directory: l.groups, Limits: l.roster}),
 		blocking.NewWith(func() int { return l.limits.Load().Blocked }, func() []xmpp.JID { return *l.admins.Load() }),
-		mam.New(func() mam.Limits { return *l.offline.Load() }),
+		archive,
 		ping.New(),
 		xepversion.New(version),
 		entitytime.New(time.Now),
@@ -91,5 +99,6 @@ func features(h *house) []router.Feature {
 		l.services(),
 		privilege.New(func() *privilege.Table { return l.trusted.Load().privileges }),
 		delegation.New(func() *delegation.Table { return l.trusted.Load().delegated }),
+		h.rooms.Feature(),
 	}
 }

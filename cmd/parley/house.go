@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"parley/auth"
+	"parley/muc"
 	"parley/roster"
 	"parley/router"
 	"parley/s2s"
@@ -30,6 +31,7 @@ type house struct {
 	accounts *auth.Accounts
 	features []router.Feature
 	router   *router.Router
+	rooms    *muc.Service
 	live     live
 	reload   func() (reloaded, error) // set while the server runs
 	s2s      *s2s.Server              // the same

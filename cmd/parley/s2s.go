@@ -77,7 +77,7 @@ func otherDomain(h *house, s string) (string, error) {
 	switch {
 	case !ok:
 		return "", fail(exitUsage, "%q is no domain", s)
-	case h.router.Serves(domain) || h.components.Local(domain):
+	case h.router.Local(domain) || h.components.Local(domain):
 		return "", fail(exitUsage, "%s is a domain of this server", domain)
 	}
 	return domain, nil

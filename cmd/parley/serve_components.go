@@ -68,7 +68,7 @@ func (s *server) listenToComponents() error {
 
 // isLocal reports whether a domain is of this house: the server's, or a component's.
 func (s *server) isLocal(domain string) bool {
-	return s.router.Serves(domain) || s.components.Local(domain)
+	return s.router.Local(domain) || s.components.Local(domain)
 }
 
 // hostTLS makes the server's side of TLS by host, one each.

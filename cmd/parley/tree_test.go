@@ -26,6 +26,7 @@ var mayImport = map[string]string{
 	"router":  "xmpp storage",
 	"roster":  "xmpp storage router",
 	"xep/":    "xmpp storage router",
+	"muc":     "xmpp storage router xep/mam", // rooms keep archives
 	"c2s":     "xmpp auth router storage",
 	"s2s":     "xmpp auth router storage",
 }

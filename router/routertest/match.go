@@ -15,7 +15,8 @@ import (
 // A pattern is a stanza. Of the stanza itself only the attributes that the pattern has are
 // compared, and 'type', which must be absent where the pattern has none; an empty value
 // wants an attribute to be absent. Of children everything is compared, and their order. In
-// values and text '*' stands for anything. '…' stands for any content up to what follows it.
+// values and text '*' stands for anything, and '**' as a value also for an attribute that is
+// not there. '…' stands for any content up to what follows it.
 // Where the pattern speaks of no <stanza-id/>, those of the account that hears the stanza are
 // not looked at: what it keeps it has under an id (XEP-0313 §3.5).
 func Match(pattern string, st *xmpp.Stanza) string {

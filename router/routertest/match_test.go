@@ -1,6 +1,9 @@
 package routertest
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"parley/xmpp"
@@ -22,6 +25,8 @@ func TestMatch(t *testing.T) {
 		`<message>…</message>`:                                                                                  false, // a type
 		`<presence type='chat'>…</presence>`:                                                                    false,
 		`<message type='chat' from='romeo@example.com/y'>…</message>`:                                           false,
+		`<message type='chat'>…<x xmlns='test' a='**' b='**'>…</x></message>`:                                   true,
+		`<message type='chat'>…<x xmlns='test' a='2**' b='**'>…</x></message>`:                                  false,
 		`<message type='chat' id=''>…</message>`:                                                                false,
 		`<message type='chat' lang='*'>…</message>`:                                                             false, // not there
 		`<message type='chat'><body>Good night</body></message>`:                                                false, // too much
@@ -49,6 +54,38 @@ func TestTalksAreRead(t *testing.T) {
 	for _, wrong := range []string{"", "# only this\n", "romeo sleeps\n", "  <message/>\n", "romeo  hears nothing\n"} {
 		if lines, err := readTalk(wrong); err == nil {
 			t.Errorf("%q is read as %+v", wrong, lines)
+		}
+	}
+}
+
+// Whatever is in the conversations can be read, also of those that are played elsewhere.
+func TestEveryTalkIsRead(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/talk/*.talk")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no conversations: %v", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := readTalk(string(text))
+		if err != nil {
+			t.Errorf("%s: %v", filepath.Base(file), err)
+		}
+		there := map[string]bool{}
+		for _, l := range lines {
+			if l.verb == "online" || l.verb == "connected" || l.verb == "away" {
+				there[l.who] = l.verb != "away"
+			} else if !there[l.who] {
+				t.Errorf("%s:%d: %s is not there", filepath.Base(file), l.number, l.who)
+			}
+			if !strings.HasPrefix(l.arg, "<") {
+				continue
+			}
+			if _, err := parse(l.arg); err != nil {
+				t.Errorf("%s:%d: %v", filepath.Base(file), l.number, err)
+			}
 		}
 	}
 }

@@ -62,7 +62,7 @@ func NewWith(limit func() int, admins func() []xmpp.JID) router.Feature {
 			Bar:   f.sent,
 		},
 		Arrived: router.Hooks{
-			Guard: func(p *router.Passage) *xmpp.Error { return f.arrived(p.Recipient, p.Stanza) },
+			Guard: f.heard,
 			Bar:   f.arrived,
 		},
 		Save:    f.save,
@@ -124,6 +124,17 @@ func (f *feature) arrived(a *router.Account, st *xmpp.Stanza) *xmpp.Error {
 		return nil
 	}
 	return xmpp.Refuse("service-unavailable", "")
+}
+
+// heard is arrived for messages. What somebody says in a room to everybody is not answered: the
+// room would take that for a sign that the user is not there (XEP-0045 §18.1.2).
+func (f *feature) heard(p *router.Passage) *xmpp.Error {
+	err := f.arrived(p.Recipient, p.Stanza)
+	if err != nil && p.Stanza.Type == "groupchat" {
+		p.Swallow()
+		return nil
+	}
+	return err
 }
 
 // get gives a user the block list. The device hears of changes from now on (XEP-0191

@@ -32,7 +32,7 @@ func million(b *testing.B) *scene {
 			with recursive i (i) as (select 1 union all select i + 1 from i where i < 1000) select i from i)`, s.owner, at(990_000))
 		k.takes(s.owner, at(2_000_000))
 		k.exec(`insert into indexed (owner, upto) values (0, $1)`, at(990_000)) // of the rest below
-		k.exec(`update indexed set upto = $1 where owner = -1`, at(1_000_000))
+		k.exec(`update indexed set upto = $1 where owner = -9223372036854775808`, at(1_000_000))
 	})
 	return s
 }

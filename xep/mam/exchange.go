@@ -171,7 +171,7 @@ func (x *exchange) lacks(owner int64) (upto storage.ID, some bool) {
 
 // settle has all rows that an owner has by now be in exchanged. Where they are it costs
 // nothing; else the owner's own go there before the others', by write.
-func (x *exchange) settle(owner int64, write func(func(*storage.Tx) error) error) error {
+func (x *exchange) settle(owner int64, write writing) error {
 	upto, lacks := x.lacks(owner)
 	if !lacks {
 		return nil

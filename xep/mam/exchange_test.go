@@ -246,7 +246,7 @@ func TestExchangedIsMadeOfWhatThereIs(t *testing.T) {
 		}
 	})
 	shut(s)
-	s = open(5)
+	s = open(len(schema.Steps))
 	defer shut(s)
 	var have, want []string
 	err := s.Read(t.Context(), func(tx *storage.Tx) error {
@@ -269,7 +269,7 @@ func TestExchangedIsMadeOfWhatThereIs(t *testing.T) {
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Error(diff)
 	}
-	if got := count(t, s, `select upto from indexed where owner = -1`); got != 60 {
+	if got := count(t, s, `select upto from indexed where owner = -9223372036854775808`); got != 60 {
 		t.Errorf("all is there up to %d", got)
 	}
 }

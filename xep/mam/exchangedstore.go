@@ -2,13 +2,14 @@ package mam
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"parley/storage"
 )
 
 // exchangedTables is the archive once more, in the order of the conversations: of each row
-// that is to be seen what is asked for by peer. It is written behind the rows (exchange):
+// of an account that is to be seen what is asked for by peer. It is written behind the rows (exchange):
 // on their way it would cost a page of the disk for each, and behind many share one.
 const exchangedTables = `
 create table exchanged (
@@ -28,11 +29,11 @@ insert into indexed (owner, upto) select -1, coalesce(max(id), 0) from body;
 
 // exchangedMark is the owner under which the mark of exchanged stands among those of the
 // words: all rows up to it are there.
-const exchangedMark = -1
+const exchangedMark = math.MinInt64
 
 const (
 	sqlToExchange = `select k.owner, k.peer, k.id, k.flags, k.resource from body b cross join kept k
-			where b.id > $1 and b.id <= $2 and k.owner = b.one and k.id = b.id and k.flags & 4 = 0
+			where b.id > $1 and b.id <= $2 and b.one > 0 and k.owner = b.one and k.id = b.id and k.flags & 4 = 0
 		union all
 		select k.owner, k.peer, k.id, k.flags, k.resource from body b cross join kept k
 			where b.id > $1 and b.id <= $2 and b.two <> b.one and k.owner = b.two and k.id = b.id and k.flags & 4 = 0`

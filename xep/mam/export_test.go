@@ -83,7 +83,8 @@ func Statements() map[string]string {
 		"prefs": sqlPrefs, "prefs jids": sqlPrefsJIDs,
 		"conversations": sqlConversations, "seen": sqlSeen, "behind": sqlBehind, "peer name": sqlPeerName, "last words": sqlLastWords,
 		"recount": sqlRecount, "owners": sqlOwners, "first in": sqlFirstIn, "measured": sqlMeasured, "to measure": sqlToMeasure,
-		"lighter": sqlLighter, "oldest": sqlOldest, "leaving": sqlLeaving, "body owners": sqlBodyOwners, "add kept": sqlAddKept, "to exchange": sqlToExchange, "to exchange end": sqlToExchangeEnd, "to exchange of": sqlToExchangeOf, "peer end": sqlPeerEnd, "unexchange": sqlUnexchange, "exchange": sqlExchange, "bury": sqlBury, "grave": sqlFlagGrave, "grave there": sqlFlagGraveThere,
+		"lighter": sqlLighter, "oldest": sqlOldest, "leaving": sqlLeaving, "body owners": sqlBodyOwners, "add kept": sqlAddKept, "to exchange": sqlToExchange, "to exchange end": sqlToExchangeEnd, "to exchange of": sqlToExchangeOf, "peer end": sqlPeerEnd, "unexchange": sqlUnexchange, "exchange": sqlExchange, "nick": sqlNickPage, "nick back": sqlNickPageBack, "who": sqlWhoPage, "who back": sqlWhoPageBack, "nick count": sqlNickCount, "who count": sqlWhoCount, "nick at": sqlNickAt, "who at": sqlWhoAt,
+		"last texts": sqlLastTexts, "texts": sqlTexts, "oldest of": sqlOldestOf, "bury": sqlBury, "grave": sqlFlagGrave, "grave there": sqlFlagGraveThere,
 	}
 }
 
@@ -130,4 +131,16 @@ func (r *Reader) Page(query string) (p ReaderPage, err error) {
 	}
 	p.Complete, p.Index, p.Count = l.complete, l.index, l.count
 	return p, err
+}
+
+// AddAt is Keeper.Add with an id.
+func AddAt(k *Keeper, tx *storage.Tx, id storage.ID, e Entry) error { return k.add(tx, id, e) }
+
+// WriteOne keeps a message of one account.
+func WriteOne(tx *storage.Tx, owner, peer int64, stanza []byte) error {
+	id := tx.NextID()
+	if err := addBody(tx, id, [2]int64{owner, 0}, stanza); err != nil {
+		return err
+	}
+	return addKept(tx, id, part{owner: owner, peer: peer, flags: incoming | unread, resource: 1})
 }

@@ -28,10 +28,14 @@ type filter struct {
 	beforeID   string
 	ids        []string
 	text       string
+	room       xmpp.JID // whose archive it is, where that is a room's
+	real       bool     // the asker may know real addresses there
 }
 
 // byPeer reports whether what it selects is looked up in exchanged.
-func (f filter) byPeer() bool { return !f.with.IsZero() && f.text == "" && len(f.ids) == 0 }
+func (f filter) byPeer() bool {
+	return !f.with.IsZero() && f.text == "" && len(f.ids) == 0 && f.room.IsZero()
+}
 
 // parseFilter reads the form of a query. What is wrong with it is bad-request, and a field
 // that nobody knows is feature-not-implemented (XEP-0313 §4.1.5).
@@ -89,7 +93,7 @@ func (f *filter) set(fd xmpp.Field) (err error) {
 		f.beforeID = v
 	case "after-id":
 		f.afterID = v
-	case "include-groupchat": // there are none, either way
+	case "include-groupchat": // an account has none, and a room nothing else
 		if !slices.Contains([]string{"", "0", "1", "true", "false"}, v) {
 			return wrong("include-groupchat is neither true nor false")
 		}
@@ -141,7 +145,7 @@ func timeOf(v string, otherwise, more storage.ID) (storage.ID, error) {
 // source finds what the filter selects in an archive. An id that the archive does not have
 // is item-not-found (XEP-0313 §4.1.3).
 func (f *feature) source(tx *storage.Tx, owner int64, w filter) (source, error) {
-	s := stretch{span: span{owner: owner, lo: w.start, hi: w.end}, resource: anyResource, with: w.with}
+	s := stretch{span: span{owner: owner, lo: w.start, hi: w.end}, resource: anyResource}
 	after, err := f.named(tx, owner, w.afterID)
 	if err != nil {
 		return nil, err
@@ -156,24 +160,38 @@ func (f *feature) source(tx *storage.Tx, owner int64, w filter) (source, error) 
 	if before != 0 {
 		s.hi = min(s.hi, before-1)
 	}
-	if !w.with.IsZero() {
-		if s.peer, err = peerOf(tx, w.with.Bare().String()); err != nil {
-			return nil, err
-		}
-		if s.peer == 0 {
-			s.hi = s.lo - 1 // they have exchanged nothing
-		}
-		if w.with.Resource() != "" {
-			s.resource = resourceHash(w.with)
-		}
+	switch {
+	case w.with.IsZero():
+	case !w.room.IsZero():
+		err = s.spoken(w)
+	default:
+		err = s.exchangedWith(tx, w.with)
 	}
 	switch {
+	case err != nil:
+		return nil, err
 	case len(w.ids) > 0:
 		return f.selected(tx, s, w.ids)
 	case w.text != "":
 		return searched(s, w.text), nil
 	}
 	return s, nil
+}
+
+// exchangedWith narrows a stretch of an account's archive to what was exchanged with an
+// address.
+func (s *stretch) exchangedWith(tx *storage.Tx, with xmpp.JID) (err error) {
+	if s.peer, err = peerOf(tx, with.Bare().String()); err != nil {
+		return err
+	}
+	if s.peer == 0 {
+		s.hi = s.lo - 1 // nothing was
+	}
+	if with.Resource() != "" {
+		s.resource = resourceHash(with)
+		s.only = func(r entry) bool { return r.between(with) }
+	}
+	return nil
 }
 
 // named returns the id of a message of an archive by its name on the wire; 0 for no name.
@@ -210,7 +228,8 @@ func (f *feature) selected(tx *storage.Tx, s stretch, names []string) (source, e
 		if !there {
 			return nil, xmpp.Refuse("item-not-found", "")
 		}
-		if id >= s.lo && id <= s.hi && (s.peer == 0 || r.peer == s.peer) && (s.resource == anyResource || r.between(s.with)) {
+		if id >= s.lo && id <= s.hi && (s.peer == 0 || r.peer == s.peer) && (s.resource == anyResource || r.resource == s.resource) &&
+			(s.only == nil || s.only(r.entry)) {
 			list = append(list, r.entry)
 		}
 	}

@@ -14,7 +14,7 @@ const nsID = "urn:xmpp:sid:0"
 // quoted and stays too.
 func (f *feature) honest(p *router.Passage) {
 	p.Stanza = p.Stanza.WithoutDelay(func(from xmpp.JID) bool {
-		return f.router.Serves(from.Domain()) && from.Bare() != p.Sender.JID
+		return f.router.Local(from.Domain()) && from.Bare() != p.Sender.JID
 	})
 	f.unnamed(p)
 }

@@ -46,7 +46,7 @@ func (f *feature) inbox(ctx context.Context, q *router.Request) (xmpp.Payload, e
 			return nil, e
 		}
 	}
-	if err := f.settle(ctx, q); err != nil {
+	if err := f.exchange.settle(q.Account.ID, writes(ctx, q)); err != nil {
 		return nil, err
 	}
 	var in inbox
@@ -56,7 +56,7 @@ func (f *feature) inbox(ctx context.Context, q *router.Request) (xmpp.Payload, e
 		if err != nil {
 			return err
 		}
-		if err := f.pageOfInbox(&in, all, paging, f.pageSize(q.Account, paging.Max)); err != nil {
+		if err := f.pageOfInbox(&in, all, paging, f.pageSize(q.Account.JID, paging.Max)); err != nil {
 			return err
 		}
 		return in.fill(tx, q.Account.ID, words)

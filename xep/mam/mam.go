@@ -40,9 +40,16 @@ type feature struct {
 // New returns the feature. limits is asked for each message, so that it may change while
 // the server runs.
 func New(limits func() Limits) router.Feature {
+	r, _ := NewWithRooms(limits)
+	return r
+}
+
+// NewWithRooms is New; it returns who keeps the archives of rooms, too.
+func NewWithRooms(limits func() Limits) (router.Feature, *Keeper) {
 	f := &feature{limits: limits, peers: newPeers(), resends: newResends()}
 	f.late.flush = f.flush
 	f.index = indexer{delay: indexDelay, pause: indexPause, patient: true, piece: f.wordsOfSome}
+	f.sweeper = indexer{delay: indexDelay, pause: tidyPause, patient: true, piece: f.sweepSome}
 	f.exchange = newExchange()
 	r := router.Feature{
 		Name: "message archive",
@@ -71,7 +78,7 @@ func New(limits func() Limits) router.Feature {
 		Schema:  schema,
 	}
 	f.reads(&r)
-	return r
+	return r, &Keeper{f}
 }
 
 func (f *feature) start(h router.Hall) {

@@ -124,11 +124,12 @@ func (p *leaf) read(tx *storage.Tx, src source, from, to storage.ID, w wish) err
 }
 
 // A stretch is the source of a span: everything, or what was exchanged with a bare JID,
-// or with one resource of it.
+// or with one resource of it; of a room's archive, what was said under one nick (peer), or by
+// one address (resource).
 type stretch struct {
 	span
-	resource int64 // its hash, or anyResource
-	with     xmpp.JID
+	resource int64            // its hash, or anyResource
+	only     func(entry) bool // of the rows found by that; nil: all
 }
 
 func (s stretch) ends() (lo, hi storage.ID) { return s.lo, s.hi }
@@ -143,10 +144,10 @@ func (s stretch) rows(tx *storage.Tx, lo, hi storage.ID, back bool, n int, each 
 	read := func(lo, hi storage.ID, n int, each func(entry) bool) error {
 		return rows(tx, s.of(lo, hi), s.resource, back, n, each)
 	}
-	if s.resource == anyResource {
+	if s.only == nil {
 		return read(lo, hi, n, each)
 	}
-	return sifted(lo, hi, back, n, read, func(r entry) bool { return r.between(s.with) }, each)
+	return sifted(lo, hi, back, n, read, s.only, each)
 }
 
 // count subtracts: every row says how many there have been before it, and only the oldest
@@ -155,6 +156,9 @@ func (s stretch) count(tx *storage.Tx, lo, hi storage.ID) (int, error) {
 	part := s.of(lo, hi)
 	if part.empty() {
 		return 0, nil
+	}
+	if s.isSpoken() {
+		return s.countSpoken(tx, part)
 	}
 	if s.resource != anyResource {
 		n := 0
@@ -173,6 +177,9 @@ func (s stretch) count(tx *storage.Tx, lo, hi storage.ID) (int, error) {
 }
 
 func (s stretch) at(tx *storage.Tx, index int) (id storage.ID, there bool, err error) {
+	if s.isSpoken() {
+		return s.spokenAt(tx, index)
+	}
 	if s.resource != anyResource {
 		n := 0
 		all, err := eachOfResource(tx, s.span, s.resource, maxCount, func(i storage.ID) {

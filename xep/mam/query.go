@@ -22,56 +22,74 @@ func (f *feature) query(ctx context.Context, q *router.Request) (xmpp.Payload, e
 	if !q.Own() || q.Sender == nil {
 		return nil, xmpp.Refuse("forbidden", "")
 	}
-	what, err := parseFilter(q.Payload)
+	ask, err := parseQuery(q.Payload)
 	if err != nil {
 		return nil, err
 	}
-	paging, err := xmpp.ParsePaging(q.Payload)
+	p, err := f.pageOf(ctx, q.Account.ID, q.Account.JID, ask, writes(ctx, q))
 	if err != nil {
 		return nil, err
 	}
-	queryID := q.Payload.Attr("queryid")
-	switch {
-	case len(queryID) > maxQueryID:
-		return nil, wrong("the queryid is too long")
-	case q.Payload.Attr("node") != "": // XEP-0313 §6.1.3
-		return nil, xmpp.Refuse("feature-not-implemented", "an account has no archives of nodes")
-	}
-	p, err := f.pageOf(ctx, q, what, paging)
-	if err != nil {
-		return nil, err
-	}
-	f.send(q, queryID, p.rows, !q.Payload.Child(nsMAM, "flip-page").IsZero())
+	f.eachResult(ask, p.rows, func(r entry) { f.pass(q, r, f.result(q, ask.id, r)) })
 	return f.fin(p), nil
 }
 
-// pageOf reads the page that was asked for, in one snapshot.
-func (f *feature) pageOf(ctx context.Context, q *router.Request, what filter, paging xmpp.Paging) (p leaf, err error) {
+// An asking is what a query says.
+type asking struct {
+	filter
+	paging xmpp.Paging
+	id     string // that the results come back with
+	flip   bool   // the newest is to come first
+}
+
+// parseQuery reads a query. An error is for the asker.
+func parseQuery(query xmpp.Element) (ask asking, err error) {
+	if ask.filter, err = parseFilter(query); err != nil {
+		return ask, err
+	}
+	if ask.paging, err = xmpp.ParsePaging(query); err != nil {
+		return ask, err
+	}
+	ask.id, ask.flip = query.Attr("queryid"), !query.Child(nsMAM, "flip-page").IsZero()
+	switch {
+	case len(ask.id) > maxQueryID:
+		return ask, wrong("the queryid is too long")
+	case query.Attr("node") != "": // XEP-0313 §6.1.3
+		return ask, xmpp.Refuse("feature-not-implemented", "there are no archives of nodes here")
+	}
+	return ask, nil
+}
+
+// A writing runs fn in a transaction and waits for its commit.
+type writing func(fn func(*storage.Tx) error) error
+
+func writes(ctx context.Context, q *router.Request) writing {
+	return func(fn func(*storage.Tx) error) error { return q.Write(ctx, fn) }
+}
+
+// pageOf reads the page that was asked for, in one snapshot. whose is the address that has the
+// archive; write is for what is missing in indexes.
+func (f *feature) pageOf(ctx context.Context, owner int64, whose xmpp.JID, ask asking, write writing) (p leaf, err error) {
 	unstable := false
-	if what.text != "" {
-		all, err := f.indexOwner(ctx, q)
+	if ask.text != "" {
+		all, err := f.indexOwner(ctx, owner, write)
 		if err != nil {
 			return p, err
 		}
 		unstable = !all
 	}
-	if what.byPeer() {
-		if err := f.settle(ctx, q); err != nil {
+	if ask.byPeer() {
+		if err := f.exchange.settle(owner, write); err != nil {
 			return p, err
 		}
 	}
 	ctx = context.WithoutCancel(ctx) // a page is short, and to be able to stop costs as much again
 	err = f.store.Read(ctx, func(tx *storage.Tx) (err error) {
-		p, err = f.readPage(tx, q.Account.ID, what, wish{paging: paging, max: f.pageSize(q.Account, paging.Max)})
+		p, err = f.readPage(tx, owner, ask.filter, wish{paging: ask.paging, max: f.pageSize(whose, ask.paging.Max)})
 		p.unstable = unstable
 		return err
 	})
 	return p, err
-}
-
-// settle has what the asker has exchanged with whomsoever by now be found by peer.
-func (f *feature) settle(ctx context.Context, q *router.Request) error {
-	return f.exchange.settle(q.Account.ID, func(fn func(*storage.Tx) error) error { return q.Write(ctx, fn) })
 }
 
 // readPage reads a page of what a filter selects.
@@ -90,24 +108,25 @@ func (f *feature) readPage(tx *storage.Tx, owner int64, what filter, w wish) (p 
 }
 
 // pageSize returns how many messages a page has of which a client wants that many.
-func (f *feature) pageSize(a *router.Account, wanted int) int {
-	most := f.archive(a.JID).Page
+func (f *feature) pageSize(whose xmpp.JID, wanted int) int {
+	most := f.archive(whose).Page
 	if wanted < 0 {
 		return min(DefaultPage, most)
 	}
 	return min(wanted, most)
 }
 
-// send pushes results, flipped where the client wants the newest first (XEP-0313 §4.3.4).
-func (f *feature) send(q *router.Request, queryID string, list []entry, flip bool) {
-	if flip {
-		slices.Reverse(list)
+// eachResult calls send for the results, flipped where the client wants the newest first
+// (XEP-0313 §4.3.4).
+func (f *feature) eachResult(ask asking, list []entry, send func(entry)) {
+	if ask.flip {
+		for _, r := range slices.Backward(list) {
+			send(r)
+		}
+		return
 	}
 	for _, r := range list {
-		f.pass(q, r, f.result(q, queryID, r))
-	}
-	if flip {
-		slices.Reverse(list)
+		send(r)
 	}
 }
 
@@ -174,6 +193,11 @@ func (f *feature) queryForm(_ context.Context, q *router.Request) (xmpp.Payload,
 	if !q.Own() {
 		return nil, xmpp.Refuse("forbidden", "")
 	}
+	return formOf(true), nil
+}
+
+// formOf is the form of an account's archive, or of a room's, where everything is groupchat.
+func formOf(account bool) xmpp.Payload {
 	var b xmpp.Builder
 	b.Open(nsMAM, "query").Open(xmpp.NSForm, "x", "type", "form")
 	b.Open("", "field", "type", "hidden", "var", "FORM_TYPE").Leaf("", "value", nsMAM).Close()
@@ -185,9 +209,11 @@ func (f *feature) queryForm(_ context.Context, q *router.Request) (xmpp.Payload,
 	}
 	b.Open("", "field", "type", "list-multi", "var", "ids") // open: any value is allowed (XEP-0122 §3.2)
 	b.Open("http://jabber.org/protocol/xdata-validate", "validate", "datatype", "xs:string").Open("", "open").Close().Close().Close()
-	b.Open("", "field", "type", "boolean", "var", "include-groupchat").Close()
+	if account {
+		b.Open("", "field", "type", "boolean", "var", "include-groupchat").Close()
+	}
 	b.Open("", "field", "type", "text-single", "var", fieldText).Close()
-	return b.Payload(), nil
+	return b.Payload()
 }
 
 // metadata tells where the archive begins and ends (XEP-0313 §5).
@@ -195,9 +221,13 @@ func (f *feature) metadata(ctx context.Context, q *router.Request) (xmpp.Payload
 	if !q.Own() {
 		return nil, xmpp.Refuse("forbidden", "")
 	}
+	return f.metadataOf(ctx, q.Account.ID)
+}
+
+func (f *feature) metadataOf(ctx context.Context, owner int64) (xmpp.Payload, error) {
 	var ends [2]storage.ID
 	err := f.store.Read(ctx, func(tx *storage.Tx) (err error) {
-		ends, err = endsOf(tx, q.Account.ID)
+		ends, err = endsOf(tx, owner)
 		return err
 	})
 	if err != nil {

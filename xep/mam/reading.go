@@ -25,6 +25,7 @@ type reading struct {
 	prefs    router.Memo[preferences]
 	index    indexer
 	exchange *exchange
+	sweeper  indexer // deletes what removed accounts and rooms have left
 	// shrunk counts messages that have ceased to be unread other than by being read: what
 	// was counted before is not to be believed. It changes in the writer's transactions.
 	shrunk atomic.Int64
@@ -84,8 +85,8 @@ func (f *feature) reads(r *router.Feature) {
 	start, stop := r.Start, r.Stop
 	r.Start = func(h router.Hall) {
 		start(h)
-		for _, x := range []*indexer{&f.index, &f.exchange.work} {
-			x.store, x.fail = h.Store, func(err error) { h.Log.Warn("messages are not in the index yet", "error", err) }
+		for _, x := range []*indexer{&f.index, &f.exchange.work, &f.sweeper} {
+			x.store, x.fail = h.Store, func(err error) { h.Log.Warn("messages are not in the index yet, or not deleted yet", "error", err) }
 			x.wake() // what a crash left
 		}
 	}
@@ -95,6 +96,7 @@ func (f *feature) reads(r *router.Feature) {
 		}
 		f.index.stop()
 		f.exchange.work.stop()
+		f.sweeper.stop()
 	}
 	r.Sent.Miss, r.Arrived.Miss = f.indexes(r.Sent.Miss), f.indexes(r.Arrived.Miss)
 }

@@ -2,6 +2,7 @@ package mam
 
 import (
 	"context"
+	"math"
 
 	"parley/storage"
 	"parley/xmpp"
@@ -15,13 +16,14 @@ const (
 )
 
 // retain deletes what is older, or more, than archives may have, the oldest first and a
-// little at a time (XEP-0313 §3.2), and what is left of accounts that were removed.
+// little at a time (XEP-0313 §3.2), and what is left of accounts and rooms that were
+// removed.
 func (f *feature) retain(ctx context.Context) error {
 	if err := f.sweep(ctx); err != nil {
 		return err
 	}
 	gone := 0
-	for behind := int64(0); ; {
+	for behind := int64(math.MinInt64); ; {
 		var list []int64
 		err := f.store.Read(ctx, func(tx *storage.Tx) (err error) {
 			list, err = owners(tx, behind, ownersAtOnce)
@@ -47,21 +49,37 @@ func (f *feature) retain(ctx context.Context) error {
 	return nil
 }
 
-// sweep deletes the messages of removed accounts.
+// sweep deletes the messages of removed accounts and rooms.
 func (f *feature) sweep(ctx context.Context) error {
 	for {
-		more := false
-		err := f.store.Write(ctx, func(tx *storage.Tx) (err error) {
-			f.exchange.doubt()
-			more, err = removeLeft(tx, oldAtOnce)
-			return err
-		})
-		if err != nil || !more {
+		if more, err := f.sweepSome(ctx); err != nil || !more {
 			return err
 		}
 		if err := pause(ctx); err != nil {
 			return err
 		}
+	}
+}
+
+// sweepSome is one piece of it.
+func (f *feature) sweepSome(ctx context.Context) (more bool, err error) {
+	err = f.store.Write(ctx, func(tx *storage.Tx) (err error) {
+		var owner int64
+		if more, err = nextLeaving(tx, &owner); err != nil || !more {
+			return err
+		}
+		f.shrinks(owner)
+		return removeLeft(tx, owner, oldAtOnce)
+	})
+	return more, err
+}
+
+// shrinks notes that rows of an owner are deleted, in the transaction that does it. Of rooms
+// nothing is kept beside them that had to know.
+func (f *feature) shrinks(owner int64) {
+	if owner > 0 {
+		f.shrunk.Add(1)
+		f.exchange.doubt()
 	}
 }
 
@@ -103,8 +121,7 @@ func (f *feature) retainOf(ctx context.Context, owner int64) (gone int, err erro
 	for freed := int64(0); ; {
 		n, bytes := 0, int64(0)
 		err := f.store.Write(ctx, func(tx *storage.Tx) (err error) {
-			f.shrunk.Add(1)
-			f.exchange.doubt()
+			f.shrinks(owner)
 			n, bytes, err = removeOldest(tx, owner, v, freed, oldAtOnce)
 			return err
 		})
@@ -135,12 +152,15 @@ func (f *feature) judge(tx *storage.Tx, owner int64, a Archive) (v verdict, err 
 			return v, err
 		}
 	}
+	if v.until = 1<<63 - 1; owner < 0 { // nothing waits for a room
+		return v, nil
+	}
 	expired := storage.ID(0)
 	if e := f.limits().Expiry; e > 0 {
 		expired = storage.IDAt(now.Add(-e))
 	}
 	id, waits, err := firstWaiting(tx, owner, expired)
-	if v.until = 1<<63 - 1; waits {
+	if waits {
 		v.until = id
 	}
 	return v, err
@@ -180,8 +200,16 @@ func (f *feature) measure(ctx context.Context, owner int64) (bytes int64, err er
 	return bytes, err
 }
 
-// archiveOf returns what holds for the archive of the account with that number.
+// archiveOf returns what holds for the archive of the account, or the room, with that number.
 func (f *feature) archiveOf(ctx context.Context, owner int64) Archive {
+	if owner < 0 {
+		var room xmpp.JID
+		err := f.store.Read(ctx, func(tx *storage.Tx) (err error) { room, err = roomOf(tx, owner); return err })
+		if err != nil {
+			room = xmpp.JID{}
+		}
+		return f.archive(room)
+	}
 	bare, found, err := f.router.Address(ctx, owner)
 	if err != nil || !found {
 		return f.archive(xmpp.JID{})

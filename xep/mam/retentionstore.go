@@ -140,22 +140,22 @@ func leave(tx *storage.Tx, owner int64) error {
 	return forgetPrefs(tx, owner)
 }
 
-// removeLeft deletes up to n messages of accounts that were removed, and reports whether
-// there may be more.
-func removeLeft(tx *storage.Tx, n int) (more bool, err error) {
-	var owner int64
-	if more, err = tx.One(sqlLeaving, nil, &owner); err != nil || !more {
-		return false, err
-	}
-	gone, _, err := removeOldest(tx, owner, verdict{before: 1<<63 - 1, until: 1<<63 - 1}, 0, n)
-	if err != nil || gone == n {
-		return true, err
-	}
-	return true, tx.Exec(sqlLeft, owner)
+// nextLeaving finds an account or a room that was removed and may have messages yet.
+func nextLeaving(tx *storage.Tx, owner *int64) (found bool, err error) {
+	return tx.One(sqlLeaving, nil, owner)
 }
 
-// Retention returns how long the messages of an account are kept, if that was said for this
-// account; 0 is for ever.
+// removeLeft deletes up to n messages of one of these. When none is left, it is forgotten.
+func removeLeft(tx *storage.Tx, owner int64, n int) error {
+	gone, _, err := removeOldest(tx, owner, verdict{before: 1<<63 - 1, until: 1<<63 - 1}, 0, n)
+	if err != nil || gone == n {
+		return err
+	}
+	return tx.Exec(sqlLeft, owner)
+}
+
+// Retention returns how long the messages of an account, or of a room by the number of its
+// archive, are kept, if that was said for it; 0 is for ever.
 func Retention(ctx context.Context, s *storage.Store, account int64) (keep time.Duration, said bool, err error) {
 	err = s.Read(ctx, func(tx *storage.Tx) (err error) {
 		keep, said, err = readRetention(tx, account)
@@ -164,7 +164,8 @@ func Retention(ctx context.Context, s *storage.Store, account int64) (keep time.
 	return keep, said, err
 }
 
-// SetRetention says how long the messages of an account are kept; 0 is for ever, nil as long
+// SetRetention says how long the messages of an account, or of a room by the number of its
+// archive, are kept; 0 is for ever, nil as long
 // as the server's configuration says. It is heeded when the server tidies up next.
 func SetRetention(ctx context.Context, s *storage.Store, account int64, keep *time.Duration) error {
 	return s.Write(ctx, func(tx *storage.Tx) error { return writeRetention(tx, account, keep) })

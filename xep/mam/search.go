@@ -9,7 +9,6 @@ import (
 	"strings"
 	"unicode"
 
-	"parley/router"
 	"parley/storage"
 	"parley/xmpp"
 )
@@ -77,7 +76,13 @@ func ownersOf(one, two int64) string {
 	return strings.Join(list, " ")
 }
 
-func ownerWord(owner int64) string { return "o" + strconv.FormatInt(owner, 10) }
+// ownerWord is the word for an account, or for a room: it has no minus, at which words end.
+func ownerWord(owner int64) string {
+	if owner < 0 {
+		return "r" + strconv.FormatUint(-uint64(owner), 10)
+	}
+	return "o" + strconv.FormatInt(owner, 10)
+}
 
 // matchName is the expression of the index for the messages of an owner with that name.
 func matchName(owner int64, name string) string {
@@ -130,17 +135,20 @@ func (s search) rows(tx *storage.Tx, lo, hi storage.ID, back bool, n int, each f
 		part.span = s.of(lo, hi)
 		return hits(tx, part, s.match, back, n, each)
 	}
-	if s.resource == anyResource {
+	if s.only == nil {
 		return read(lo, hi, n, each)
 	}
-	return sifted(lo, hi, back, n, read, func(r entry) bool { return r.between(s.with) }, each)
+	return sifted(lo, hi, back, n, read, s.only, each)
 }
 
 // count looks at each of up to maxCount messages.
 func (s search) count(tx *storage.Tx, lo, hi storage.ID) (n int, err error) {
 	part := s.stretch
-	if part.span = s.of(lo, hi); part.empty() {
+	switch part.span = s.of(lo, hi); {
+	case part.empty():
 		return 0, nil
+	case s.isSpoken() && s.only != nil:
+		return unknown, nil
 	}
 	err = hitIDs(tx, part, s.match, maxCount+1, func(storage.ID) { n++ })
 	if n > maxCount {
@@ -150,7 +158,7 @@ func (s search) count(tx *storage.Tx, lo, hi storage.ID) (n int, err error) {
 }
 
 func (s search) at(tx *storage.Tx, index int) (id storage.ID, there bool, err error) {
-	if index >= maxCount {
+	if index >= maxCount || s.isSpoken() && s.only != nil {
 		return 0, false, errIndex()
 	}
 	n := 0
@@ -187,24 +195,24 @@ const (
 	indexBatch = 200
 )
 
-// indexOwner puts what is missing of the asker's archive into the index; all is false where
-// that is more than a search waits for.
-func (f *feature) indexOwner(ctx context.Context, q *router.Request) (all bool, err error) {
+// indexOwner puts what is missing of an archive into the index; all is false where that is more
+// than a search waits for.
+func (f *feature) indexOwner(ctx context.Context, owner int64, write writing) (all bool, err error) {
 	for left := indexNow; left > 0; left -= indexBatch {
 		upto, newest := storage.ID(0), storage.ID(0)
 		err := f.store.Read(ctx, func(tx *storage.Tx) (err error) {
-			if upto, err = indexedUpTo(tx, q.Account.ID); err != nil {
+			if upto, err = indexedUpTo(tx, owner); err != nil {
 				return err
 			}
-			ends, err := endsOf(tx, q.Account.ID)
+			ends, err := endsOf(tx, owner)
 			newest = ends[1]
 			return err
 		})
 		if err != nil || newest <= upto {
 			return true, err
 		}
-		err = q.Write(ctx, func(tx *storage.Tx) error {
-			_, err := indexSome(tx, q.Account.ID, indexBatch)
+		err = write(func(tx *storage.Tx) error {
+			_, err := indexSome(tx, owner, indexBatch)
 			return err
 		})
 		if err != nil {

@@ -8,8 +8,8 @@ import (
 )
 
 // schema is what is kept of messages: bodies once, in the order of their ids; beside them a
-// narrow row for each account that has the message; and one row an account that says what
-// of it was taken. The first two steps are those of a time when messages were kept for who
+// narrow row for each account that has the message, or for the room, whose number is negative;
+// and one row an account that says what of it was taken. The first two steps are those of a time when messages were kept for who
 // was absent only.
 var schema = storage.Schema{Name: "offline", Steps: []string{`
 create table body (
@@ -68,7 +68,7 @@ insert into taken_now select owner, upto, x'' from taken;
 drop table taken;
 alter table taken_now rename to taken;
 create table running (one integer primary key);
-`, readingTables, exchangedTables}}
+`, readingTables, exchangedTables, roomTables}}
 
 // flags say what a message is for the account that has a row of it. They are on disk.
 type flags int64

@@ -74,7 +74,7 @@ func worthOfChild(e xmpp.Element) worth {
 			return nothing
 		}
 		return archived
-	case nsOrigin, xmpp.NSDelay:
+	case nsOrigin, xmpp.NSDelay, nsMAM: // the last: what a room's archive has sent, which has it
 		return nothing
 	case nsRetract, nsReactions, nsInvitation, nsEncryption:
 		return archived

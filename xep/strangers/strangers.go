@@ -62,8 +62,8 @@ func (f *feature) load(_ *storage.Tx, a *router.Account) error {
 // exist is a stranger too: nothing can be learned.
 func (f *feature) guard(p *router.Passage) *xmpp.Error {
 	limit := f.limits().Messages
-	if limit <= 0 || p.Stanza.Type == "error" || p.Sender == p.Recipient {
-		return nil
+	if limit <= 0 || p.Stanza.Type == "error" || p.Sender == p.Recipient || f.router.Visits(p.Stanza.To) {
+		return nil // a room has limits of its own
 	}
 	me, to := f.people.Of(p.Sender), maphash.String(f.seed, p.Stanza.To.Bare().String())
 	if p.Recipient != nil {

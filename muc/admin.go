@@ -1,0 +1,414 @@
+package muc
+
+import (
+	"slices"
+	"strings"
+
+	"parley/storage"
+	"parley/xmpp"
+)
+
+// maxItems is how many lines of a list one request may change.
+const maxItems = 500
+
+// change is one line of a request that changes lists (XEP-0045 §8, §9).
+type change struct {
+	occ    *occupant // of whom the role changes
+	jid    xmpp.JID  // of whom the affiliation changes: bare, or a domain
+	role   role
+	aff    affiliation
+	isRole bool
+	nick   *string // to be reserved; "" for none any more
+	reason string
+}
+
+// adminGet tells a list (XEP-0045 §8.5, §9.2, §9.5).
+func (t *turn) adminGet(q request) (xmpp.Payload, error) {
+	item := q.payload.Child(nsAdmin, "item")
+	a, okA := parseAffiliation(item.Attr("affiliation"))
+	r, okR := parseRole(item.Attr("role"))
+	switch {
+	case okA == okR:
+		return nil, wrong("a list of one affiliation or one role is wanted")
+	case okR:
+		return t.roleList(q, r)
+	}
+	if !t.mayList(q, a) {
+		return nil, xmpp.Refuse("forbidden", "")
+	}
+	var b xmpp.Builder
+	b.Open(nsAdmin, "query")
+	for _, j := range t.lists.with(a) {
+		e := t.lists.by[j]
+		nick := e.nick
+		if list := t.occupantsOf(j); nick == "" && len(list) > 0 {
+			nick = list[0].nick()
+		}
+		if a == outcast {
+			nick = ""
+		}
+		b.Open("", "item", "affiliation", a.String(), "jid", j.String(), "nick", nick)
+		if e.reason != "" {
+			b.Leaf("", "reason", e.reason)
+		}
+		b.Close()
+	}
+	return b.Payload(), nil
+}
+
+// mayList reports whether somebody may read the list of an affiliation (XEP-0045 §5.2.1, §9.5,
+// §10.5, §10.8). Who may not know addresses does not learn them here.
+func (t *turn) mayList(q request, a affiliation) bool {
+	switch {
+	case q.aff == owner || q.aff == admin && a <= member:
+		return true
+	case a <= none || q.aff == outcast || a >= admin && !t.cfg.NonAnonymous:
+		return false
+	case q.seat != nil && slices.Contains(t.cfg.memberList(), q.seat.occ.role.String()):
+		return t.knows(q.seat.occ)
+	}
+	return t.cfg.NonAnonymous && q.aff >= member
+}
+
+// roleList tells who has a role in the room now, to those who see their addresses.
+func (t *turn) roleList(q request, r role) (xmpp.Payload, error) {
+	if r == nobody {
+		return nil, wrong("nobody is in the room without a role")
+	}
+	if q.aff < admin && (q.seat == nil || q.seat.occ.role < moderator) {
+		return nil, xmpp.Refuse("forbidden", "")
+	}
+	var b xmpp.Builder
+	b.Open(nsAdmin, "query")
+	for _, o := range t.occupants {
+		if o.role == r {
+			b.Open("", "item", "affiliation", o.aff.String(), "jid", o.now().jid.String(), "nick", o.nick(), "role", r.String()).Close()
+		}
+	}
+	return b.Payload(), nil
+}
+
+// adminSet changes roles or affiliations: all that was asked, or nothing.
+func (t *turn) adminSet(q request) (xmpp.Payload, error) {
+	var list []change
+	for item := range q.payload.Children {
+		if !item.Is(nsAdmin, "item") {
+			continue
+		}
+		c, err := t.parseChange(item)
+		if err == nil {
+			err = t.mayChange(q, c)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if list = append(list, c); len(list) > maxItems {
+			return nil, xmpp.Refuse("policy-violation", "too many changes at once")
+		}
+	}
+	if len(list) == 0 {
+		return nil, wrong("there is nothing to change")
+	}
+	if t.noOwner(list) {
+		return nil, xmpp.Refuse("conflict", "the room has no other owner") // XEP-0045 §10.4, §10.5
+	}
+	return nil, t.apply(q, list)
+}
+
+// parseChange reads one <item/>.
+func (t *turn) parseChange(item xmpp.Element) (c change, err error) {
+	text := item.ChildText("", "reason")
+	if text == "" {
+		text = item.ChildText(nsAdmin, "reason")
+	}
+	c.reason = strings.TrimSpace(text)
+	nick, hasNick := item.LookupAttr("nick")
+	if len(c.reason) > 1024 || len(nick) > xmpp.MaxPart {
+		return c, xmpp.Refuse("not-acceptable", "a reason is short")
+	}
+	wantsRole, wantsAff := item.Attr("role"), item.Attr("affiliation")
+	switch {
+	case wantsRole != "" && wantsAff != "" || wantsRole == "" && wantsAff == "":
+		return c, wrong("either a role or an affiliation is changed") // XEP-0045 §17.4, rule 4
+	case wantsRole != "":
+		return t.parseRoleChange(c, wantsRole, nick)
+	}
+	var ok bool
+	if c.aff, ok = parseAffiliation(wantsAff); !ok {
+		return c, wrong("there is no such affiliation")
+	}
+	if text, has := item.LookupAttr("jid"); has {
+		if c.jid, err = xmpp.ParseJID(text); err != nil {
+			return c, xmpp.Refuse("jid-malformed", "")
+		}
+		c.jid = c.jid.Bare()
+		if hasNick {
+			c.nick = &nick
+		}
+		return c, nil
+	}
+	if nick == "" {
+		return c, wrong("whose affiliation that is, is said by the address") // XEP-0045 §17.4, rule 6
+	}
+	o := t.byNick[key(nick)] // of a client that knows nobody's address
+	if o == nil {
+		return c, xmpp.Refuse("item-not-found", "there is nobody of that name in the room")
+	}
+	c.jid = o.real
+	return c, nil
+}
+
+func (t *turn) parseRoleChange(c change, wants, nick string) (change, error) {
+	var ok bool
+	if c.role, ok = parseRole(wants); !ok {
+		return c, wrong("there is no such role")
+	}
+	c.isRole = true
+	if nick == "" {
+		return c, wrong("whose role that is, is said by the nickname") // XEP-0045 §17.4, rule 5
+	}
+	if c.occ = t.byNick[key(nick)]; c.occ == nil {
+		return c, xmpp.Refuse("item-not-found", "there is nobody of that name in the room")
+	}
+	return c, nil
+}
+
+// mayChange says why somebody may not make a change (XEP-0045 §5.1.3, §5.2.2).
+func (t *turn) mayChange(q request, c change) error {
+	if c.isRole {
+		return t.mayChangeRole(q, c)
+	}
+	was := t.lists.of(c.jid)
+	own := c.jid == q.st.From.Bare()
+	switch {
+	case q.aff < admin:
+		return xmpp.Refuse("forbidden", "")
+	case own && c.aff == outcast:
+		return xmpp.Refuse("conflict", "you cannot ban yourself") // XEP-0045 §9.1
+	case q.aff < owner && (was >= admin || c.aff >= admin):
+		if c.aff == outcast {
+			return xmpp.Refuse("not-allowed", "") // XEP-0045 §9.1
+		}
+		return xmpp.Refuse("forbidden", "only owners change who is admin or owner") // XEP-0045 §10.3 to §10.8
+	case c.jid.Local() == "" && c.aff >= admin:
+		return xmpp.Refuse("not-allowed", "a whole domain does not run a room")
+	case c.nick != nil && *c.nick != "" && t.taken(*c.nick, c.jid):
+		return xmpp.Refuse("conflict", "the nickname is somebody else's")
+	}
+	if _, there := t.lists.by[c.jid]; !there && c.aff != none && len(t.lists.by) >= t.s.settings().Affiliations {
+		t.s.stats.Refused.Add(1)
+		return &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "the room's lists are full"}
+	}
+	return nil
+}
+
+// taken reports whether a nickname is another one's.
+func (t *turn) taken(nick string, by xmpp.JID) bool {
+	if who := t.lists.reservedBy(nick); !who.IsZero() && who != by {
+		return true
+	}
+	o := t.byNick[key(nick)]
+	return o != nil && o.real != by
+}
+
+// noOwner reports whether changes would leave the room without an owner.
+func (t *turn) noOwner(list []change) bool {
+	owners := map[xmpp.JID]bool{}
+	for _, j := range t.lists.with(owner) {
+		owners[j] = true
+	}
+	some := len(owners) > 0
+	for _, c := range list {
+		if !c.isRole {
+			if c.aff == owner {
+				owners[c.jid] = true
+			} else {
+				delete(owners, c.jid)
+			}
+		}
+	}
+	return some && len(owners) == 0
+}
+
+func (t *turn) mayChangeRole(q request, c change) error {
+	o, by := c.occ, q.seat
+	isModerator := by != nil && by.occ.role == moderator || q.aff >= admin
+	switch {
+	case !isModerator:
+		return xmpp.Refuse("forbidden", "")
+	case by != nil && by.occ == o && c.role == nobody:
+		return xmpp.Refuse("conflict", "") // XEP-0045 §8.2: you may leave
+	case o.aff > q.aff:
+		return xmpp.Refuse("not-allowed", "") // XEP-0045 §8.2, §8.4
+	case c.role == moderator && q.aff < admin:
+		return xmpp.Refuse("forbidden", "only admins make moderators") // XEP-0045 §5.2.1
+	case o.aff >= admin && c.role != moderator && c.role != nobody:
+		return xmpp.Refuse("not-allowed", "") // XEP-0045 §8.4, §9.7: admins and owners keep their voice
+	case o.role == moderator && c.role != moderator && q.aff < admin:
+		return xmpp.Refuse("not-allowed", "") // XEP-0045 §5.1.3, §9.7
+	case c.role == visitor && o.role > visitor && o.aff >= q.aff && q.aff < admin:
+		return xmpp.Refuse("not-allowed", "") // XEP-0045 §8.4
+	}
+	return nil
+}
+
+// apply makes changes that are allowed. What concerns affiliations is on the disk first.
+func (t *turn) apply(q request, list []change) error {
+	now := map[xmpp.JID]entry{}
+	for _, c := range list {
+		if !c.isRole {
+			now[c.jid] = t.entryFor(c)
+		}
+	}
+	if len(now) > 0 {
+		err := t.write(func(tx *storage.Tx) error {
+			for j, e := range now {
+				if err := setEntry(tx, t.id, j, e); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	actor := t.actor(q)
+	var after []func()
+	for _, c := range list {
+		if c.isRole {
+			after = append(after, t.setRole(c, actor))
+			continue
+		}
+		was := t.lists.of(c.jid)
+		t.lists.set(c.jid, now[c.jid])
+		after = append(after, t.affiliated(q, c, was, actor))
+	}
+	q.after(func() {
+		for _, fn := range after {
+			if fn != nil {
+				fn()
+			}
+		}
+	})
+	return nil
+}
+
+// entryFor is what the lists say when a change is made.
+func (t *turn) entryFor(c change) entry {
+	e := t.lists.by[c.jid]
+	e.aff, e.reason = c.aff, c.reason
+	if c.nick != nil {
+		e.nick = *c.nick
+	}
+	if c.aff == outcast || c.aff == none {
+		e.nick = "" // XEP-0045 §9.1
+	}
+	return e
+}
+
+// actor is the nickname of who asks, where it is in the room.
+func (t *turn) actor(q request) string {
+	if q.seat != nil {
+		return q.seat.occ.nick()
+	}
+	return ""
+}
+
+// setRole changes a role now, and returns what the others are told behind the answer.
+func (t *turn) setRole(c change, actor string) func() {
+	o := c.occ
+	if c.role == nobody {
+		return t.evict(o, []int{statusKicked}, actor, c.reason)
+	}
+	if o.role == c.role {
+		return nil
+	}
+	t.shift(o, c.role)
+	return func() {
+		if t.byNick[key(o.nick())] == o {
+			t.inform(o, actor, c.reason)
+		}
+	}
+}
+
+// shift gives an occupant another role. Who becomes a moderator may learn addresses, and does by
+// the next presence of each.
+func (t *turn) shift(o *occupant, to role) { o.role = to }
+
+// inform tells everybody what an occupant is now.
+func (t *turn) inform(o *occupant, actor, reason string) {
+	n := t.notice(o)
+	n.actor, n.reason = actor, reason
+	t.tell(n)
+}
+
+// affiliated does what follows from another affiliation, and returns what is told behind the
+// answer.
+func (t *turn) affiliated(q request, c change, was affiliation, actor string) func() {
+	var after []func()
+	here := false
+	for _, o := range slices.Clone(t.occupants) {
+		if o.real != c.jid && !(c.jid.Local() == "" && o.real.Host() == c.jid) {
+			continue
+		}
+		here = true
+		before := o.aff
+		o.aff = t.lists.of(o.real)
+		switch {
+		case o.aff == before:
+		case o.aff == outcast:
+			after = append(after, t.evict(o, []int{statusBanned}, actor, c.reason))
+		case o.aff == none && t.cfg.MembersOnly:
+			after = append(after, t.evict(o, []int{statusAffiliation}, actor, c.reason))
+		default:
+			t.shift(o, t.roleAfter(o, before))
+			after = append(after, func() { t.inform(o, actor, c.reason) })
+		}
+	}
+	if !here && c.aff >= member && was == none && t.cfg.MembersOnly && c.jid.Local() != "" {
+		after = append(after, func() { t.invite(q.st.From, c.jid, "", c.reason, "") }) // XEP-0045 §9.5
+	}
+	return func() {
+		for _, fn := range after {
+			if fn != nil {
+				fn()
+			}
+		}
+	}
+}
+
+// roleAfter is the role that goes with a new affiliation (XEP-0045 §5.1.3, note).
+func (t *turn) roleAfter(o *occupant, before affiliation) role {
+	want := t.roleOf(o.aff)
+	if o.aff > before {
+		return max(o.role, want)
+	}
+	return want
+}
+
+// evict removes an occupant: itself hears of it at once, the others when the returned function
+// is called.
+func (t *turn) evict(o *occupant, codes []int, actor, reason string) func() {
+	shown, seats := t.shows(o.role), slices.Clone(o.seats)
+	mk := func(s *seat) *notice {
+		n := t.goneNotice(s, nil)
+		n.codes, n.actor, n.reason = codes, actor, reason
+		return n
+	}
+	for _, s := range seats {
+		n := mk(s)
+		t.to(n, s)
+	}
+	for _, s := range seats {
+		t.quit(s)
+	}
+	last := seats[len(seats)-1]
+	n := mk(last)
+	return func() {
+		if shown {
+			t.tell(n)
+		}
+		t.s.emptied(t)
+	}
+}

@@ -1,0 +1,212 @@
+package muc
+
+import (
+	"parley/storage"
+	"parley/xmpp"
+)
+
+// join is somebody who enters (XEP-0045 §7.2).
+func (t *turn) join(st *xmpp.Stanza) {
+	created := false
+	if !t.exists {
+		if err := t.create(st.From); err != nil {
+			t.refuse(st, err)
+			return
+		}
+		created = true
+	}
+	if err := t.mayEnter(st, created); err != nil {
+		t.refuse(st, err)
+		return
+	}
+	o, s := t.seatFor(st)
+	t.s.stats.Joins.Add(1)
+	t.tell(t.notice(o), s)
+	var codes []int
+	if created {
+		codes = []int{statusCreated}
+	}
+	t.welcome(st, s, codes)
+}
+
+// create makes the room (XEP-0045 §10.1). It is locked until its owner has said how it is to
+// be.
+func (t *turn) create(by xmpp.JID) error {
+	if !t.s.mayCreate(by) {
+		return xmpp.Refuse("not-allowed", "you may not create rooms here") // XEP-0045 §10.1.1
+	}
+	cfg := t.s.settings().Defaults
+	return t.found(&cfg, by.Bare(), true)
+}
+
+// found makes the room with a configuration.
+func (t *turn) found(cfg *RoomConfig, by xmpp.JID, locked bool) error {
+	var id storage.ID
+	err := t.write(func(tx *storage.Tx) (err error) {
+		if err := t.s.mayHaveMore(tx, t.jid, by); err != nil {
+			return err
+		}
+		id, err = addRoom(tx, t.jid, cfg, by, locked)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	t.exists, t.id, t.cfg, t.locked = true, id, cfg, locked
+	if !by.IsZero() {
+		t.lists.set(by, entry{aff: owner})
+	}
+	t.subject, t.history = subject{}, nil
+	t.s.founded(t.jid, 1)
+	if locked {
+		t.awaitUnlock()
+	}
+	return nil
+}
+
+// mayEnter says why somebody may not enter.
+func (t *turn) mayEnter(st *xmpp.Stanza, created bool) error {
+	aff := t.lists.of(st.From)
+	switch {
+	case created:
+		return t.mayBe(st, aff)
+	case t.locked && aff < owner:
+		return xmpp.Refuse("item-not-found", "the room is locked") // XEP-0045 §7.2.10
+	case aff == outcast:
+		return xmpp.Refuse("forbidden", "") // XEP-0045 §7.2.7
+	case t.cfg.MembersOnly && aff == none:
+		return xmpp.Refuse("registration-required", "") // XEP-0045 §7.2.6
+	case t.cfg.Password != "" && st.Child(nsMUC, "x").ChildText("", "password") != t.cfg.Password:
+		return xmpp.Refuse("not-authorized", "") // XEP-0045 §7.2.5
+	}
+	if err := t.mayBe(st, aff); err != nil {
+		return err
+	}
+	return t.hasPlace(st, aff)
+}
+
+// hasPlace refuses who does not fit in (XEP-0045 §7.2.9): those who run the room always do.
+func (t *turn) hasPlace(st *xmpp.Stanza, aff affiliation) error {
+	lim := t.s.settings()
+	if o := t.byNick[key(st.To.Resource())]; o != nil {
+		if len(o.seats) >= lim.Sessions {
+			return xmpp.Refuse("conflict", "too many sessions with this nickname")
+		}
+		return nil
+	}
+	most := lim.Occupants
+	if t.cfg.MaxUsers > 0 {
+		most = min(most, t.cfg.MaxUsers)
+	}
+	if len(t.occupants) >= most && (aff < admin || len(t.occupants) >= lim.Occupants+lim.Occupants/10) {
+		t.s.stats.Refused.Add(1)
+		return &xmpp.Error{Type: "wait", Condition: "service-unavailable", Text: "the room is full"}
+	}
+	return nil
+}
+
+// mayBe says why somebody may not have a nickname (XEP-0045 §7.2.8, §7.10).
+func (t *turn) mayBe(st *xmpp.Stanza, aff affiliation) error {
+	nick, bare := st.To.Resource(), st.From.Bare()
+	if blank(nick) {
+		return xmpp.Refuse("not-acceptable", "a nickname that can be seen is wanted") // XEP-0045 §17.1
+	}
+	if o := t.byNick[key(nick)]; o != nil && (o.real != bare || t.s.settings().Sessions == 1 || o.nick() != nick) {
+		return xmpp.Refuse("conflict", "")
+	}
+	if by := t.lists.reservedBy(nick); !by.IsZero() && by != bare {
+		return xmpp.Refuse("conflict", "the nickname is reserved")
+	}
+	return nil
+}
+
+// seatFor seats who enters.
+func (t *turn) seatFor(st *xmpp.Stanza) (*occupant, *seat) {
+	s := &seat{jid: st.From, said: worn(st)}
+	if o := t.byNick[key(st.To.Resource())]; o != nil {
+		t.sit(o, s)
+		return o, s
+	}
+	bare := st.From.Bare()
+	o := &occupant{jid: st.To, real: bare, id: t.s.occupantID(t.jid, bare), aff: t.lists.of(bare), seats: []*seat{s}}
+	o.role = t.roleOf(o.aff)
+	s.occ = o
+	t.enter(o)
+	return o, s
+}
+
+// welcome tells who enters everything, in the order of XEP-0045 §7.1.
+func (t *turn) welcome(st *xmpp.Stanza, s *seat, codes []int) {
+	for _, o := range t.occupants {
+		if o != s.occ && t.shows(o.role) {
+			t.to(t.notice(o), s)
+		}
+	}
+	n := t.notice(s.occ)
+	n.own = codes
+	if t.cfg.NonAnonymous {
+		n.own = append(n.own, statusNonAnonymous)
+	}
+	if t.cfg.Archive {
+		n.own = append(n.own, statusLogged) // XEP-0045 §7.2.12
+	}
+	own := n.make(knowing | oneself)
+	own.ID = st.ID
+	t.say(own.Readdressed(s.jid, s.occ.jid))
+	t.recall(st.Child(nsMUC, "x").Child("", "history"), s)
+	t.tellSubject(s)
+}
+
+// rename is somebody who wants another nickname (XEP-0045 §7.6).
+func (t *turn) rename(st *xmpp.Stanza, s *seat) {
+	if !t.mayMove(st, s.occ) {
+		return
+	}
+	o := s.occ
+	if taken := t.byNick[key(st.To.Resource())]; taken != o || st.To.Resource() == "" {
+		if err := t.mayBe(st, o.aff); err != nil {
+			t.refuse(st, err)
+			return
+		}
+		if taken != nil {
+			t.refuse(st, xmpp.Refuse("conflict", "")) // of one's own: two occupants do not become one
+			return
+		}
+	}
+	s.said = worn(st)
+	o.turnTo(s)
+	n := t.goneNotice(s, nil)
+	n.role, n.nick, n.codes = o.role, st.To.Resource(), []int{statusNewNick}
+	t.tell(n)
+	delete(t.byNick, key(o.nick()))
+	o.jid = st.To
+	t.byNick[key(o.nick())] = o
+	t.tell(t.notice(o))
+}
+
+// emptied sees to a room that its last occupant may have left.
+func (s *Service) emptied(t *turn) {
+	if len(t.occupants) == 0 && t.exists && !t.cfg.Persistent {
+		if err := t.raze(); err != nil {
+			s.log.Error("a room that is empty could not be removed", "room", t.jid.String(), "error", err)
+		}
+	}
+}
+
+// raze removes the room, with all that is kept of it.
+func (t *turn) raze() error {
+	err := t.write(func(tx *storage.Tx) error {
+		if err := removeRoom(tx, t.id); err != nil {
+			return err
+		}
+		return t.s.cfg.Archives.Remove(tx, t.archive())
+	})
+	if err != nil {
+		return err
+	}
+	t.exists, t.id, t.cfg, t.locked, t.subject, t.history = false, 0, nil, false, subject{}, nil
+	t.lists.init()
+	t.stopUnlock()
+	t.s.founded(t.jid, -1)
+	return nil
+}

@@ -1,0 +1,364 @@
+package muc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"parley/router"
+	"parley/storage"
+	"parley/xmpp"
+)
+
+// Who is in a room is in memory alone, but for a clean restart: then the seats are written, and
+// those of sessions that are there again, and of users of other servers, are taken up.
+
+// errNoSeat says that a saved session is not in a room any more where it was.
+var errNoSeat = errors.New("it is not in a room any more")
+
+// verifyAfter is how long after the start a seat of a session that is not there is taken away.
+const verifyAfter = 15 * time.Second
+
+// place notes in which rooms a session is.
+func (s *Service) place(full xmpp.JID, at xmpp.JID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seated[full] = append(s.seated[full], at)
+}
+
+// displace is the reverse of place.
+func (s *Service) displace(full xmpp.JID, room xmpp.JID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := s.seated[full]
+	for i, at := range list {
+		if at.Bare() == room {
+			list[i] = list[len(list)-1]
+			list = list[:len(list)-1]
+			break
+		}
+	}
+	if len(list) == 0 {
+		delete(s.seated, full)
+		return
+	}
+	s.seated[full] = list
+}
+
+// Seats returns how many seats there are in all rooms, and how many rooms have any.
+func (s *Service) Seats() (seats, rooms int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, list := range s.seated {
+		seats += len(list)
+	}
+	for _, r := range s.rooms {
+		if now := r.public.Load(); now != nil && now.occupants > 0 {
+			rooms++
+		}
+	}
+	return seats, rooms
+}
+
+// save notes in which rooms a session is that is to be there again after a restart.
+func (s *Service) save(_ *router.Turn, _ *router.Account, res router.Resource) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := s.seated[res.JID()]
+	if len(list) == 0 {
+		return nil
+	}
+	rooms := make([]string, len(list))
+	for i, at := range list {
+		rooms[i] = at.Bare().String()
+	}
+	data, _ := json.Marshal(rooms) // of strings there is no error
+	return data
+}
+
+// restore finds out whether a session is where it was.
+func (s *Service) restore(_ *router.Turn, _ *router.Account, res router.Resource, data []byte) error {
+	if data == nil {
+		return nil
+	}
+	var rooms []string
+	if err := json.Unmarshal(data, &rooms); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range rooms {
+		found := false
+		for _, at := range s.seated[res.JID()] {
+			found = found || at.Bare().String() == name
+		}
+		if !found {
+			return errNoSeat
+		}
+	}
+	return nil
+}
+
+// leaveSeats writes who is in the rooms, when the server is stopped in good order.
+func (s *Service) leaveSeats() {
+	s.mu.Lock()
+	list := make([]*room, 0, len(s.rooms))
+	for _, r := range s.rooms {
+		list = append(list, r)
+	}
+	s.stopped = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.mu.Unlock()
+	for _, r := range list { // no turn is taken any more
+		if len(r.occupants) == 0 {
+			continue
+		}
+		err := s.store.Write(context.Background(), func(tx *storage.Tx) error { return r.writeSeats(tx) })
+		if err != nil {
+			s.log.Error("who is in a room could not be written", "room", r.jid.String(), "error", err)
+		}
+	}
+}
+
+func (r *room) writeSeats(tx *storage.Tx) error {
+	for i, o := range r.occupants {
+		for n, s := range o.seats {
+			err := addSeat(tx, savedSeat{room: r.jid.String(), place: i, turn: n, jid: s.jid.String(), nick: o.nick(),
+				role: int(o.role), said: string(s.said.AppendNS(nil, xmpp.NSClient))})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// takeSeats has those who were in rooms when the server was stopped be there again.
+func (s *Service) takeSeats() {
+	var saved []savedSeat
+	err := s.store.Write(context.Background(), func(tx *storage.Tx) (err error) {
+		if saved, err = savedSeats(tx); err != nil {
+			return err
+		}
+		return forgetSeats(tx)
+	})
+	if err != nil {
+		s.log.Error("who was in the rooms could not be read", "error", err)
+		return
+	}
+	for len(saved) > 0 {
+		n := 1
+		for n < len(saved) && saved[n].room == saved[0].room {
+			n++
+		}
+		s.seatAll(saved[:n])
+		saved = saved[n:]
+	}
+}
+
+// seatAll seats those of one room.
+func (s *Service) seatAll(list []savedSeat) {
+	jid, err := xmpp.ParseJID(list[0].room)
+	if err != nil || !s.Has(jid.Domain()) {
+		return
+	}
+	s.do(jid, func(t *turn) error {
+		if !t.exists {
+			return nil
+		}
+		for _, sv := range list {
+			t.reseat(sv)
+		}
+		return nil
+	})
+	s.after(verifyAfter, func() { s.later(jid, func(t *turn) { t.verify() }) })
+}
+
+func (t *turn) reseat(sv savedSeat) {
+	full, err := xmpp.ParseJID(sv.jid)
+	said, wrong := xmpp.ParseStanza(sv.said)
+	at, bad := t.jid.WithResource(sv.nick)
+	if err != nil || wrong != nil || bad != nil || t.seatOf(full) != nil {
+		return
+	}
+	s := &seat{jid: full, said: said}
+	if o := t.byNick[key(sv.nick)]; o != nil {
+		if o.real == full.Bare() {
+			t.sit(o, s)
+		}
+		return
+	}
+	o := &occupant{jid: at, real: full.Bare(), id: t.s.occupantID(t.jid, full.Bare()), aff: t.lists.of(full), role: role(sv.role), seats: []*seat{s}}
+	s.occ = o
+	t.enter(o)
+}
+
+// verify takes away the seats of local sessions that are not there any more, and asks the
+// others whether they are.
+func (t *turn) verify() {
+	for _, o := range append([]*occupant(nil), t.occupants...) {
+		for _, s := range append([]*seat(nil), o.seats...) {
+			switch {
+			case !t.s.local(s.jid):
+				t.probe(s)
+			case !t.s.connected(s.jid):
+				t.lost(s)
+			}
+		}
+	}
+}
+
+// connected reports whether a session of this server is there.
+func (s *Service) connected(full xmpp.JID) (there bool) {
+	s.router.WithAccountInMemory(full.Bare(), func(a *router.Account) { _, there = a.Resource(full.Resource()) })
+	return there
+}
+
+// probe asks a session elsewhere whether it is there (XEP-0045 §18.1.2).
+func (t *turn) probe(s *seat) {
+	var b xmpp.Builder
+	svc, room, full := t.s, t.jid, s.jid
+	s.probed = t.now()
+	svc.router.Ask(room, full, "get", b.Open(nsPing, "ping").Payload(), probePatience, func(answer *xmpp.Stanza) {
+		if answer.Type == "error" && unreachable(answer) {
+			svc.later(room, func(t *turn) {
+				if s := t.seatOf(full); s != nil {
+					t.lost(s)
+				}
+			})
+		}
+	})
+}
+
+// Of users of other servers, who are asked now and then.
+const (
+	probePatience = 2 * time.Minute
+	probeEvery    = 30 * time.Minute
+	sweepEvery    = time.Minute
+)
+
+// after calls fn when a time is over, unless the server is stopped by then.
+func (s *Service) after(d time.Duration, fn func()) Timer {
+	return s.cfg.After(d, func() {
+		s.mu.Lock()
+		stopped := s.stopped
+		s.mu.Unlock()
+		if !stopped {
+			fn()
+		}
+	})
+}
+
+// later has a room take a turn, without waiting for it.
+func (s *Service) later(jid xmpp.JID, fn func(*turn)) {
+	e := event{settled: func() {}, do: func(t *turn, err error) {
+		if err == nil {
+			fn(t)
+		}
+	}}
+	for s.room(jid).put(e) == gone {
+	}
+}
+
+// lost takes away a seat whose session cannot be reached.
+func (t *turn) lost(s *seat) {
+	t.s.stats.Ghosts.Add(1)
+	n := t.goneNotice(s, nil)
+	n.codes = []int{statusTechnical} // and no 307: nobody has kicked it (XEP-0045 §11.1)
+	t.part(s, n)
+}
+
+// distant takes those away whose domain has not been reached for so long that they must be
+// taken for absent.
+func (s *Service) distant(local, remote string, reached bool) {
+	if reached || !s.Has(local) {
+		return
+	}
+	s.mu.Lock()
+	rooms := map[xmpp.JID]bool{}
+	for full, list := range s.seated {
+		if full.Domain() != remote {
+			continue
+		}
+		for _, at := range list {
+			if at.Domain() == local {
+				rooms[at.Bare()] = true
+			}
+		}
+	}
+	s.mu.Unlock()
+	for jid := range rooms {
+		s.later(jid, func(t *turn) {
+			for _, o := range append([]*occupant(nil), t.occupants...) {
+				for _, seat := range append([]*seat(nil), o.seats...) {
+					if seat.jid.Domain() == remote {
+						t.lost(seat)
+					}
+				}
+			}
+		})
+	}
+}
+
+// sweep forgets rooms that nobody is in, and asks users of other servers who have said nothing
+// for long whether they are there.
+func (s *Service) sweep() {
+	s.mu.Lock()
+	if s.stopped {
+		s.mu.Unlock()
+		return
+	}
+	list := make([]xmpp.JID, 0, len(s.rooms))
+	for jid := range s.rooms {
+		list = append(list, jid)
+	}
+	s.mu.Unlock()
+	for _, jid := range list {
+		s.later(jid, func(t *turn) { t.look() })
+	}
+	s.mu.Lock()
+	if !s.stopped {
+		s.timer = s.cfg.After(sweepEvery, s.sweep)
+	}
+	s.mu.Unlock()
+}
+
+// look asks the silent.
+func (t *turn) look() {
+	now := t.now()
+	for _, s := range t.bySession {
+		if !t.s.local(s.jid) && now.Sub(s.heard) > probeEvery && now.Sub(s.probed) > probeEvery {
+			t.probe(s)
+		}
+	}
+}
+
+// leaving has a removed account be nothing to any room any more.
+func (s *Service) leaving(_ *router.Turn, a *router.Account) error {
+	var rooms []string
+	err := s.store.Read(context.Background(), func(tx *storage.Tx) (err error) {
+		rooms, err = roomsOf(tx, a.JID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range rooms {
+		jid, err := xmpp.ParseJID(name)
+		if err != nil {
+			continue
+		}
+		s.later(jid, func(t *turn) {
+			for _, o := range t.occupantsOf(a.JID) {
+				if tell := t.evict(o, nil, "", ""); tell != nil {
+					tell()
+				}
+			}
+			t.lists.set(a.JID, entry{aff: none})
+		})
+	}
+	return nil
+}
