@@ -2,6 +2,8 @@
 // and it goes on with its session (XEP-0198). Arguments: port, certificate file, name of the
 // server.
 process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0' // the test server's certificate is its own
+// 0.14 sees a refusal that is there before its own request has been written as nobody's.
+process.on('unhandledRejection', () => {})
 const net = await import('node:net')
 const { client, xml } = await import('@xmpp/client')
 
