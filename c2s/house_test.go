@@ -92,18 +92,19 @@ func open(t testing.TB, change func(*plan)) *house {
 		{Name: "Staff", Members: []xmpp.JID{ann, bob}, ShownTo: []xmpp.JID{ann, bob}},
 		{Name: "Help", Members: []xmpp.JID{cid}, ShownTo: []xmpp.JID{ann}},
 	})
-	archive, keeper := mam.NewWithRooms(func() mam.Limits { return mam.Limits{Messages: p.waiting} })
-	rooms := muc.New(muc.Config{Settings: func() muc.Settings { return muc.Settings{Prefix: "conference", Defaults: muc.DefaultRoom()} }, Archives: keeper})
+	keeper := mam.NewKeeper(func() mam.Limits { return mam.Limits{Messages: p.waiting} })
+	set := muc.Settings{Defaults: muc.DefaultRoom()}.Whole()
+	rooms := muc.New(muc.Config{Prefix: "conference", Settings: func(string) *muc.Settings { return set }, Archives: keeper})
 	features := []router.Feature{
 		c2s.SessionFeature(), roster.NewWith(roster.Config{Directory: groups}), blocking.New(),
-		archive,
+		mam.Feature(keeper),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(h),
 		private.New(), vcard.New(func() []string { return nil }),
 		lastactivity.New(time.Now), command.New(time.Now), admin.New(office{h}),
 		announce.New(&announce.Announcer{}, office{h}, admin.May(office{h}.Admin)),
 		caps.New(time.Now), carbons.New(), push.New(push.Config{}), vcard.Search(true, func() int { return 3 }),
 		devices.New(clients{h}),
-		rooms.Feature(),
+		muc.Feature(rooms),
 	}
 	features = append(features, p.features...)
 	schemas := []storage.Schema{auth.Schema()}

@@ -195,7 +195,7 @@ func (t *turn) mayChange(q request, c change) error {
 	case c.nick != nil && *c.nick != "" && t.taken(*c.nick, c.jid):
 		return xmpp.Refuse("conflict", "the nickname is somebody else's")
 	}
-	if _, there := t.lists.by[c.jid]; !there && c.aff != none && len(t.lists.by) >= t.s.settings().Affiliations {
+	if _, there := t.lists.by[c.jid]; !there && c.aff != none && len(t.lists.by) >= t.settings().Affiliations {
 		t.s.stats.Refused.Add(1)
 		return &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "the room's lists are full"}
 	}

@@ -38,7 +38,7 @@ func (t *turn) between(st *xmpp.Stanza, isRequest bool) {
 
 // mayAsk holds an occupant to the limits: what others are asked costs them.
 func (t *turn) mayAsk(s *seat) error {
-	if s.occ.chat.spend(1, t.s.settings().Rate, t.now()) {
+	if s.occ.chat.spend(1, t.settings().Rate, t.now()) {
 		return nil
 	}
 	t.s.stats.Refused.Add(1)

@@ -10,7 +10,7 @@ import (
 )
 
 // Feature is what the rooms are to the server.
-func (s *Service) Feature() router.Feature {
+func Feature(s *Service) router.Feature {
 	return router.Feature{
 		Name: "rooms",
 		XEPs: []router.XEP{

@@ -141,7 +141,7 @@ func (t *turn) configure(q request, in xmpp.Form) error {
 		return wrong("the FORM_TYPE is " + nsConfig)
 	}
 	cfg := *t.cfg
-	if err := cfg.fill(in, form, t.s.settings()); err != nil {
+	if err := cfg.fill(in, form, t.settings()); err != nil {
 		return err
 	}
 	list, err := t.listChanges(q, in)
@@ -173,7 +173,7 @@ func openTo(f *xmpp.Form, in xmpp.Form, name string) {
 }
 
 // fill takes what the form says. Fields that it leaves out stay (XEP-0004 §3.2).
-func (c *RoomConfig) fill(in, form xmpp.Form, lim Settings) error {
+func (c *RoomConfig) fill(in, form xmpp.Form, lim *Settings) error {
 	has := func(name string) bool { return in.Values(name) != nil || hasField(in, name) }
 	flag := func(name string, into *bool) {
 		if has(name) {
@@ -238,7 +238,7 @@ func hasField(f xmpp.Form, name string) bool {
 	return slices.ContainsFunc(f.Fields, func(fd xmpp.Field) bool { return fd.Var == name })
 }
 
-func (c *RoomConfig) fillNumbers(form xmpp.Form, has func(string) bool, lim Settings) error {
+func (c *RoomConfig) fillNumbers(form xmpp.Form, has func(string) bool, lim *Settings) error {
 	if has("muc#maxhistoryfetch") {
 		n, err := strconv.Atoi(strings.TrimSpace(form.Value("muc#maxhistoryfetch")))
 		if err != nil || n < 0 {
@@ -331,7 +331,7 @@ func (t *turn) listChanges(q request, in xmpp.Form) (list []change, err error) {
 			}
 		}
 	}
-	if len(list) > maxItems || len(t.lists.by)+len(list) > t.s.settings().Affiliations {
+	if len(list) > maxItems || len(t.lists.by)+len(list) > t.settings().Affiliations {
 		return nil, xmpp.Refuse("resource-constraint", "the room's lists are full")
 	}
 	return list, nil

@@ -50,14 +50,14 @@ func stanzaID(st *xmpp.Stanza, room xmpp.JID) (id string) {
 	return id
 }
 
-func (t *turn) historyLength() int { return min(t.cfg.History, t.s.settings().History) }
+func (t *turn) historyLength() int { return min(t.cfg.History, t.settings().History) }
 
 // readHistory fills the history from the archive, when the room comes into memory.
 func (r *room) readHistory(tx *storage.Tx) error {
 	if !r.cfg.Archive {
 		return nil
 	}
-	list, err := r.s.cfg.Archives.Last(tx, r.archive(), min(r.cfg.History, r.s.settings().History), time.Time{})
+	list, err := r.s.cfg.Archives.Last(tx, r.archive(), min(r.cfg.History, r.settings().History), time.Time{})
 	for _, k := range list {
 		st, wrong := xmpp.ParseStanzaBytes(k.Stanza)
 		if wrong != nil || k.Tombstone {

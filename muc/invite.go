@@ -68,7 +68,7 @@ func (t *turn) invited(st *xmpp.Stanza, s *seat, list []xmpp.Element) error {
 		if err != nil || j.Local() == "" {
 			return xmpp.Refuse("jid-malformed", "")
 		}
-		if !o.chat.spend(1, t.s.settings().Rate, t.now()) {
+		if !o.chat.spend(1, t.settings().Rate, t.now()) {
 			t.s.stats.Refused.Add(1)
 			return &xmpp.Error{Type: "wait", Condition: "policy-violation", Text: "too many invitations at once"}
 		}
@@ -76,7 +76,7 @@ func (t *turn) invited(st *xmpp.Stanza, s *seat, list []xmpp.Element) error {
 		case aff == outcast:
 			return xmpp.Refuse("not-allowed", "who is banned is not invited")
 		case aff == none && t.cfg.MembersOnly:
-			if len(t.lists.by)+len(members) >= t.s.settings().Affiliations {
+			if len(t.lists.by)+len(members) >= t.settings().Affiliations {
 				return xmpp.Refuse("resource-constraint", "the room's lists are full")
 			}
 			members = append(members, j.Bare())
@@ -118,6 +118,9 @@ func (t *turn) inviter(o *occupant) xmpp.JID {
 // invite sends an invitation.
 func (t *turn) invite(by, guest xmpp.JID, id, reason, thread string) {
 	reason = strings.ToValidUTF8(reason[:min(len(reason), 4096)], "")
+	if by.IsZero() {
+		by = t.jid // an operator
+	}
 	if by.Local() != "" && !t.s.Has(by.Domain()) && !t.cfg.NonAnonymous {
 		by = t.jid
 	}

@@ -32,10 +32,10 @@ func (t *turn) join(st *xmpp.Stanza) {
 // create makes the room (XEP-0045 §10.1). It is locked until its owner has said how it is to
 // be.
 func (t *turn) create(by xmpp.JID) error {
-	if !t.s.mayCreate(by) {
+	if !t.s.mayCreate(t.jid.Domain(), by) {
 		return xmpp.Refuse("not-allowed", "you may not create rooms here") // XEP-0045 §10.1.1
 	}
-	cfg := t.s.settings().Defaults
+	cfg := t.settings().Defaults
 	return t.found(&cfg, by.Bare(), true)
 }
 
@@ -87,7 +87,7 @@ func (t *turn) mayEnter(st *xmpp.Stanza, created bool) error {
 
 // hasPlace refuses who does not fit in (XEP-0045 §7.2.9): those who run the room always do.
 func (t *turn) hasPlace(st *xmpp.Stanza, aff affiliation) error {
-	lim := t.s.settings()
+	lim := t.settings()
 	if o := t.byNick[key(st.To.Resource())]; o != nil {
 		if len(o.seats) >= lim.Sessions {
 			return xmpp.Refuse("conflict", "too many sessions with this nickname")
@@ -111,7 +111,7 @@ func (t *turn) mayBe(st *xmpp.Stanza, aff affiliation) error {
 	if blank(nick) {
 		return xmpp.Refuse("not-acceptable", "a nickname that can be seen is wanted") // XEP-0045 §17.1
 	}
-	if o := t.byNick[key(nick)]; o != nil && (o.real != bare || t.s.settings().Sessions == 1 || o.nick() != nick) {
+	if o := t.byNick[key(nick)]; o != nil && (o.real != bare || t.settings().Sessions == 1 || o.nick() != nick) {
 		return xmpp.Refuse("conflict", "")
 	}
 	if by := t.lists.reservedBy(nick); !by.IsZero() && by != bare {

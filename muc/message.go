@@ -86,7 +86,7 @@ func isTransient(st *xmpp.Stanza) bool {
 
 // mayChat holds an occupant to the limits.
 func (t *turn) mayChat(o *occupant, st *xmpp.Stanza) error {
-	lim, now := t.s.settings(), t.now()
+	lim, now := t.settings(), t.now()
 	if o.chat.spend(1, lim.Rate, now) && o.bytes.spend(st.Len(), lim.RateBytes, now) {
 		return nil
 	}

@@ -11,7 +11,7 @@ import (
 // step 5): there are clients that enter and never configure.
 func (t *turn) awaitUnlock() {
 	r := t.room
-	r.unlock = t.s.after(t.s.settings().UnlockAfter, func() {
+	r.unlock = t.s.after(t.settings().UnlockAfter, func() {
 		r.s.later(r.jid, func(t *turn) {
 			if !t.locked || !t.exists {
 				return

@@ -71,7 +71,7 @@ func (t *turn) update(st *xmpp.Stanza, s *seat) {
 
 // mayMove refuses changes of presence that come too fast.
 func (t *turn) mayMove(st *xmpp.Stanza, o *occupant) bool {
-	if o.moves.spend(1, t.s.settings().PresenceRate, t.now()) {
+	if o.moves.spend(1, t.settings().PresenceRate, t.now()) {
 		return true
 	}
 	t.s.stats.Refused.Add(1)
@@ -97,7 +97,7 @@ func (t *turn) again(st *xmpp.Stanza, s *seat) {
 
 // probed tells an occupant what another one is doing, or everybody.
 func (t *turn) probed(st *xmpp.Stanza, s *seat) {
-	if o := t.byNick[key(st.To.Resource())]; o != nil && (t.shows(o.role) || o == s.occ) && s.occ.moves.spend(1, t.s.settings().PresenceRate, t.now()) {
+	if o := t.byNick[key(st.To.Resource())]; o != nil && (t.shows(o.role) || o == s.occ) && s.occ.moves.spend(1, t.settings().PresenceRate, t.now()) {
 		t.to(t.notice(o), s)
 	}
 }

@@ -68,7 +68,7 @@ func (t *turn) registerSet(q request) (xmpp.Payload, error) {
 		return nil, xmpp.Refuse("conflict", "the nickname is somebody else's")
 	}
 	c := change{jid: bare, aff: max(q.aff, member), nick: &nick}
-	if _, there := t.lists.by[bare]; !there && len(t.lists.by) >= t.s.settings().Affiliations {
+	if _, there := t.lists.by[bare]; !there && len(t.lists.by) >= t.settings().Affiliations {
 		t.s.stats.Refused.Add(1)
 		return nil, &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "the room's lists are full"}
 	}

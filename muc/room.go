@@ -17,6 +17,7 @@ import (
 type room struct {
 	s     *Service
 	jid   xmpp.JID
+	host  string // whose rooms these are: a domain of the house
 	inbox *router.Inbox
 
 	mu      sync.Mutex // a leaf
@@ -43,6 +44,9 @@ type room struct {
 
 	public atomic.Pointer[summary] // what others may look at without a turn
 }
+
+// settings returns what the operator says of the room.
+func (r *room) settings() *Settings { return r.s.cfg.Settings(r.host) }
 
 // event is what a turn of a room is about: a stanza for it, or something to do.
 type event struct {
@@ -101,7 +105,7 @@ func (r *room) put(e event) putResult {
 
 // over reports whether no more may wait.
 func (r *room) over(size int) bool {
-	lim := r.s.settings()
+	lim := r.settings()
 	return len(r.waiting) > 0 && (len(r.waiting) >= lim.Queue || r.bytes+size > lim.QueueBytes)
 }
 
@@ -236,7 +240,7 @@ func (r *room) forgettable() bool {
 	if len(r.occupants) > 0 || r.unlock != nil {
 		return false
 	}
-	return !r.exists || r.s.cfg.Now().Sub(r.idleSince) >= r.s.settings().Idle
+	return !r.exists || r.s.cfg.Now().Sub(r.idleSince) >= r.settings().Idle
 }
 
 // forget takes a room out of memory.

@@ -24,7 +24,8 @@ import (
 
 // Config is what rooms are made of.
 type Config struct {
-	Settings func() Settings                   // asked each time
+	Prefix   string                            // of the domain that has the rooms of a domain: conference for conference.example.org; "" for no rooms
+	Settings func(host string) *Settings       // of the rooms of a domain of the house; asked each time; see Settings.Whole
 	Archives *mam.Keeper                       // where what is said is kept
 	Admin    func(bare xmpp.JID) bool          // one of those who run the server
 	Now      func() time.Time                  // nil: time.Now
@@ -85,7 +86,11 @@ const maxReaders = 64
 // Stats returns the counters.
 func (s *Service) Stats() *Stats { return &s.stats }
 
-func (s *Service) settings() Settings { return s.cfg.Settings().limits() }
+// settings returns what the operator says of the rooms of a domain of rooms.
+func (s *Service) settings(domain string) *Settings {
+	host, _ := s.hostOf(domain)
+	return s.cfg.Settings(host)
+}
 
 func (s *Service) start(h router.Hall) {
 	s.router, s.store, s.log = h.Router, h.Store, h.Log
@@ -103,7 +108,7 @@ func (s *Service) Has(domain string) bool {
 
 // hostOf returns the domain of the house whose rooms a domain has.
 func (s *Service) hostOf(domain string) (string, bool) {
-	prefix := s.cfg.Settings().Prefix
+	prefix := s.cfg.Prefix
 	if prefix == "" || len(domain) <= len(prefix) || domain[len(prefix)] != '.' || domain[:len(prefix)] != prefix {
 		return "", false
 	}
@@ -113,7 +118,7 @@ func (s *Service) hostOf(domain string) (string, bool) {
 
 // domainOf returns the domain that has the rooms of one of the house.
 func (s *Service) domainOf(host string) (xmpp.JID, bool) {
-	prefix := s.cfg.Settings().Prefix
+	prefix := s.cfg.Prefix
 	if prefix == "" {
 		return xmpp.JID{}, false
 	}
@@ -154,7 +159,8 @@ func (s *Service) room(jid xmpp.JID) *room {
 	defer s.mu.Unlock()
 	r := s.rooms[jid]
 	if r == nil {
-		r = &room{s: s, jid: jid, inbox: s.router.NewInbox()}
+		host, _ := s.hostOf(jid.Domain())
+		r = &room{s: s, jid: jid, host: host, inbox: s.router.NewInbox()}
 		s.rooms[jid] = r
 	}
 	return r
@@ -189,11 +195,11 @@ func (s *Service) occupantID(room, real xmpp.JID) string {
 func (s *Service) local(j xmpp.JID) bool { return s.router.Serves(j.Domain()) }
 
 // mayCreate reports whether somebody may make a room (XEP-0045 §10.1.1).
-func (s *Service) mayCreate(by xmpp.JID) bool {
+func (s *Service) mayCreate(domain string, by xmpp.JID) bool {
 	if s.cfg.Admin(by.Bare()) {
 		return true
 	}
-	switch s.settings().Create {
+	switch s.settings(domain).Create {
 	case CreateAnyone:
 		return true
 	case CreateLocal:

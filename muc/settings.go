@@ -2,10 +2,9 @@ package muc
 
 import "time"
 
-// Settings are what the operator says of rooms; all but Prefix may change while the server
-// runs.
+// Settings are what the operator says of the rooms of a domain. They may change while the
+// server runs, by others in their place.
 type Settings struct {
-	Prefix      string        // of the domain that has the rooms of a domain: conference for conference.example.org; "" for no rooms
 	Create      string        // who may make rooms: CreateLocal (also if empty), CreateAnyone or CreateAdmins
 	Defaults    RoomConfig    // what a new room is
 	UnlockAfter time.Duration // that a new room waits for its owner's configuration; 0 means 30 s (XEP-0045 §10.1)
@@ -31,8 +30,8 @@ const (
 	CreateAdmins = "admins" // the server's administrators
 )
 
-// limits returns the settings with what is not said filled in.
-func (s Settings) limits() Settings {
+// Whole returns the settings with what is not said filled in.
+func (s Settings) Whole() *Settings {
 	orElse := func(n *int, otherwise int) {
 		if *n <= 0 {
 			*n = otherwise
@@ -58,7 +57,7 @@ func (s Settings) limits() Settings {
 	if s.Create == "" {
 		s.Create = CreateLocal
 	}
-	return s
+	return &s
 }
 
 // A RoomConfig is how a room is configured (XEP-0045 §10.2, §16.5.3). It is stored as JSON:

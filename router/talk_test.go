@@ -45,16 +45,17 @@ func fullHouse(t testing.TB) *routertest.House {
 	dir := &routertest.Directory{}
 	groups := roster.NewGroups(dir)
 	groups.Set(talkGroups())
-	archive, keeper := mam.NewWithRooms(func() mam.Limits { return mam.Limits{Messages: talkOffline} })
-	rooms := muc.New(muc.Config{Settings: func() muc.Settings { return muc.Settings{Prefix: "conference", Defaults: muc.DefaultRoom()} }, Archives: keeper})
+	keeper := mam.NewKeeper(func() mam.Limits { return mam.Limits{Messages: talkOffline} })
+	set := muc.Settings{Defaults: muc.DefaultRoom()}.Whole()
+	rooms := muc.New(muc.Config{Prefix: "conference", Settings: func(string) *muc.Settings { return set }, Archives: keeper})
 	h := routertest.NewWith(t, routertest.Config{Dir: dir, Features: []router.Feature{
 		roster.NewWith(roster.Config{Directory: groups}), blocking.New(),
-		archive,
+		mam.Feature(keeper),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(o), private.New(),
 		vcard.New(func() []string { return nil }), lastactivity.New(time.Now), command.New(time.Now), admin.New(o),
 		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)), caps.New(time.Now),
 		vcard.Search(true, func() int { return 3 }), carbons.New(), push.New(push.Config{}), devices.New(noDevices{}),
-		rooms.Feature(),
+		muc.Feature(rooms),
 	}})
 	o.house = h
 	return h

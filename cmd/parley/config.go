@@ -22,6 +22,7 @@ type Config struct {
 	C2S          C2SConfig                    `toml:"c2s" doc:"Clients."`
 	S2S          S2SConfig                    `toml:"s2s" doc:"Other servers: the rest of the world's addresses."`
 	Components   ComponentsConfig             `toml:"components" doc:"Services beside this server, as gateways to other networks (XEP-0114)."`
+	Rooms        RoomsConfig                  `toml:"rooms" doc:"Group chat: the rooms of each domain are at a domain beside it (XEP-0045)."`
 	SM           StreamManagementConfig       `toml:"stream_management" doc:"What clients have acknowledged, and sessions that outlive their connection (XEP-0198)."`
 	TLS          TLSConfig                    `toml:"tls" doc:"Certificates."`
 	Auth         AuthConfig                   `toml:"auth" doc:"Who may log in, and how."`
@@ -38,6 +39,7 @@ type Config struct {
 	SharedGroups map[string]SharedGroupConfig `toml:"shared_groups" reload:"true" doc:"Groups that are in the contact lists of many, by the name that clients show: people who see each other without having asked."`
 	Archives     map[string]DomainArchive     `toml:"archive_domains" reload:"true" doc:"What single domains have otherwise than the table archive says."`
 	Peers        map[string]PeerConfig        `toml:"s2s_domains" reload:"true" doc:"What is otherwise for single domains of other servers; *.example.org stands for all below it."`
+	RoomDomains  map[string]DomainRooms       `toml:"rooms_domains" reload:"true" doc:"What the rooms of single domains have otherwise than the table rooms says."`
 	Component    map[string]ComponentConfig   `toml:"component" reload:"true" doc:"The components by their domains, and what they may do."`
 	Certificates map[string]CertFile          `toml:"certificates" reload:"true" doc:"Certificate files by domain; the files are read again as well. A domain that is not named here gets a self-signed certificate, made in the data directory; a component's only where no certificate that is named is for it."`
 }
@@ -198,6 +200,7 @@ func defaults() Config {
 		},
 		S2S:          defaultS2S(),
 		Components:   defaultComponents(),
+		Rooms:        defaultRooms(),
 		SM:           StreamManagementConfig{Timeout: d(10 * time.Minute), Stanzas: 2500, Bytes: 2 << 20, Sessions: 5, AckWithin: d(100 * time.Millisecond)},
 		Auth:         AuthConfig{Binding: true, Iterations: 10000, TokenLife: d(21 * 24 * time.Hour), RememberFor: d(90 * 24 * time.Hour), Devices: 50},
 		Registration: RegistrationConfig{PerDay: 3},

@@ -45,7 +45,7 @@ func (b *badKey) at(file, text string, from map[string]string) *configError {
 // one form.
 func checkConfig(cfg *Config) *badKey {
 	for _, check := range []func(*Config) *badKey{
-		checkDomains, checkAdmins, checkListeners, checkNumbers, checkDurations, checkContact, checkSharedGroups, checkArchive, checkComponents, checkCertificates, checkLog, checkS2S,
+		checkDomains, checkAdmins, checkListeners, checkNumbers, checkDurations, checkContact, checkSharedGroups, checkArchive, checkComponents, checkRooms, checkCertificates, checkLog, checkS2S,
 	} {
 		if wrong := check(cfg); wrong != nil {
 			return wrong
@@ -150,6 +150,17 @@ func checkNumbers(cfg *Config) *badKey {
 		{"s2s.connection_rate", cfg.S2S.Rate, 0, 1 << 40},
 		{"s2s.connection_burst", cfg.S2S.Burst, 0, 1 << 40},
 		{"s2s.max_connections", cfg.S2S.Links, 0, 1 << 30},
+		{"rooms.max", cfg.Rooms.Max, 1, 1 << 30},
+		{"rooms.max_per_user", cfg.Rooms.PerUser, 1, 1 << 30},
+		{"rooms.max_occupants", cfg.Rooms.Occupants, 1, 1 << 20},
+		{"rooms.max_affiliations", cfg.Rooms.Affiliations, 1, 1 << 20},
+		{"rooms.max_history", cfg.Rooms.History, 1, 1000},
+		{"rooms.message_rate", cfg.Rooms.Rate, 1, 1 << 30},
+		{"rooms.byte_rate", cfg.Rooms.RateBytes, 1 << 10, 1 << 40},
+		{"rooms.presence_rate", cfg.Rooms.PresenceRate, 1, 1 << 30},
+		{"rooms.max_sessions", cfg.Rooms.Sessions, 1, 1000},
+		{"rooms.queue_stanzas", cfg.Rooms.Queue, 16, 1 << 30},
+		{"rooms.queue_bytes", cfg.Rooms.QueueBytes, 64 << 10, 1 << 30},
 		{"components.max_stanza", cfg.Components.Stanza, 10000, 64 << 20},
 		{"components.queue_bytes", cfg.Components.QueueBytes, 64 << 10, 1 << 30},
 		{"components.max_unproven_per_address", cfg.Components.PerAddress, 0, 1 << 30},
@@ -209,7 +220,7 @@ func checkDurations(cfg *Config) *badKey {
 		{"c2s.ping_timeout", cfg.C2S.PingTimeout}, {"c2s.stanza_timeout", cfg.C2S.StanzaTime},
 		{"c2s.stall", cfg.C2S.Stall},
 		{"s2s.give_up", cfg.S2S.GiveUp}, {"s2s.connect_timeout", cfg.S2S.Connect}, {"s2s.proof_timeout", cfg.S2S.Negotiate},
-		{"s2s.idle", cfg.S2S.Idle}, {"s2s.stall", cfg.S2S.Stall},
+		{"s2s.idle", cfg.S2S.Idle}, {"s2s.stall", cfg.S2S.Stall}, {"rooms.unlock_after", cfg.Rooms.Unlock}, {"rooms.idle", cfg.Rooms.Idle},
 		{"components.handshake_timeout", cfg.Components.Handshake}, {"components.ping_timeout", cfg.Components.Patience},
 		{"components.stall", cfg.Components.Stall}, {"components.absent_after", cfg.Components.Absent},
 	} {

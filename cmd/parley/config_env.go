@@ -90,6 +90,8 @@ func collect(v reflect.Value, prefix string, into map[string]setter) {
 			into[envName(key)] = setter{key, func(s string) error { return setSharedGroups(p, s) }}
 		case *map[string]DomainArchive:
 			into[envName(key)] = setter{key, func(s string) error { return setArchiveDomains(p, s) }}
+		case *map[string]DomainRooms:
+			into[envName(key)] = setter{key, func(s string) error { return setRoomDomains(p, s) }}
 		case *map[string]ComponentConfig:
 			into[envName(key)] = setter{key, func(s string) error { return setComponents(p, s) }}
 		case *map[string]CertFile:

@@ -218,11 +218,14 @@ func TestEnvironmentHasEveryKey(t *testing.T) {
 			if key == "domains" || key == "s2s.allow" || key == "s2s.deny" {
 				value, text = "a.example, b.example", `["a.example", "b.example"]`
 			}
+			if key == "rooms.defaults" {
+				value, text = "moderated, hidden", `["moderated", "hidden"]`
+			}
 			if key == "admins" {
 				value, text = "a@localhost, b@localhost", `["a@localhost", "b@localhost"]`
 			}
 		case string:
-			value = map[string]string{"log.level": "warn", "archive.default": "roster", "log.format": "json", "metrics.listen": "127.0.0.1:9", "data": "/srv/parley"}[key]
+			value = map[string]string{"log.level": "warn", "archive.default": "roster", "rooms.create": "admins", "rooms.kind": "company", "rooms.prefix": "rooms", "log.format": "json", "metrics.listen": "127.0.0.1:9", "data": "/srv/parley"}[key]
 			text = fmt.Sprintf("%q", value)
 		case bool:
 			value = fmt.Sprint(!v)

@@ -43,6 +43,7 @@ type live struct {
 	summary atomic.Bool  // of notifications
 	groups  *roster.Groups
 	trusted atomic.Pointer[trusted]
+	rooms   atomic.Pointer[map[string]*muc.Settings] // by domain; "" for all others
 }
 
 // administrators returns the addresses of those who run the server.
@@ -63,22 +64,26 @@ func (l *live) roster() roster.Limits {
 	return roster.Limits{Items: c.RosterItems, Bytes: c.RosterBytes, Groups: c.RosterGroups, Name: c.RosterName}
 }
 
-// roomSettings returns how rooms are.
-func (l *live) roomSettings() muc.Settings {
-	return muc.Settings{Prefix: "conference", Defaults: muc.DefaultRoom()}
+// roomSettings returns how the rooms of a domain are.
+func (l *live) roomSettings(host string) *muc.Settings {
+	all := *l.rooms.Load()
+	if set := all[host]; set != nil {
+		return set
+	}
+	return all[""]
 }
 
 // features is everything that this server can do, one line each.
 func features(h *house) []router.Feature {
 	l, office := &h.live, administration{h}
-	archive, keeper := mam.NewWithRooms(func() mam.Limits { return *l.offline.Load() })
-	h.rooms = muc.New(muc.Config{Settings: l.roomSettings, Archives: keeper, Admin: l.admin})
+	keeper := mam.NewKeeper(func() mam.Limits { return *l.offline.Load() })
+	h.rooms = muc.New(muc.Config{Prefix: h.cfg.Rooms.Prefix, Settings: l.roomSettings, Archives: keeper, Admin: l.admin})
 	return []router.Feature{
 		c2s.SessionFeature(),
 		s2s.Feature(),
 		roster.NewWith(roster.Config{Directory: l.groups, Limits: l.roster}),
 		blocking.NewWith(func() int { return l.limits.Load().Blocked }, func() []xmpp.JID { return *l.admins.Load() }),
-		archive,
+		mam.Feature(keeper),
 		ping.New(),
 		xepversion.New(version),
 		entitytime.New(time.Now),
@@ -99,6 +104,6 @@ func features(h *house) []router.Feature {
 		l.services(),
 		privilege.New(func() *privilege.Table { return l.trusted.Load().privileges }),
 		delegation.New(func() *delegation.Table { return l.trusted.Load().delegated }),
-		h.rooms.Feature(),
+		muc.Feature(h.rooms),
 	}
 }

@@ -87,6 +87,8 @@ func (h *house) settle(cfg Config) {
 	h.live.results.Store(int64(cfg.Search.Results))
 	h.live.trusted.Store(trustedOf(cfg))
 	h.live.groups.Set(sharedGroups(cfg))
+	rooms := cfg.roomSettings()
+	h.live.rooms.Store(&rooms)
 	if h.router != nil {
 		h.accounts.SetDevices(devicePolicy(cfg))
 		h.router.SetHosts(cfg.Domains)

@@ -39,13 +39,13 @@ type feature struct {
 
 // New returns the feature. limits is asked for each message, so that it may change while
 // the server runs.
-func New(limits func() Limits) router.Feature {
-	r, _ := NewWithRooms(limits)
-	return r
-}
+func New(limits func() Limits) router.Feature { return Feature(NewKeeper(limits)) }
 
-// NewWithRooms is New; it returns who keeps the archives of rooms, too.
-func NewWithRooms(limits func() Limits) (router.Feature, *Keeper) {
+// Feature returns the feature whose tables a keeper uses.
+func Feature(k *Keeper) router.Feature { return k.feature }
+
+// NewKeeper makes the feature, and who keeps the archives of rooms in its tables.
+func NewKeeper(limits func() Limits) *Keeper {
 	f := &feature{limits: limits, peers: newPeers(), resends: newResends()}
 	f.late.flush = f.flush
 	f.index = indexer{delay: indexDelay, pause: indexPause, patient: true, piece: f.wordsOfSome}
@@ -78,7 +78,7 @@ func NewWithRooms(limits func() Limits) (router.Feature, *Keeper) {
 		Schema:  schema,
 	}
 	f.reads(&r)
-	return r, &Keeper{f}
+	return &Keeper{f, r}
 }
 
 func (f *feature) start(h router.Hall) {

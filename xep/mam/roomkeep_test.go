@@ -110,7 +110,8 @@ func TestRemovedRoomAfterRestart(t *testing.T) {
 	dir := t.TempDir()
 	live := func(fn func(*storage.Store, *mam.Keeper)) {
 		t.Helper()
-		f, k := mam.NewWithRooms(func() mam.Limits { return mam.Limits{} })
+		k := mam.NewKeeper(func() mam.Limits { return mam.Limits{} })
+		f := mam.Feature(k)
 		s, err := storage.Open(t.Context(), storage.Config{Dir: dir, Log: slog.New(slog.DiscardHandler)}, f.Schema)
 		if err != nil {
 			t.Fatal(err)
@@ -204,7 +205,7 @@ func TestRoomRolledBack(t *testing.T) {
 // TestRoomsOfAnOldDatabase: the mark of exchanged does not stand for the first room.
 func TestRoomsOfAnOldDatabase(t *testing.T) {
 	cfg := storage.Config{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)}
-	f, _ := mam.NewWithRooms(func() mam.Limits { return mam.Limits{} })
+	f := mam.New(func() mam.Limits { return mam.Limits{} })
 	open := func(steps int) *storage.Store {
 		t.Helper()
 		s, err := storage.Open(t.Context(), cfg, storage.Schema{Name: f.Schema.Name, Steps: f.Schema.Steps[:steps]})

@@ -15,7 +15,10 @@ import (
 //
 // What a method does in a transaction is there when that is committed, and there is nothing
 // to be done behind it.
-type Keeper struct{ f *feature }
+type Keeper struct {
+	f       *feature
+	feature router.Feature
+}
 
 // An Entry is a message as a room archives it.
 type Entry struct {
