@@ -46,7 +46,7 @@ func ejabberdConfig(s *stranger, ca *authority, api string, hosts []vhost) strin
 	rooms := ""
 	for _, h := range hosts {
 		if h.rooms { // of one domain, and so of all
-			rooms = "  mod_mam: {default: always}\n  mod_muc: {access_create: local, access_mam: local, default_room_options: {mam: true, allow_private_messages: true, allow_change_subj: false}}\n"
+			rooms = "  mod_mam: {default: always}\n  mod_muc: {access_create: local, access_mam: local, default_room_options: {mam: true, allow_user_invites: true, allow_change_subj: false}}\n"
 		}
 		fmt.Fprintf(&domains, "  - %s\n", h.domain)
 		fmt.Fprintf(&certs, "  - %s\n", h.cred.both)
