@@ -127,7 +127,7 @@ func ghostsLeave(t *testing.T, h roomHost, s *stranger) {
 // makesRoom makes a room as the service likes it (XEP-0045 §10.1.2), with a name for who makes it.
 func (p *citizen) makesRoom(room string) {
 	p.t.Helper()
-	nick := strings.Title(p.jid.Local())
+	nick := strings.ToUpper(p.jid.Local()[:1]) + p.jid.Local()[1:]
 	p.says("<presence to='%s/%s'><x xmlns='%s'/></presence>", room, nick, nsMUC)
 	p.hears("<presence", "from='"+room+"/"+nick+"'", "code='110'", "affiliation='owner'")
 	p.asks(room, "set", "<query xmlns='"+nsMUCOwner+"'><x xmlns='jabber:x:data' type='submit'/></query>", "type='result'")
