@@ -11,11 +11,10 @@ from datetime import datetime, timedelta, timezone
 from gi.repository import Gio, GLib
 
 from nbxmpp.client import Client
-from nbxmpp.const import ConnectionProtocol, ConnectionType, InviteType, PresenceType, Role, StatusCode
+from nbxmpp.const import ConnectionProtocol, ConnectionType, InviteType, PresenceType, StatusCode
 from nbxmpp.errors import StanzaError
 from nbxmpp.namespaces import Namespace
 from nbxmpp.protocol import JID, Message, Presence
-from nbxmpp.simplexml import Node
 from nbxmpp.structs import StanzaHandler
 
 port, cert, server = sys.argv[1:]

@@ -9,14 +9,12 @@ import sys
 from datetime import datetime, timedelta, timezone
 
 from slixmpp import JID
-from slixmpp.xmlstream import ET
 
 from slixmpp_occupant import Occupant, refused
 
 *where, server = sys.argv[1:]
 SERVICE, RUN = "conference.localhost", "-%x" % os.getpid()
 J, R, N = "juliet@localhost", "romeo@localhost", "nurse@localhost"
-ENDS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 # What the others do not do as their texts say.
 LOCKS = server != "ejabberd"  # section 10.1.1
 CANCELS = server == "parley"  # section 10.1.3: who does not want a new room is rid of it
