@@ -6,7 +6,7 @@ Arguments: port, certificate file, name of the server.
 import asyncio
 import os
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 from slixmpp import JID
 
