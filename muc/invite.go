@@ -66,8 +66,11 @@ func (t *turn) invited(st *xmpp.Stanza, s *seat, list []xmpp.Element) error {
 	var members []xmpp.JID
 	for _, e := range list {
 		j, err := xmpp.ParseJID(e.Attr("to"))
-		if err != nil || j.Local() == "" {
+		switch {
+		case err != nil || j.Local() == "":
 			return xmpp.Refuse("jid-malformed", "")
+		case t.s.router.Visits(j):
+			return xmpp.Refuse("not-acceptable", "a room cannot be invited")
 		}
 		if !o.chat.spend(1, t.settings().Rate, t.now()) {
 			t.s.stats.Refused.Add(1)
@@ -122,6 +125,9 @@ func (t *turn) inviter(o *occupant) xmpp.JID {
 // invite sends an invitation.
 func (t *turn) invite(by, guest xmpp.JID, id, reason, thread string) {
 	reason = strings.ToValidUTF8(reason[:min(len(reason), 4096)], "")
+	if by.IsZero() {
+		by = t.jid // an operator
+	}
 	if by.Local() != "" && !t.s.Has(by.Domain()) && !t.cfg.NonAnonymous {
 		by = t.jid
 	}

@@ -44,6 +44,7 @@ type room struct {
 	bySession map[xmpp.JID]*seat
 	asked     asked
 	pace      pace
+	tries     map[xmpp.JID]*budget // of who has said a wrong password
 	idleSince time.Time
 
 	public atomic.Pointer[summary] // what others may look at without a turn

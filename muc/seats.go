@@ -46,19 +46,32 @@ func (s *Service) displace(full xmpp.JID, room xmpp.JID) {
 	s.seated[full] = list
 }
 
-// Seats returns how many seats there are in all rooms, and how many rooms have any.
-func (s *Service) Seats() (seats, rooms int) {
+// There is what there is of rooms.
+type There struct{ Rooms, Occupied, Sessions int }
+
+// Count counts rooms, those that somebody is in, and sessions in them.
+func (s *Service) Count() (n There) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, rooms := range s.count {
+		n.Rooms += rooms
+	}
 	for _, list := range s.seated {
-		seats += len(list)
+		n.Sessions += len(list)
 	}
 	for _, r := range s.rooms {
 		if now := r.public.Load(); now != nil && now.occupants > 0 {
-			rooms++
+			n.Occupied++
 		}
 	}
-	return seats, rooms
+	return n
+}
+
+// Loaded returns how many rooms are in memory.
+func (s *Service) Loaded() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.rooms)
 }
 
 // kept is what is kept of a session over a restart.

@@ -203,14 +203,17 @@ func (s *Service) founded(jid xmpp.JID, n int) {
 }
 
 // listed is a room as the list of a domain's rooms has it.
-type listed struct{ jid, name string }
+type listed struct {
+	jid, name string
+	public    bool
+}
 
 // roomsBehind reads up to n rooms of a domain behind an address, in the order of the
 // addresses; hidden ones only where all is set.
 func roomsBehind(tx *storage.Tx, domain, after string, all bool, n int) (list []listed, err error) {
-	err = tx.Each(`select jid, name from room where domain = $1 and jid > $2 and not locked and (listed or $3) order by jid limit $4`,
+	err = tx.Each(`select jid, name, listed from room where domain = $1 and jid > $2 and not locked and (listed or $3) order by jid limit $4`,
 		[]any{domain, after, all, n}, func(r *storage.Row) error {
-			list = append(list, listed{r.Text(0), r.Text(1)})
+			list = append(list, listed{r.Text(0), r.Text(1), r.Bool(2)})
 			return nil
 		})
 	return list, err
@@ -218,9 +221,9 @@ func roomsBehind(tx *storage.Tx, domain, after string, all bool, n int) (list []
 
 // roomsBefore is roomsBehind for those before an address; "" for the last ones.
 func roomsBefore(tx *storage.Tx, domain, before string, all bool, n int) (list []listed, err error) {
-	err = tx.Each(`select jid, name from room where domain = $1 and ($2 = '' or jid < $2) and not locked and (listed or $3) order by jid desc limit $4`,
+	err = tx.Each(`select jid, name, listed from room where domain = $1 and ($2 = '' or jid < $2) and not locked and (listed or $3) order by jid desc limit $4`,
 		[]any{domain, before, all, n}, func(r *storage.Row) error {
-			list = append(list, listed{r.Text(0), r.Text(1)})
+			list = append(list, listed{r.Text(0), r.Text(1), r.Bool(2)})
 			return nil
 		})
 	slices.Reverse(list)

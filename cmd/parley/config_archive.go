@@ -25,13 +25,16 @@ type DomainArchive struct {
 	Retention *Duration `toml:"retention" doc:"As archive.retention."`
 }
 
-// archiveOf returns what holds for the archives of a domain.
+// archiveOf returns what holds for the archives of a domain, or of the rooms of one.
 func (cfg *Config) archiveOf(host string) mam.Archive {
 	a := mam.Archive{
 		Default: cfg.Archive.Default, Retention: cfg.Archive.Retention.Duration,
 		Messages: int64(cfg.Archive.Messages), Bytes: int64(cfg.Archive.Bytes), Page: cfg.Archive.Page,
 	}
-	d := cfg.Archives[host]
+	d, named := cfg.Archives[host]
+	if rooms, ok := strings.CutPrefix(host, cfg.Rooms.Prefix+"."); ok && !named && !slices.Contains(cfg.Domains, host) {
+		d = cfg.Archives[rooms] // what holds for a domain holds for its rooms
+	}
 	if d.Default != "" {
 		a.Default = d.Default
 	}
@@ -49,7 +52,7 @@ func checkArchive(cfg *Config) *badKey {
 	for _, domain := range slices.Sorted(maps.Keys(cfg.Archives)) {
 		d := cfg.Archives[domain]
 		name, ok := domainOf(domain)
-		if !ok || !slices.Contains(cfg.Domains, name) {
+		if !ok || !slices.Contains(cfg.Domains, name) && !slices.Contains(cfg.Domains, strings.TrimPrefix(name, cfg.Rooms.Prefix+".")) {
 			return &badKey{[]string{"archive_domains", domain}, "this is none of the domains, " + strings.Join(cfg.Domains, ", ")}
 		}
 		policy, keep := d.Default, time.Duration(0)

@@ -116,6 +116,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		return true
 	})
 	c.collectComponents(ch)
+	c.collectRooms(ch)
 	c.collectS2S(ch)
 	hall := c.s.router.Stats()
 	for _, k := range []xmpp.Kind{xmpp.Message, xmpp.Presence, xmpp.IQ} {

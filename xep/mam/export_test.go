@@ -79,11 +79,11 @@ func Statements() map[string]string {
 		"first": sqlFirst, "last": sqlLast, "peer first": sqlPeerFirst, "peer last": sqlPeerLast,
 		"up to": sqlUpTo, "peer up to": sqlPeerUpTo, "resource": sqlResource, "one": sqlOne, "has": sqlHas, "number": sqlPeer,
 		"to index": sqlToIndex, "to index of": sqlToIndexOf, "mark": sqlMark, "search": sqlSearch, "search back": sqlSearchBack,
-		"hits": sqlHits, "named": sqlNamed, "tail": sqlTail, "unindex": sqlUnindex,
+		"hit count": sqlHitCount, "hit at": sqlHitAt, "room hit count": sqlRoomHitCount, "room hit at": sqlRoomHitAt, "named": sqlNamed, "tail": sqlTail, "unindex": sqlUnindex,
 		"prefs": sqlPrefs, "prefs jids": sqlPrefsJIDs,
 		"conversations": sqlConversations, "seen": sqlSeen, "behind": sqlBehind, "peer name": sqlPeerName, "last words": sqlLastWords,
 		"recount": sqlRecount, "owners": sqlOwners, "first in": sqlFirstIn, "measured": sqlMeasured, "to measure": sqlToMeasure,
-		"lighter": sqlLighter, "oldest": sqlOldest, "leaving": sqlLeaving, "body owners": sqlBodyOwners, "add kept": sqlAddKept, "to exchange": sqlToExchange, "to exchange end": sqlToExchangeEnd, "to exchange of": sqlToExchangeOf, "peer end": sqlPeerEnd, "unexchange": sqlUnexchange, "exchange": sqlExchange, "nick": sqlNickPage, "nick back": sqlNickPageBack, "who": sqlWhoPage, "who back": sqlWhoPageBack, "nick count": sqlNickCount, "who count": sqlWhoCount, "nick at": sqlNickAt, "who at": sqlWhoAt,
+		"lighter": sqlLighter, "oldest": sqlOldest, "leaving": sqlLeaving, "body owners": sqlBodyOwners, "add kept": sqlAddKept, "to exchange": sqlToExchange, "to exchange end": sqlToExchangeEnd, "to exchange of": sqlToExchangeOf, "peer end": sqlPeerEnd, "unexchange": sqlUnexchange, "exchange": sqlExchange, "speaker": sqlSpeaker,
 		"last texts": sqlLastTexts, "texts": sqlTexts, "oldest of": sqlOldestOf, "bury": sqlBury, "grave": sqlFlagGrave, "grave there": sqlFlagGraveThere,
 	}
 }
@@ -143,4 +143,10 @@ func WriteOne(tx *storage.Tx, owner, peer int64, stanza []byte) error {
 		return err
 	}
 	return addKept(tx, id, part{owner: owner, peer: peer, flags: incoming | unread, resource: 1})
+}
+
+// IndexNext puts the next n messages into the index.
+func IndexNext(tx *storage.Tx, n int) error {
+	_, err := indexSome(tx, everybody, n)
+	return err
 }

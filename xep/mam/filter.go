@@ -37,6 +37,11 @@ func (f filter) byPeer() bool {
 	return !f.with.IsZero() && f.text == "" && len(f.ids) == 0 && f.room.IsZero()
 }
 
+// byWords reports whether what it selects is looked up in the index of words.
+func (f filter) byWords() bool {
+	return f.text != "" || !f.room.IsZero() && !f.with.IsZero() && f.with != f.room
+}
+
 // parseFilter reads the form of a query. What is wrong with it is bad-request, and a field
 // that nobody knows is feature-not-implemented (XEP-0313 §4.1.5).
 func parseFilter(query xmpp.Element) (filter, error) {
@@ -172,7 +177,7 @@ func (f *feature) source(tx *storage.Tx, owner int64, w filter) (source, error) 
 		return nil, err
 	case len(w.ids) > 0:
 		return f.selected(tx, s, w.ids)
-	case w.text != "":
+	case w.byWords():
 		return searched(s, w.text), nil
 	}
 	return s, nil

@@ -82,7 +82,13 @@ func turn(tx *storage.Tx, src source, w wish) (p leaf, err error) {
 	if err = p.read(tx, src, from, to, w); err != nil || len(p.rows) == 0 {
 		return p, err
 	}
-	if p.index < 0 {
+	switch {
+	case p.index >= 0:
+	case !w.paging.Backwards && w.after == 0: // the first page
+		p.index = 0
+	case w.paging.Backwards && w.before == 0 && p.count != unknown: // the last
+		p.index = p.count - len(p.rows)
+	default:
 		p.index, err = src.count(tx, lo, p.rows[0].id-1)
 	}
 	return p, err
@@ -157,9 +163,6 @@ func (s stretch) count(tx *storage.Tx, lo, hi storage.ID) (int, error) {
 	if part.empty() {
 		return 0, nil
 	}
-	if s.isSpoken() {
-		return s.countSpoken(tx, part)
-	}
 	if s.resource != anyResource {
 		n := 0
 		all, err := eachOfResource(tx, part, s.resource, maxCount, func(storage.ID) { n++ })
@@ -177,9 +180,6 @@ func (s stretch) count(tx *storage.Tx, lo, hi storage.ID) (int, error) {
 }
 
 func (s stretch) at(tx *storage.Tx, index int) (id storage.ID, there bool, err error) {
-	if s.isSpoken() {
-		return s.spokenAt(tx, index)
-	}
 	if s.resource != anyResource {
 		n := 0
 		all, err := eachOfResource(tx, s.span, s.resource, maxCount, func(i storage.ID) {

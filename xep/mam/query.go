@@ -71,7 +71,7 @@ func writes(ctx context.Context, q *router.Request) writing {
 // archive; write is for what is missing in indexes.
 func (f *feature) pageOf(ctx context.Context, owner int64, whose xmpp.JID, ask asking, write writing) (p leaf, err error) {
 	unstable := false
-	if ask.text != "" {
+	if ask.byWords() {
 		all, err := f.indexOwner(ctx, owner, write)
 		if err != nil {
 			return p, err

@@ -78,15 +78,10 @@ const (
 const anyResource = int64(-1)
 
 // rows calls each for up to n messages of a span, the oldest or the newest first, until it
-// says that it has enough. resource is a hash, or anyResource; of an account it is used with a
-// peer only.
+// says that it has enough. resource is a hash, or anyResource; it is used with a peer only.
 func rows(tx *storage.Tx, s span, resource int64, back bool, n int, each func(entry) (more bool)) error {
 	q, args := sqlPage, []any{s.owner, s.lo, s.hi, n}
 	switch {
-	case s.owner < 0 && (s.peer != 0 || resource != anyResource):
-		var who int64
-		q, who = spokenPage(s, resource, back)
-		args = append(args, who)
 	case s.peer != 0 && back:
 		q, args = sqlPeerPageBack, append(args, s.peer, resource)
 	case s.peer != 0:

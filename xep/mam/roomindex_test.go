@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"parley/router/routertest"
+	"parley/storage"
 	"parley/xep/mam"
 	"parley/xmpp"
 )
@@ -41,12 +43,18 @@ func TestRoomIndex(t *testing.T) {
 	for range 10_001 {
 		list = append(list, spoken(veronas, verona, "chatter", nurse, "much", "<body>x</body>"))
 	}
-	s.add(list[:10_000]...)
+	indexed := func(ids []storage.ID) {
+		t.Helper()
+		routertest.Eventually(t, "all is in the index", func() bool {
+			return count(t, s.Store, `select upto >= $1 from indexed where owner = 0`, ids[len(ids)-1]) == 1
+		})
+	}
+	indexed(s.add(list[:10_000]...))
 	const with = "with=verona@conference.example.com/chatter"
 	if got, fin, err := page(9_999, with); err != nil || got != "much" || fin.count != "10000" {
 		t.Errorf("%q, %+v, %v", got, fin, err)
 	}
-	s.add(list[10_000])
+	indexed(s.add(list[10_000]))
 	q := wants(t, veronas, verona, form(rsm("<max>2</max><before/>"), with))
 	if results, fin, err := s.answers(q, s.juliet); err != nil || len(results) != 2 || fin.count != "" || fin.complete {
 		t.Errorf("%v, %+v, %v", results, fin, err)

@@ -3,8 +3,8 @@ package mam
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"strconv"
 
-	"parley/storage"
 	"parley/xmpp"
 )
 
@@ -47,27 +47,26 @@ func (s *stretch) spoken(w filter) error {
 	return nil
 }
 
-// isSpoken reports whether it is what one has said in a room.
+// isSpoken reports whether it is what one has said in a room. That is found in the index of
+// words: rows in an order of their own would cost as much again as all else when a message is
+// added, and nobody asks often.
 func (s stretch) isSpoken() bool { return s.owner < 0 && (s.peer != 0 || s.resource != anyResource) }
 
-// countSpoken counts up to maxCount of what one has said; what only one full address has is
-// not counted.
-func (s stretch) countSpoken(tx *storage.Tx, part span) (int, error) {
-	if s.only != nil {
-		return unknown, nil
-	}
-	n, err := countSpoken(tx, part, s.resource, maxCount+1)
-	if n > maxCount {
-		n = unknown
-	}
-	return n, err
+// nickWord and whoWord are by what the index knows who speaks in the stretch's room.
+func (s stretch) nickWord() string { return speakerWord("n", s.peer, s.owner) }
+
+func (s stretch) whoWord() string { return speakerWord("w", s.resource, s.owner) }
+
+func speakerWord(kind string, number, archive int64) string {
+	return kind + strconv.FormatInt(number, 36) + ownerWord(archive)
 }
 
-func (s stretch) spokenAt(tx *storage.Tx, index int) (id storage.ID, there bool, err error) {
-	if s.only != nil || index >= maxCount {
-		return 0, false, errIndex()
+// matchSpeaker is the expression of the index for what one has said.
+func (s stretch) matchSpeaker() string {
+	if s.peer != 0 {
+		return `name : "` + s.nickWord() + `"`
 	}
-	return spokenAt(tx, s.span, s.resource, index)
+	return `name : "` + s.whoWord() + `"`
 }
 
 // saidBy reports whether a message of a room says that it was said by that full JID.

@@ -123,8 +123,13 @@ type search struct {
 
 func searched(s stretch, text string) source {
 	match := matchText(s.owner, text)
-	if match == "" { // nothing but signs: no message has it
+	switch {
+	case match == "" && text != "": // nothing but signs: no message has it
 		return selection(nil)
+	case s.isSpoken() && text == "":
+		match = s.matchSpeaker()
+	case s.isSpoken():
+		match = s.matchSpeaker() + " AND " + match
 	}
 	return search{s, match}
 }
@@ -150,8 +155,7 @@ func (s search) count(tx *storage.Tx, lo, hi storage.ID) (n int, err error) {
 	case s.isSpoken() && s.only != nil:
 		return unknown, nil
 	}
-	err = hitIDs(tx, part, s.match, maxCount+1, func(storage.ID) { n++ })
-	if n > maxCount {
+	if n, err = countHits(tx, part, s.match, maxCount+1); n > maxCount {
 		n = unknown
 	}
 	return n, err
@@ -161,12 +165,7 @@ func (s search) at(tx *storage.Tx, index int) (id storage.ID, there bool, err er
 	if index >= maxCount || s.isSpoken() && s.only != nil {
 		return 0, false, errIndex()
 	}
-	n := 0
-	err = hitIDs(tx, s.stretch, s.match, index+1, func(i storage.ID) {
-		id = i
-		n++
-	})
-	return id, n > index, err
+	return hitAt(tx, s.stretch, s.match, index)
 }
 
 // find returns the newest message of a conversation before an id that from has sent under

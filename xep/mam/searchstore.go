@@ -62,6 +62,13 @@ func index(tx *storage.Tx, id storage.ID, stanza []byte, one, two int64) error {
 		return nil
 	}
 	name, text := indexable(stanza)
+	if one < 0 {
+		speaker, err := speakerOf(tx, one, id)
+		if err != nil {
+			return err
+		}
+		name += " " + speaker
+	}
 	if name == "" && text == "" {
 		return nil
 	}
@@ -78,9 +85,16 @@ const (
 	sqlSearchBack = `select k.id, k.flags, b.stanza from words w cross join kept k cross join body b
 		where w.words match $1 and w.rowid >= $2 and w.rowid <= $3 and k.owner = $4 and k.id = w.rowid and k.flags & 4 = 0
 		and ($6 = 0 or k.peer = $6) and ($7 < 0 or k.resource = $7) and b.id = k.id order by w.rowid desc limit $5`
-	sqlHits = `select k.id from words w cross join kept k
+	sqlHitCount = `select count(*) from (select 1 from words w cross join kept k
 		where w.words match $1 and w.rowid >= $2 and w.rowid <= $3 and k.owner = $4 and k.id = w.rowid and k.flags & 4 = 0
-		and ($6 = 0 or k.peer = $6) and ($7 < 0 or k.resource = $7) order by w.rowid limit $5`
+		and ($6 = 0 or k.peer = $6) and ($7 < 0 or k.resource = $7) limit $5)`
+	sqlHitAt = `select k.id from words w cross join kept k
+		where w.words match $1 and w.rowid >= $2 and w.rowid <= $3 and k.owner = $4 and k.id = w.rowid and k.flags & 4 = 0
+		and ($6 = 0 or k.peer = $6) and ($7 < 0 or k.resource = $7) order by w.rowid limit 1 offset $5`
+
+	// What the index has of a room, the room has: nothing of it is hidden, and it alone has it.
+	sqlRoomHitCount = `select count(*) from (select 1 from words where words match $1 and rowid >= $2 and rowid <= $3 limit $4)`
+	sqlRoomHitAt    = `select rowid from words where words match $1 and rowid >= $2 and rowid <= $3 order by rowid limit 1 offset $4`
 )
 
 // hits calls each for up to n messages of a stretch that match, the oldest or the newest
@@ -93,12 +107,24 @@ func hits(tx *storage.Tx, s stretch, match string, back bool, n int, each func(e
 	return untilEnough(tx.Each(q, []any{match, s.lo, s.hi, s.owner, n, s.peer, s.resource}, rowTo(each)))
 }
 
-// hitIDs calls each for the first n of these.
-func hitIDs(tx *storage.Tx, s stretch, match string, n int, each func(storage.ID)) error {
-	return tx.Each(sqlHits, []any{match, s.lo, s.hi, s.owner, n, s.peer, s.resource}, func(r *storage.Row) error {
-		each(r.ID(0))
-		return nil
-	})
+// countHits counts up to most of these.
+func countHits(tx *storage.Tx, s stretch, match string, most int) (n int, err error) {
+	if s.owner < 0 {
+		_, err = tx.One(sqlRoomHitCount, []any{match, s.lo, s.hi, most}, &n)
+		return n, err
+	}
+	_, err = tx.One(sqlHitCount, []any{match, s.lo, s.hi, s.owner, most, s.peer, s.resource}, &n)
+	return n, err
+}
+
+// hitAt returns that of them which has so many before it; there is false behind the last.
+func hitAt(tx *storage.Tx, s stretch, match string, index int) (id storage.ID, there bool, err error) {
+	if s.owner < 0 {
+		there, err = tx.One(sqlRoomHitAt, []any{match, s.lo, s.hi, index}, &id)
+		return id, there, err
+	}
+	there, err = tx.One(sqlHitAt, []any{match, s.lo, s.hi, s.owner, index, s.peer, s.resource}, &id)
+	return id, there, err
 }
 
 const (

@@ -1,0 +1,31 @@
+package main
+
+import "github.com/prometheus/client_golang/prometheus"
+
+var (
+	descRooms      = desc("rooms", "Rooms that exist.")
+	descRoomsUsed  = desc("rooms_occupied", "Rooms that somebody is in.")
+	descSeats      = desc("room_sessions", "Sessions in rooms: one that is in several counts once for each.")
+	descRoomSaid   = desc("room_messages_total", "Messages that rooms have passed on to everybody.")
+	descRoomHeard  = desc("room_deliveries_total", "The same, once for each session that got one.")
+	descRoomJoins  = desc("room_joins_total", "Entries into rooms.")
+	descGhosts     = desc("room_ghosts_total", "Sessions taken out of rooms since they could not be reached.")
+	descRoomLimits = desc("room_refused_total", "Stanzas to rooms refused for a limit.")
+)
+
+// collectRooms reads the counters of rooms.
+func (c *collector) collectRooms(ch chan<- prometheus.Metric) {
+	value := func(d *prometheus.Desc, kind prometheus.ValueType, v int64) {
+		ch <- prometheus.MustNewConstMetric(d, kind, float64(v))
+	}
+	there := c.s.rooms.Count()
+	value(descRooms, prometheus.GaugeValue, int64(there.Rooms))
+	value(descRoomsUsed, prometheus.GaugeValue, int64(there.Occupied))
+	value(descSeats, prometheus.GaugeValue, int64(there.Sessions))
+	s := c.s.rooms.Stats()
+	value(descRoomSaid, prometheus.CounterValue, s.Messages.Load())
+	value(descRoomHeard, prometheus.CounterValue, s.Deliveries.Load())
+	value(descRoomJoins, prometheus.CounterValue, s.Joins.Load())
+	value(descGhosts, prometheus.CounterValue, s.Ghosts.Load())
+	value(descRoomLimits, prometheus.CounterValue, s.Refused.Load())
+}
