@@ -119,7 +119,7 @@ func (t *turn) spoken(o *occupant, st *xmpp.Stanza) *xmpp.Stanza {
 				return false
 			}
 			by, err := xmpp.ParseJID(e.Attr("by"))
-			return err != nil || by == t.jid // XEP-0359 §5, rule 5
+			return err != nil || by == t.jid || by.Bare() == o.real // XEP-0359 §5, rule 5, and who speaks stays unknown
 		case xmpp.NSDelay:
 			from, err := xmpp.ParseJID(e.Attr("from"))
 			return err == nil && from.Bare() == t.jid
