@@ -142,6 +142,8 @@ func worn(st *xmpp.Stanza) *xmpp.Stanza {
 			return true
 		case nsOccupantID:
 			return n.Local == "occupant-id"
+		case xmpp.NSDelay:
+			return betrays(e, st.From)
 		case "urn:xmpp:hats:0":
 			return true
 		}
