@@ -157,7 +157,7 @@ func worn(st *xmpp.Stanza) *xmpp.Stanza {
 			return n.Local == "occupant-id"
 		case xmpp.NSDelay:
 			from, err := xmpp.ParseJID(e.Attr("from"))
-			return err == nil && from.Bare() == st.From.Bare()
+			return err == nil && from.Bare() == st.From.Bare() || betrays(e, st.From)
 		}
 		return false
 	})

@@ -9,7 +9,8 @@ import (
 // A veil takes an occupant's own addresses out of what comes back from it, or from its server, to
 // somebody who may not know them (XEP-0045 §14.5): a server names the user in errors ('by'), a
 // client in a list of its commands, an account as the publisher of an item. What people write of
-// themselves is theirs. The zero veil hides nothing.
+// themselves is theirs. The zero veil
+// takes away only what is of no use.
 type veil struct {
 	real [][]byte // the addresses as they are written, longer ones first
 	name []byte   // what stands in their place
@@ -31,11 +32,10 @@ func (t *turn) veil(o, by *occupant) (v veil) {
 // over returns an answer as the other one may see it. Of an error it says what and not where.
 func (v veil) over(st *xmpp.Stanza) *xmpp.Stanza {
 	if v.real == nil {
-		out := *st
-		return &out
+		return scrubbed(st)
 	}
 	body := xmpp.Payload(st.Body())
-	if e := xmpp.ErrorOf(st); e != nil {
+	if e := xmpp.ErrorOf(st); e != nil && st.Type == "error" {
 		body = (&xmpp.Error{Type: e.Type, Condition: e.Condition, App: e.App}).Payload()
 	}
 	for _, real := range v.real {
