@@ -9,8 +9,7 @@ import (
 // A veil takes an occupant's own addresses out of what comes back from it, or from its server, to
 // somebody who may not know them (XEP-0045 §14.5): a server names the user in errors ('by'), a
 // client in a list of its commands, an account as the publisher of an item. What people write of
-// themselves is theirs. The zero veil
-// takes away only what is of no use.
+// themselves is theirs. The zero veil is for who may know: it takes away only what nobody needs.
 type veil struct {
 	real [][]byte // the addresses as they are written, longer ones first
 	name []byte   // what stands in their place
