@@ -77,7 +77,7 @@ func (s *Service) items(st *xmpp.Stanza) (xmpp.Payload, error) {
 	count, before := 0, 0
 	err = s.store.Read(context.Background(), func(tx *storage.Tx) (err error) {
 		if paging.Backwards {
-			list, err = roomsBefore(tx, domain, paging.Before, false, n)
+			list, err = roomsBefore(tx, domain, paging.Before, n)
 		} else {
 			list, err = roomsBehind(tx, domain, paging.After, false, n)
 		}

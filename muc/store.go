@@ -28,6 +28,7 @@ create table room (
 	subject_at integer not null
 );
 create index room_domain on room (domain, jid);
+create index room_listed on room (domain, jid) where listed and not locked;
 create index room_passing on room (id) where temporary or locked;
 create table room_list (
 	room integer not null,
@@ -208,25 +209,37 @@ type listed struct {
 	public    bool
 }
 
+// What of rooms a list has, and which: with all the hidden ones, too.
+const (
+	sqlListed = `select jid, name, listed from room where domain = $1 and listed and not locked`
+	sqlAll    = `select jid, name, listed from room where domain = $1 and not locked`
+)
+
 // roomsBehind reads up to n rooms of a domain behind an address, in the order of the
 // addresses; hidden ones only where all is set.
-func roomsBehind(tx *storage.Tx, domain, after string, all bool, n int) (list []listed, err error) {
-	err = tx.Each(`select jid, name, listed from room where domain = $1 and jid > $2 and not locked and (listed or $3) order by jid limit $4`,
-		[]any{domain, after, all, n}, func(r *storage.Row) error {
-			list = append(list, listed{r.Text(0), r.Text(1), r.Bool(2)})
-			return nil
-		})
+func roomsBehind(tx *storage.Tx, domain, after string, all bool, n int) ([]listed, error) {
+	if all {
+		return readRooms(tx, sqlAll+` and jid > $2 order by jid limit $3`, domain, after, n)
+	}
+	return readRooms(tx, sqlListed+` and jid > $2 order by jid limit $3`, domain, after, n)
+}
+
+// roomsBefore reads up to n listed rooms before an address, "" for the last ones.
+func roomsBefore(tx *storage.Tx, domain, before string, n int) (list []listed, err error) {
+	if before == "" {
+		list, err = readRooms(tx, sqlListed+` order by jid desc limit $2`, domain, n)
+	} else {
+		list, err = readRooms(tx, sqlListed+` and jid < $2 order by jid desc limit $3`, domain, before, n)
+	}
+	slices.Reverse(list)
 	return list, err
 }
 
-// roomsBefore is roomsBehind for those before an address; "" for the last ones.
-func roomsBefore(tx *storage.Tx, domain, before string, all bool, n int) (list []listed, err error) {
-	err = tx.Each(`select jid, name, listed from room where domain = $1 and ($2 = '' or jid < $2) and not locked and (listed or $3) order by jid desc limit $4`,
-		[]any{domain, before, all, n}, func(r *storage.Row) error {
-			list = append(list, listed{r.Text(0), r.Text(1), r.Bool(2)})
-			return nil
-		})
-	slices.Reverse(list)
+func readRooms(tx *storage.Tx, sql string, args ...any) (list []listed, err error) {
+	err = tx.Each(sql, args, func(r *storage.Row) error {
+		list = append(list, listed{r.Text(0), r.Text(1), r.Bool(2)})
+		return nil
+	})
 	return list, err
 }
 
