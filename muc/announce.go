@@ -90,6 +90,9 @@ func (n *notice) make(kind int) *xmpp.Stanza {
 	b.Raw(n.extra)
 	b.Close()
 	b.Open(nsOccupantID, "occupant-id", "id", n.occ.id).Close()
+	if n.typ == "" {
+		b.Raw(n.occ.hats)
+	}
 	st := xmpp.NewStanza(xmpp.Presence, b.Payload())
 	st.Type = n.typ
 	if n.base != nil {
@@ -138,12 +141,10 @@ func merged(a, b []int, c int) []int {
 func worn(st *xmpp.Stanza) *xmpp.Stanza {
 	return st.Without(func(e xmpp.Element) bool {
 		switch n := e.Name(); n.Space {
-		case nsMUC, nsUser, nsAdmin, nsOwner:
+		case nsMUC, nsUser, nsAdmin, nsOwner, nsHats:
 			return true
 		case nsOccupantID:
 			return n.Local == "occupant-id"
-		case "urn:xmpp:hats:0":
-			return true
 		}
 		return false
 	})

@@ -126,7 +126,7 @@ func (t *turn) roomInfo(q request) (xmpp.Payload, error) {
 	case nsTraffic:
 		return nil, xmpp.Refuse("service-unavailable", "") // XEP-0045 §18.1.1: nothing is taken off
 	default:
-		return nil, xmpp.Refuse("item-not-found", "")
+		return t.commandInfo(q, node)
 	}
 	name := t.cfg.Name
 	if name == "" {
@@ -139,7 +139,7 @@ func (t *turn) roomInfo(q request) (xmpp.Payload, error) {
 func (t *turn) features() []string {
 	c := t.cfg
 	list := []string{
-		nsMUC, nsStable, nsSelfPing, nsRequest, "jabber:iq:register", xmpp.NSInfo, nsItems, nsPing, nsStanzaID, nsOccupantID,
+		nsMUC, nsStable, nsSelfPing, nsRequest, "jabber:iq:register", xmpp.NSInfo, nsItems, nsPing, nsStanzaID, nsOccupantID, nsHats, nsCommands,
 		either(c.Persistent, "muc_persistent", "muc_temporary"),
 		either(c.Public, "muc_public", "muc_hidden"),
 		either(c.MembersOnly, "muc_membersonly", "muc_open"),
@@ -148,7 +148,8 @@ func (t *turn) features() []string {
 		either(c.Password != "", "muc_passwordprotected", "muc_unsecured"),
 	}
 	if c.Archive {
-		list = append(list, "urn:xmpp:mam:2", "urn:xmpp:mam:2#extended")
+		list = append(list, "urn:xmpp:mam:2", "urn:xmpp:mam:2#extended",
+			nsRetract, nsRetract+"#tombstone", nsModerate, nsModerateOld)
 	}
 	slices.Sort(list)
 	return list
@@ -174,8 +175,14 @@ func (t *turn) infoForm(q request) xmpp.Form {
 		boolean("muc#roominfo_subjectmod", "Everybody may change the subject", c.ChangeSubject),
 		text("muc#maxhistoryfetch", "How many messages are told to who enters", strconv.Itoa(t.historyLength())),
 	}}
+	if c.SlowMode > 0 {
+		f.Fields = append(f.Fields, text(fieldSlowInfo, "Seconds between two messages of one person", strconv.Itoa(c.SlowMode)))
+	}
 	if t.subject.text != "" && (q.seat != nil || q.aff >= member || !c.MembersOnly && c.Password == "" && q.aff != outcast) {
 		f.Fields = append(f.Fields, text("muc#roominfo_subject", "Subject", t.subject.text))
+	}
+	if hash := t.hats.hash(); hash != "" {
+		f.Fields = append(f.Fields, text("hats#hash", "Which hats there are", hash)) // XEP-0317 §2
 	}
 	if len(c.Contacts) > 0 {
 		f.Fields = append(f.Fields, xmpp.Field{Var: "muc#roominfo_contactjid", Type: "jid-multi", Label: "Whom to ask", Values: c.Contacts})
@@ -188,6 +195,9 @@ func (t *turn) infoForm(q request) xmpp.Form {
 
 // roomItems lists who is in the room, to who is in it, too (XEP-0045 §6.5): by their nicknames.
 func (t *turn) roomItems(q request) (xmpp.Payload, error) {
+	if q.payload.Attr("node") == nsCommands {
+		return t.commandItems(q), nil
+	}
 	var b xmpp.Builder
 	b.Open(nsItems, "query", "node", q.payload.Attr("node"))
 	if q.seat != nil {

@@ -31,6 +31,8 @@ func (t *turn) request(st *xmpp.Stanza, s *seat) error {
 		return t.invited(st, s, invites)
 	case isForm && form.Type == "submit" && form.Value("FORM_TYPE") == nsRequest:
 		return t.voice(st, s, form)
+	case isForm && form.Type == "submit" && form.Value("FORM_TYPE") == nsRegister:
+		return t.approved(st, s, form)
 	case isForm && form.Type == "cancel":
 		return nil
 	case s == nil:

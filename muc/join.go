@@ -206,6 +206,7 @@ func (t *turn) raze() error {
 	}
 	t.exists, t.id, t.cfg, t.locked, t.subject, t.history = false, 0, nil, false, subject{}, nil
 	t.lists.init()
+	t.hats.init()
 	t.stopUnlock()
 	t.s.founded(t.jid, -1)
 	return nil

@@ -16,6 +16,7 @@ type saying struct {
 	text    bool
 	subject *subject // the new one
 	id      storage.ID
+	gone    string // the id of what it has taken back
 }
 
 // speak takes messages to everybody, in their order (XEP-0045 §7.4). They are written
@@ -69,6 +70,10 @@ func (t *turn) hear(st *xmpp.Stanza) (*saying, error) {
 	case o.role < participant:
 		return nil, xmpp.Refuse("forbidden", "you have no voice") // XEP-0045 §7.4
 	}
+	if err := t.mayGoOn(o, st); err != nil {
+		return nil, err
+	}
+	t.paced(o, st)
 	m.out = t.spoken(o, st)
 	if isSubject {
 		m.subject = &subject{text: subjectOf(st), by: o.jid, id: o.id, at: t.now()}
@@ -150,6 +155,9 @@ func (t *turn) keep(said []*saying) error {
 				if m.id, err = t.s.cfg.Archives.Add(tx, t.entryOf(m)); err != nil {
 					return err
 				}
+				if err = t.takeBack(tx, m); err != nil {
+					return err
+				}
 			}
 			if m.subject != nil {
 				if err = setSubject(tx, t.id, *m.subject); err != nil {
@@ -171,10 +179,13 @@ func (t *turn) pass(m *saying) {
 	if m.subject != nil {
 		t.subject = *m.subject
 	}
+	if m.gone != "" {
+		t.unsay(m.gone)
+	}
 	if m.text {
 		t.remember(out)
 	}
-	t.everybody(out, m.by.jid)
+	t.everybody(out, out.From)
 }
 
 // everybody sends one message to all sessions of all occupants. They share its body.

@@ -14,6 +14,7 @@ type occupant struct {
 	id    string   // XEP-0421
 	role  role
 	aff   affiliation
+	hats  xmpp.Payload
 	seats []*seat // the one that spoke of its presence last is the last
 	spoke time.Time
 	chat  budget // messages
@@ -63,6 +64,7 @@ func (r *room) occupantsOf(bare xmpp.JID) (list []*occupant) {
 
 // enter seats an occupant.
 func (r *room) enter(o *occupant) {
+	o.hats = r.hats.shown(o.real)
 	r.occupants = append(r.occupants, o)
 	r.byNick[key(o.nick())] = o
 	for _, s := range o.seats {

@@ -45,6 +45,8 @@ type Service struct {
 	stats  Stats
 	tables tables
 
+	commands []command
+
 	readers chan struct{} // of archives, at work
 
 	mu      sync.Mutex // a leaf
@@ -76,6 +78,7 @@ func New(cfg Config) *Service {
 		cfg.Admin = func(xmpp.JID) bool { return false }
 	}
 	s := &Service{cfg: cfg, rooms: map[xmpp.JID]*room{}, count: map[string]int{}, seated: map[xmpp.JID][]xmpp.JID{}}
+	s.commands = roomCommands()
 	s.tables, s.readers = s.handlers(), make(chan struct{}, maxReaders)
 	return s
 }

@@ -47,6 +47,42 @@ create table room_seat (
 	said text not null,
 	primary key (room, place, turn)
 );
+`, `
+alter table room add column version integer not null default 0;
+alter table room add column photos text not null default '';
+create table room_hat (
+	room integer not null,
+	uri text not null,
+	title text not null,
+	hue text not null,
+	primary key (room, uri)
+) without rowid;
+create table room_wearer (
+	room integer not null,
+	jid text not null,
+	uri text not null,
+	primary key (room, jid, uri)
+) without rowid;
+create index room_wearer_jid on room_wearer (jid);
+create table room_change (
+	room integer not null,
+	version integer not null,
+	jid text not null,
+	was integer not null,
+	affiliation integer not null,
+	primary key (room, version)
+) without rowid;
+create table room_card (
+	room integer primary key,
+	card text not null
+);
+create table room_visit (
+	jid text not null,
+	room integer not null,
+	at integer not null,
+	primary key (jid, room)
+) without rowid;
+create index room_visit_room on room_visit (room);
 `}}
 
 // read reads a room.
@@ -79,6 +115,9 @@ func (r *room) read(tx *storage.Tx) error {
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	if err = r.hats.read(tx, r.id); err != nil {
 		return err
 	}
 	return r.readHistory(tx)
@@ -126,10 +165,16 @@ func setEntry(tx *storage.Tx, id storage.ID, j xmpp.JID, e entry) error {
 }
 
 func removeRoom(tx *storage.Tx, id storage.ID) error {
-	if err := tx.Exec(`delete from room_list where room = $1`, id); err != nil {
-		return err
+	for _, q := range []string{
+		`delete from room_list where room = $1`, `delete from room_change where room = $1`, `delete from room_visit where room = $1`,
+		`delete from room_wearer where room = $1`, `delete from room_hat where room = $1`, `delete from room_card where room = $1`,
+		`delete from room where id = $1`,
+	} {
+		if err := tx.Exec(q, id); err != nil {
+			return err
+		}
 	}
-	return tx.Exec(`delete from room where id = $1`, id)
+	return nil
 }
 
 // mayHaveMore refuses a room beyond the limits.
