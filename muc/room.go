@@ -42,6 +42,8 @@ type room struct {
 	bySession map[xmpp.JID]*seat
 	asked     asked
 	pace      pace
+	nicks     map[xmpp.JID]string // of members, as they were in the room last
+	teller    *teller
 	idleSince time.Time
 
 	public atomic.Pointer[summary] // what others may look at without a turn

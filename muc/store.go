@@ -83,6 +83,9 @@ create table room_visit (
 	primary key (jid, room)
 ) without rowid;
 create index room_visit_room on room_visit (room);
+`, `
+alter table room_list add column notify integer not null default 0;
+alter table room_list add column since integer not null default 0; -- the id at which one became a member
 `}}
 
 // read reads a room.
@@ -107,10 +110,10 @@ func (r *room) read(tx *storage.Tx) error {
 		}
 	}
 	r.exists = true
-	err = tx.Each(`select jid, affiliation, nick, reason from room_list where room = $1`, []any{r.id}, func(row *storage.Row) error {
+	err = tx.Each(`select jid, affiliation, nick, reason, notify from room_list where room = $1`, []any{r.id}, func(row *storage.Row) error {
 		j, err := xmpp.ParseJID(row.Text(0))
 		if err == nil {
-			r.lists.set(j, entry{affiliation(row.Int(1)), row.Text(2), row.Text(3)})
+			r.lists.set(j, entry{affiliation(row.Int(1)), row.Text(2), row.Text(3), level(row.Int(4))})
 		}
 		return err
 	})
@@ -159,9 +162,10 @@ func setEntry(tx *storage.Tx, id storage.ID, j xmpp.JID, e entry) error {
 	if e.aff == none && e.nick == "" {
 		return tx.Exec(`delete from room_list where room = $1 and jid = $2`, id, j.String())
 	}
-	return tx.Exec(`insert into room_list (room, jid, affiliation, nick, reason) values ($1, $2, $3, $4, $5)
-		on conflict (room, jid) do update set affiliation = excluded.affiliation, nick = excluded.nick, reason = excluded.reason`,
-		id, j.String(), int64(e.aff), e.nick, e.reason)
+	return tx.Exec(`insert into room_list (room, jid, affiliation, nick, reason, since) values ($1, $2, $3, $4, $5, $6)
+		on conflict (room, jid) do update set affiliation = excluded.affiliation, nick = excluded.nick, reason = excluded.reason,
+			since = case when affiliation < $7 then excluded.since else since end`,
+		id, j.String(), int64(e.aff), e.nick, e.reason, tx.NextID(), int64(member))
 }
 
 func removeRoom(tx *storage.Tx, id storage.ID) error {

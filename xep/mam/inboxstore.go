@@ -30,8 +30,9 @@ type conversation struct {
 	peer   int64
 	last   storage.ID
 	unread int
-	looked int        // rows that were looked at to count them
-	seen   storage.ID // all up to it was displayed
+	looked int         // rows that were looked at to count them
+	seen   storage.ID  // all up to it was displayed
+	room   *Membership // nil: it is with somebody
 }
 
 // conversations reads with whom an owner has exchanged messages, in no order.
@@ -47,6 +48,9 @@ func conversations(tx *storage.Tx, owner int64) (list []conversation, err error)
 // message that was displayed, or that the owner has written. It looks at what came since it
 // was counted last.
 func (c *conversation) countUnread(tx *storage.Tx, owner int64) error {
+	if c.room != nil {
+		return c.countRoom(tx, owner)
+	}
 	var counted storage.ID
 	var before int
 	if _, err := tx.One(sqlSeen, []any{owner, c.peer}, &c.seen, &counted, &before); err != nil {
@@ -68,15 +72,21 @@ func (c *conversation) countUnread(tx *storage.Tx, owner int64) error {
 	return err
 }
 
-// peerName returns the bare JID of a peer.
-func peerName(tx *storage.Tx, peer int64) (jid string, err error) {
-	_, err = tx.One(sqlPeerName, []any{peer}, &jid)
+// name returns whom a conversation is with: a bare JID.
+func (c *conversation) name(tx *storage.Tx) (jid string, err error) {
+	if c.room != nil {
+		return c.room.Room.String(), nil
+	}
+	_, err = tx.One(sqlPeerName, []any{c.peer}, &jid)
 	return jid, err
 }
 
 // lastWords returns the newest message of a conversation that says something, or else the
 // newest one.
 func (c *conversation) lastWords(tx *storage.Tx, owner int64) (e entry, err error) {
+	if c.room != nil {
+		return c.lastSaid(tx)
+	}
 	id := c.last
 	if _, err = tx.One(sqlLastWords, []any{owner, c.peer, lastWordsWithin}, &id); err != nil {
 		return e, err
@@ -97,4 +107,9 @@ func writeCount(tx *storage.Tx, owner int64, c conversation) error {
 
 // recount has the unread of the conversation that a message is in be counted anew: it is
 // about to be no more, or not to be unread. The row is there yet.
-func recount(tx *storage.Tx, owner int64, id storage.ID) error { return tx.Exec(sqlRecount, owner, id) }
+func recount(tx *storage.Tx, owner int64, id storage.ID) error {
+	if owner < 0 {
+		return tx.Exec(sqlRecountRoom, owner, id)
+	}
+	return tx.Exec(sqlRecount, owner, id)
+}
