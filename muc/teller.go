@@ -170,9 +170,12 @@ func (tl *teller) settle(m *absentee, now time.Time) (due time.Time) {
 	if !n.Mention && tl.s.attends(m.jid, tl.room) {
 		return time.Time{}
 	}
-	k.told = now
-	tl.s.stats.Told.Add(1)
-	if err := tl.s.router.Notify(context.Background(), m.jid, n); err != nil {
+	told, err := tl.s.router.Notify(context.Background(), m.jid, n)
+	if told {
+		k.told = now
+		tl.s.stats.Told.Add(1)
+	}
+	if err != nil {
 		tl.s.log.Warn("a member could not be told what was said in a room", "room", tl.room.String(), "member", m.jid.String(), "error", err)
 	}
 	return time.Time{}

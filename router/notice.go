@@ -30,19 +30,20 @@ func (r *Router) Heeded(account int64) bool {
 	return false
 }
 
-// Notify gives the features a notice to an account, unless the account bars who has spoken. It
-// may wait for storage, never for a peer.
-func (r *Router) Notify(ctx context.Context, bare xmpp.JID, n Notice) error {
-	return r.WithAccount(ctx, bare, func(a *Account) error {
+// Notify gives the features a notice to an account, unless the account bars who has spoken, and
+// reports whether any has told the account of it. It may wait for storage, never for a peer.
+func (r *Router) Notify(ctx context.Context, bare xmpp.JID, n Notice) (told bool, err error) {
+	err = r.WithAccount(ctx, bare, func(a *Account) error {
 		if a == nil || a.Removed() || r.MayGet(a, n.Stanza.Readdressed(bare, n.Stanza.From)) != nil {
 			return nil
 		}
 		defer r.caught("a notice", nil)
 		for _, f := range r.features {
-			if f.Noticed != nil {
-				f.Noticed(a, n)
+			if f.Noticed != nil && f.Noticed(a, n) {
+				told = true
 			}
 		}
 		return nil
 	})
+	return told, err
 }

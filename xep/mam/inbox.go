@@ -95,14 +95,16 @@ func (in *inbox) read(tx *storage.Tx, owner int64, rooms []conversation, only bo
 	if err != nil {
 		return nil, err
 	}
-	all = append(all, rooms...)
+	if all, err = in.withRooms(tx, owner, all, rooms); err != nil {
+		return nil, err
+	}
 	for i := range all {
 		c := &all[i]
-		if err := c.countUnread(tx, owner); err != nil {
-			return nil, err
-		}
-		if c.looked > countAgain {
-			in.counted = append(in.counted, *c)
+		if c.room == nil {
+			if err := c.countUnread(tx, owner); err != nil {
+				return nil, err
+			}
+			in.note(*c)
 		}
 		in.allUnread += c.unread
 		if c.unread > 0 {
@@ -115,6 +117,13 @@ func (in *inbox) read(tx *storage.Tx, owner int64, rooms []conversation, only bo
 	}
 	slices.SortFunc(all, func(a, b conversation) int { return int(b.last - a.last) })
 	return all, nil
+}
+
+// note has a count be remembered that it took a while to make.
+func (in *inbox) note(c conversation) {
+	if c.looked > countAgain {
+		in.counted = append(in.counted, c)
+	}
 }
 
 // pageOfInbox cuts out the page that was asked for.

@@ -33,6 +33,7 @@ type conversation struct {
 	looked int         // rows that were looked at to count them
 	seen   storage.ID  // all up to it was displayed
 	room   *Membership // nil: it is with somebody
+	alone  int64       // of a room: the peer that it is as to the account alone, where that has been heard last
 }
 
 // conversations reads with whom an owner has exchanged messages, in no order.
@@ -48,15 +49,17 @@ func conversations(tx *storage.Tx, owner int64) (list []conversation, err error)
 // message that was displayed, or that the owner has written. It looks at what came since it
 // was counted last.
 func (c *conversation) countUnread(tx *storage.Tx, owner int64) error {
-	if c.room != nil {
-		return c.countRoom(tx, owner)
-	}
 	var counted storage.ID
 	var before int
 	if _, err := tx.One(sqlSeen, []any{owner, c.peer}, &c.seen, &counted, &before); err != nil {
 		return err
 	}
-	err := untilEnough(tx.Each(sqlBehind, []any{owner, c.peer, max(c.seen, counted)}, func(r *storage.Row) error {
+	return c.countBehind(tx, owner, max(c.seen, counted), before)
+}
+
+// countBehind counts what came behind an id, where before were unread up to it.
+func (c *conversation) countBehind(tx *storage.Tx, owner int64, id storage.ID, before int) error {
+	err := untilEnough(tx.Each(sqlBehind, []any{owner, c.peer, id}, func(r *storage.Row) error {
 		c.looked++
 		switch fl := flags(r.Int(0)); {
 		case fl&unread == 0:
@@ -84,11 +87,15 @@ func (c *conversation) name(tx *storage.Tx) (jid string, err error) {
 // lastWords returns the newest message of a conversation that says something, or else the
 // newest one.
 func (c *conversation) lastWords(tx *storage.Tx, owner int64) (e entry, err error) {
-	if c.room != nil {
+	peer := c.peer
+	if c.room != nil && c.alone == 0 {
 		return c.lastSaid(tx)
 	}
+	if c.alone != 0 {
+		peer = c.alone
+	}
 	id := c.last
-	if _, err = tx.One(sqlLastWords, []any{owner, c.peer, lastWordsWithin}, &id); err != nil {
+	if _, err = tx.One(sqlLastWords, []any{owner, peer, lastWordsWithin}, &id); err != nil {
 		return e, err
 	}
 	f, _, err := byID(tx, owner, id)

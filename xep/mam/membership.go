@@ -49,6 +49,54 @@ func (f *feature) roomConversations(tx *storage.Tx, bare xmpp.JID) (list []conve
 	return list, err
 }
 
+// withRooms adds rooms to conversations, with what is unread in them. A room may be among these
+// already, by what it or its occupants have said to the account alone: that is one conversation,
+// as it has one address, and who has read the room has read what came before (XEP-0430 §4).
+func (in *inbox) withRooms(tx *storage.Tx, owner int64, all, rooms []conversation) ([]conversation, error) {
+	if len(rooms) == 0 {
+		return all, nil
+	}
+	at := make(map[int64]int, len(all))
+	for i, c := range all {
+		at[c.peer] = i
+	}
+	for _, c := range rooms {
+		if err := c.countRoom(tx, owner); err != nil {
+			return nil, err
+		}
+		in.note(c)
+		peer, err := peerOf(tx, c.room.Room.String())
+		if err != nil {
+			return nil, err
+		}
+		i, there := at[peer]
+		if !there {
+			all = append(all, c)
+			continue
+		}
+		if err := c.absorb(tx, owner, all[i]); err != nil {
+			return nil, err
+		}
+		all[i] = c
+	}
+	return all, nil
+}
+
+// absorb adds to a room what was said to the account alone.
+func (c *conversation) absorb(tx *storage.Tx, owner int64, alone conversation) error {
+	if _, err := tx.One(sqlSeen, []any{owner, alone.peer}, &alone.seen, new(storage.ID), new(int)); err != nil {
+		return err
+	}
+	if err := alone.countBehind(tx, owner, max(alone.seen, c.seen), 0); err != nil {
+		return err
+	}
+	c.unread += alone.unread
+	if alone.last > c.last {
+		c.last, c.alone = alone.last, alone.peer
+	}
+	return nil
+}
+
 // countRoom counts what was not read of a room. It looks at what came since it was counted last.
 func (c *conversation) countRoom(tx *storage.Tx, owner int64) error {
 	var counted storage.ID

@@ -11,12 +11,14 @@ import (
 // noticed tells the devices of an account of what was said where it belongs, as in a room: those
 // that are not there, and those that nobody looks at. Such a message was handed to no session
 // for the account, so there is no acknowledgement to wait for.
-func (f *feature) noticed(a *router.Account, n router.Notice) {
+func (f *feature) noticed(a *router.Account, n router.Notice) (told bool) {
 	for _, t := range f.of(a) {
 		if res, there := a.Resource(t.resource); !there || res.Attention() != router.Awake {
 			f.tell(a, t, n.Stanza)
+			told = true
 		}
 	}
+	return told
 }
 
 // owners are the accounts that have nodes, in memory or not: whoever has something to tell to
