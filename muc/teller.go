@@ -15,6 +15,12 @@ const (
 	mentionEvery = 2 * time.Second
 )
 
+// How many members of one room are told at once; the next ones behind a pause.
+const (
+	tellAtOnce = 500
+	tellPause  = time.Second
+)
+
 // How much may wait to be told of one room: what is more is not told, as the members are being
 // told already.
 const (
@@ -121,29 +127,35 @@ func (tl *teller) work() {
 	}
 }
 
-// tell goes through the members once.
+// tell goes through the members once. Where many are to be told, the rest is a little later: the
+// house has other questions to ask than those of this room.
 func (tl *teller) tell(x telling) {
-	var spoken map[xmpp.JID]bool
-	if x.st != nil {
-		if names := append(x.named, x.to.called(x.st.Child("", "body").Text())...); len(names) > 0 {
-			spoken = make(map[xmpp.JID]bool, len(names))
-			for _, j := range names {
-				spoken[j] = true
-			}
-		}
-	}
-	now := tl.s.cfg.Now()
+	mentioned := x.mentioned()
+	now, left := tl.s.cfg.Now(), tellAtOnce
 	var next time.Time
 	for i := range x.to.list {
 		m := &x.to.list[i]
 		if x.st != nil {
-			mention := spoken != nil && spoken[m.jid]
+			mention := mentioned[m.jid]
+			if m.jid == x.by {
+				m.known.missed, m.known.mention = nil, false // it is there
+			}
 			if m.jid == x.by || !mention && m.level != always || !tl.heeded(m, now) {
 				continue
 			}
 			m.known.missed, m.known.mention = x.st, m.known.mention || mention
 		}
-		if due := tl.settle(m, now); !due.IsZero() && (next.IsZero() || due.Before(next)) {
+		if m.known.missed == nil {
+			continue
+		}
+		due := now.Add(tellPause)
+		if left > 0 {
+			var told bool
+			if told, due = tl.settle(m, now); told {
+				left--
+			}
+		}
+		if !due.IsZero() && (next.IsZero() || due.Before(next)) {
 			next = due
 		}
 	}
@@ -152,23 +164,36 @@ func (tl *teller) tell(x telling) {
 	}
 }
 
-// settle tells a member what it has missed, or returns when that may be done.
-func (tl *teller) settle(m *absentee, now time.Time) (due time.Time) {
-	k := m.known
-	if k.missed == nil {
-		return due
+// mentioned returns who is spoken to by name; nil for nobody.
+func (x *telling) mentioned() map[xmpp.JID]bool {
+	if x.st == nil {
+		return nil
 	}
+	names := append(x.named, x.to.called(x.st.Child("", "body").Text())...)
+	if len(names) == 0 {
+		return nil
+	}
+	m := make(map[xmpp.JID]bool, len(names))
+	for _, j := range names {
+		m[j] = true
+	}
+	return m
+}
+
+// settle tells a member what it has missed, or returns when that may be done.
+func (tl *teller) settle(m *absentee, now time.Time) (told bool, due time.Time) {
+	k := m.known
 	pause := tellEvery
 	if k.mention {
 		pause = mentionEvery
 	}
 	if due = k.told.Add(pause); now.Before(due) {
-		return due
+		return false, due
 	}
 	n := router.Notice{Stanza: k.missed, Mention: k.mention}
 	k.missed, k.mention = nil, false
 	if !n.Mention && tl.s.attends(m.jid, tl.room) {
-		return time.Time{}
+		return false, time.Time{}
 	}
 	told, err := tl.s.router.Notify(context.Background(), m.jid, n)
 	if told {
@@ -178,7 +203,7 @@ func (tl *teller) settle(m *absentee, now time.Time) (due time.Time) {
 	if err != nil {
 		tl.s.log.Warn("a member could not be told what was said in a room", "room", tl.room.String(), "member", m.jid.String(), "error", err)
 	}
-	return time.Time{}
+	return told, time.Time{}
 }
 
 // again has the line go on with what had to wait, when it may.
