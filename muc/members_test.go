@@ -265,6 +265,52 @@ func TestWhoIsTold(t *testing.T) {
 	w.quiet()
 }
 
+// TestWhoIsMentioned: by references in the forms that clients write (XEP-0372 §3.2), and by no
+// others.
+func TestWhoIsMentioned(t *testing.T) {
+	w := newWorld(t, t.TempDir())
+	w.found()
+	w.romeo.Sends("<iq to='" + room + "' id='a' type='set'><query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='member' jid='juliet@example.com' nick='Juliet Capulet'/></query></iq>")
+	juliet := w.Online("juliet@example.com/phone")
+	juliet.Forgets()
+	juliet.Does("<iq type='set' id='c' to='" + room + "'><command xmlns='http://jabber.org/protocol/commands' node='notifications'><x xmlns='jabber:x:data' type='submit'><field var='notify'><value>on-mention</value></field></x></command></iq>")
+	w.enters(juliet, "Julia")
+	w.enables(juliet)
+	juliet.Leaves()
+	w.romeo.Forgets()
+	refer := func(uri string) string {
+		return "<body>she</body><reference xmlns='urn:xmpp:reference:0' type='mention' begin='0' end='3' uri='" + uri + "'/>"
+	}
+	for inside, told := range map[string]bool{
+		refer("xmpp:juliet@example.com"):               true,
+		refer("xmpp:JULIET@example.com/phone?message"): true,
+		refer("xmpp:" + room + "/Juliet%20Capulet"):    true,
+		refer("xmpp:" + room + "/juliet%20capulet"):    true,
+		strings.Repeat("<reference xmlns='urn:xmpp:reference:0' type='mention' uri='xmpp:x@y'/>", 99) + refer("xmpp:juliet@example.com"): true,
+		"<body>Julia!</body>":             true, // as she was in the room last
+		"<body>she</body>":                false,
+		refer("xmpp:" + room + "/Juliet"): false,
+		refer("xmpp:" + room):             false,
+		refer("xmpp:juliet@example.net"):  false,
+		refer("juliet@example.com"):       false,
+		refer("xmpp:%zz"):                 false,
+		refer("xmpp:"):                    false,
+		refer(""):                         false,
+		"<body>x</body><reference xmlns='urn:xmpp:reference:0' type='data' uri='xmpp:juliet@example.com'/>":                               false,
+		strings.Repeat("<reference xmlns='urn:xmpp:reference:0' type='mention' uri='xmpp:x@y'/>", 100) + refer("xmpp:juliet@example.com"): false,
+	} {
+		w.clock.pass(time.Minute)
+		w.romeo.Sends("<message to='" + room + "' type='groupchat'>" + inside + "</message>")
+		w.romeo.Forgets()
+		t.Log(inside)
+		if told {
+			w.told("juliet")
+		} else {
+			w.quiet()
+		}
+	}
+}
+
 // TestTellsNoSecret: what a service is told of who has spoken is the nickname.
 func TestTellsNoSecret(t *testing.T) {
 	w := newWorld(t, t.TempDir())
