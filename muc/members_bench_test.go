@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/router"
 	"parley/storage"
 	"parley/xmpp"
 )
@@ -98,5 +99,31 @@ func BenchmarkMembers(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkReading says things in a room, where it is noted that who says them has read the room
+// and where it is not, many in one commit.
+func BenchmarkReading(b *testing.B) {
+	for _, only := range []string{"0", "1"} {
+		b.Run("membersonly="+only, func(b *testing.B) {
+			w := newWorld(b, b.TempDir())
+			w.found()
+			w.rooms.Configure(xmpp.MustJID(room), map[string]string{"membersonly": only})
+			w.romeo.Peer().Session.Tap(func(*xmpp.Stanza) {})
+			st, err := xmpp.ParseStanza("<message to='" + room + "' type='groupchat'><body>hello everybody</body></message>")
+			if err != nil {
+				b.Fatal(err)
+			}
+			var rd router.Round
+			for b.Loop() {
+				for range 50 {
+					w.romeo.Peer().Sender.Send(b.Context(), &rd, st)
+				}
+				rd.Flush()
+				w.Settle()
+				w.clock.pass(10 * time.Second)
+			}
+		})
 	}
 }
