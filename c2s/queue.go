@@ -26,7 +26,9 @@ type queue struct {
 	mu      sync.Mutex // a leaf
 	stream  *xmpp.Stream
 	set     *Settings
-	waiting *[]byte // nil while empty
+	waiting *[]byte        // nil while empty
+	later   []*xmpp.Stanza // what waits behind that while the socket refuses bytes: many queues share a body
+	behind  int            // bytes of these
 	writing bool
 	lead    []byte    // our stream header, until it is sent
 	held    bool      // nothing leaves before release
@@ -77,19 +79,67 @@ func (q *queue) take(st *xmpp.Stanza, id storage.ID) (tracked bool, err error) {
 		st = stamped(st, time.Now())
 	}
 	if !q.over && q.err == nil {
-		q.borrow()
-		*q.waiting = q.stream.Append(*q.waiting, st)
-		if len(*q.waiting) > q.set.Queue/4 || q.writing || q.stuck {
-			err = q.check(q.set.Queue, q.set.Stall)
-		}
+		err = q.append(st)
 	}
 	if q.sm == nil || err != nil && !q.sm.lasting {
 		return false, err
 	}
-	if q.sm.add(st, id, !q.over && q.err == nil, time.Now()) {
+	if q.sm.add(st, id, !q.over && q.err == nil && len(q.later) == 0, time.Now()) {
 		*q.waiting = append(*q.waiting, askXML...)
 	}
 	return true, err
+}
+
+// append puts a stanza behind what waits. While the socket refuses bytes it waits as it is: in
+// a room the queues of all who read slowly have the same body. The lock is held.
+func (q *queue) append(st *xmpp.Stanza) error {
+	if len(q.later) > 0 || q.stuck && !q.writing && q.stream.T.WhenSent(q.goOn) {
+		q.later = append(q.later, st)
+		q.behind += st.Len()
+		return q.check(q.set.Queue, q.set.Stall)
+	}
+	q.borrow()
+	*q.waiting = q.stream.Append(*q.waiting, st)
+	if len(*q.waiting) > q.set.Queue/4 || q.writing || q.stuck {
+		return q.check(q.set.Queue, q.set.Stall)
+	}
+	return nil
+}
+
+// goOn writes what has waited for the socket, when that has taken all.
+func (q *queue) goOn() {
+	q.mu.Lock()
+	q.stuck = false
+	q.catchUp()
+	q.mu.Unlock()
+	q.flush()
+}
+
+// catchUp makes bytes of the stanzas that wait. The lock is held.
+func (q *queue) catchUp() {
+	if len(q.later) == 0 || q.over || q.err != nil {
+		q.later, q.behind = nil, 0
+		return
+	}
+	q.borrow()
+	for _, st := range q.later {
+		*q.waiting = q.stream.Append(*q.waiting, st)
+	}
+	q.later, q.behind = nil, 0
+	if q.sm == nil {
+		return
+	}
+	q.sm.told = len(q.sm.list)
+	if q.sm.unasked = q.sm.told; q.sm.ask(time.Now(), 0) {
+		*q.waiting = append(*q.waiting, askXML...)
+	}
+}
+
+// bytes puts bytes behind what waits. The lock is held.
+func (q *queue) bytes(p []byte) {
+	q.catchUp()
+	q.borrow()
+	*q.waiting = append(*q.waiting, p...)
 }
 
 func (q *queue) borrow() {
@@ -102,7 +152,10 @@ func (q *queue) borrow() {
 func (q *queue) check(max int, stall time.Duration) error {
 	backlog, since := q.stream.T.Backlog()
 	q.stuck = backlog > 0
-	total := len(*q.waiting) + backlog
+	total := backlog + q.behind
+	if q.waiting != nil {
+		total += len(*q.waiting)
+	}
 	if total > max || total > max/4 && !since.IsZero() && time.Since(since) > stall {
 		q.err = errReadsTooSlowly
 	}
@@ -113,8 +166,7 @@ func (q *queue) check(max int, stall time.Duration) error {
 func (q *queue) write(p []byte) error {
 	q.mu.Lock()
 	if q.err == nil && !q.over {
-		q.borrow()
-		*q.waiting = append(*q.waiting, p...)
+		q.bytes(p)
 	}
 	q.mu.Unlock()
 	return q.flush()
@@ -206,6 +258,7 @@ func (q *queue) end(last []byte, then func()) {
 		q.mu.Unlock()
 		return
 	}
+	q.catchUp()
 	if q.held || q.err == errReadsTooSlowly {
 		q.waiting = nil
 	}

@@ -16,6 +16,7 @@ func (s *sink) Wait() error                 { select {} }
 func (s *sink) Read([]byte) (int, error)    { return 0, xmpp.ErrMore }
 func (s *sink) Write(p []byte) error        { s.bytes += len(p); s.writes++; return nil }
 func (s *sink) Backlog() (int, time.Time)   { return 0, time.Time{} }
+func (s *sink) WhenSent(func()) bool        { return false }
 func (s *sink) Close(_ time.Duration) error { return nil }
 
 func queueOf(t xmpp.Transport) *queue {

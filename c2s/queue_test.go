@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ type slowly struct {
 	closed  bool
 	backlog int
 	since   time.Time
+	sent    []func()
 	entered chan struct{} // a write has begun
 	proceed chan struct{} // and may end
 }
@@ -36,6 +38,27 @@ func (s *slowly) Backlog() (int, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.backlog, s.since
+}
+
+func (s *slowly) WhenSent(fn func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.backlog > 0 {
+		s.sent = append(s.sent, fn)
+	}
+	return s.backlog > 0
+}
+
+// takes has the socket take all that it has refused.
+func (s *slowly) takes() {
+	s.mu.Lock()
+	s.backlog, s.since = 0, time.Time{}
+	then := s.sent
+	s.sent = nil
+	s.mu.Unlock()
+	for _, fn := range then {
+		fn()
+	}
 }
 
 func (s *slowly) Write(p []byte) error {
@@ -188,5 +211,59 @@ func TestNetwork(t *testing.T) {
 		if got := network(netip.MustParseAddr(in)).String(); got != want {
 			t.Errorf("%s: %s instead of %s", in, got, want)
 		}
+	}
+}
+
+// While the socket refuses bytes, what waits is held as it is: however many queues hold a
+// message, its body is in memory once. When the socket takes bytes again all leave in order.
+func TestSlowReadersShareBodies(t *testing.T) {
+	const queues, size = 200, 100 << 10
+	text := strings.Repeat("x", size)
+	var list []*queue
+	var wires []*slowly
+	for range queues {
+		tr := &slowly{backlog: 1, since: time.Now()}
+		q := queueOver(tr)
+		q.push(message("first"), 0)
+		q.flush() // finds the backlog
+		list, wires = append(list, q), append(wires, tr)
+	}
+	big := message(text)
+	var before, behind runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, q := range list {
+		for range 3 {
+			if _, err := q.push(big.Readdressed(big.To, big.From), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		q.flush()
+	}
+	runtime.ReadMemStats(&behind)
+	if n := behind.TotalAlloc - before.TotalAlloc; n > 2*size+queues*4096 {
+		t.Errorf("%d queues with a message of %d bytes three times cost %d bytes", queues, size, n)
+	}
+	want := "<message><body>first</body></message>"
+	for range 3 {
+		want += "<message><body>" + text + "</body></message>"
+	}
+	for i, tr := range wires {
+		tr.takes()
+		list[i].push(message("last"), 0)
+		list[i].flush()
+		if got := string(tr.got); got != want+"<message><body>last</body></message>" {
+			t.Fatalf("queue %d wrote %d bytes instead of %d", i, len(got), len(want))
+		}
+	}
+	q := list[0] // and the limit counts what waits so
+	wires[0].backlog = 1
+	q.push(message("x"), 0)
+	q.flush()
+	var err error
+	for n := 0; err == nil && n < 100; n++ {
+		_, err = q.push(big, 0)
+	}
+	if !errors.Is(err, errReadsTooSlowly) {
+		t.Errorf("a queue without end: %v", err)
 	}
 }

@@ -184,11 +184,13 @@ func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 // manage has what is pushed from now on be tracked, behind these bytes.
 func (q *queue) manage(o *outbound, first []byte) {
 	q.mu.Lock()
-	q.sm = o
-	if len(first) > 0 && q.err == nil && !q.over {
-		q.borrow()
-		*q.waiting = append(*q.waiting, first...)
+	if q.err == nil && !q.over {
+		q.catchUp() // what came before is not tracked
+		if len(first) > 0 {
+			q.bytes(first)
+		}
 	}
+	q.sm = o
 	q.mu.Unlock()
 }
 
@@ -253,6 +255,7 @@ func (q *queue) detach() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.stream, q.over, q.err, q.waiting, q.lead = nil, true, errOver, nil, nil
+	q.later, q.behind = nil, 0 // the list of what is not acknowledged has it
 	q.sm.waits = 0
 	if q.dozing == nil {
 		q.dozing = &held{}

@@ -22,7 +22,7 @@ func (t *turn) between(st *xmpp.Stanza, isRequest bool) {
 	case s == nil && (st.Payload().Name().Space == xmpp.NSInfo || st.Payload().Name().Space == nsItems):
 		t.refuse(st, wrong("you are not in the room")) // XEP-0045 §6.6
 	case s == nil:
-		t.refuse(st, xmpp.Refuse("not-acceptable", "you are not in the room")) // XEP-0410 §3.2
+		t.refuse(st, &xmpp.Error{Type: "cancel", Condition: "not-acceptable", Text: "you are not in the room"}) // XEP-0410 §3.2
 	case o == s.occ && ping:
 		t.s.router.Answer(&t.Round, st, nil, nil) // XEP-0410 §4
 	case o == nil:
@@ -53,9 +53,9 @@ func (t *turn) pose(st *xmpp.Stanza, by *seat, o *occupant) {
 	}
 	svc := t.s
 	svc.router.Ask(by.occ.jid, to, st.Type, st.Payload().Payload(), askPatience, func(answer *xmpp.Stanza) {
-		back := *answer
+		back := scrubbed(answer)
 		back.To, back.From, back.ID = st.From, st.To, st.ID
-		svc.post(&back)
+		svc.post(back)
 	})
 }
 

@@ -14,6 +14,9 @@ import (
 func (s *Service) toService(rd *router.Round, st *xmpp.Stanza) {
 	switch {
 	case st.Kind == xmpp.Presence:
+		s.servicePresence(rd, st)
+	case st.Kind == xmpp.Message && st.Type == "error": // of what was told to who is not there any more
+		s.watchers.end(st.From.Bare(), func(w watcher) bool { return w == watcher{st.From, st.To.Domain()} })
 	case st.Kind == xmpp.Message:
 		s.router.Bounce(rd, st, xmpp.Refuse("service-unavailable", ""))
 	case st.Type == "get" || st.Type == "set":
@@ -34,7 +37,7 @@ func (s *Service) info(st *xmpp.Stanza) (xmpp.Payload, error) {
 		return nil, xmpp.Refuse("item-not-found", "")
 	}
 	return infoOf("", []xmpp.Identity{{Category: "conference", Type: "text", Name: "Rooms"}}, []string{
-		xmpp.NSInfo, nsItems, nsMUC, nsStable, nsUnique, xmpp.NSRSM, nsOccupantID, nsPing,
+		xmpp.NSInfo, nsItems, nsMUC, nsStable, nsUnique, xmpp.NSRSM, nsOccupantID, nsPing, nsVCard, nsActivity,
 	}, nil), nil
 }
 
@@ -74,7 +77,7 @@ func (s *Service) items(st *xmpp.Stanza) (xmpp.Payload, error) {
 	count, before := 0, 0
 	err = s.store.Read(context.Background(), func(tx *storage.Tx) (err error) {
 		if paging.Backwards {
-			list, err = roomsBefore(tx, domain, paging.Before, false, n)
+			list, err = roomsBefore(tx, domain, paging.Before, n)
 		} else {
 			list, err = roomsBehind(tx, domain, paging.After, false, n)
 		}
@@ -139,7 +142,7 @@ func (t *turn) roomInfo(q request) (xmpp.Payload, error) {
 func (t *turn) features() []string {
 	c := t.cfg
 	list := []string{
-		nsMUC, nsStable, nsSelfPing, nsRequest, "jabber:iq:register", xmpp.NSInfo, nsItems, nsPing, nsStanzaID, nsOccupantID, nsHats, nsCommands,
+		nsMUC, nsStable, nsSelfPing, nsRequest, "jabber:iq:register", xmpp.NSInfo, nsItems, nsPing, nsStanzaID, nsOccupantID, nsHats, nsCommands, nsVCard, nsVersions,
 		either(c.Persistent, "muc_persistent", "muc_temporary"),
 		either(c.Public, "muc_public", "muc_hidden"),
 		either(c.MembersOnly, "muc_membersonly", "muc_open"),
@@ -180,6 +183,9 @@ func (t *turn) infoForm(q request) xmpp.Form {
 	}
 	if t.subject.text != "" && (q.seat != nil || q.aff >= member || !c.MembersOnly && c.Password == "" && q.aff != outcast) {
 		f.Fields = append(f.Fields, text("muc#roominfo_subject", "Subject", t.subject.text))
+	}
+	if len(t.photos) > 0 {
+		f.Fields = append(f.Fields, t.photoField())
 	}
 	if hash := t.hats.hash(); hash != "" {
 		f.Fields = append(f.Fields, text("hats#hash", "Which hats there are", hash)) // XEP-0317 §2

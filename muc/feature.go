@@ -24,6 +24,9 @@ func Feature(s *Service) router.Feature {
 			{Number: 421, Version: "1.0.1"},
 			{Number: 422, Version: "0.2.0", Note: "of moderation"},
 			{Number: 425, Version: "0.3.0", Note: "and the version before, as Gajim 1.7 speaks it"},
+			{Number: 437, Version: "0.2.0", Note: "of rooms that one has an affiliation with"},
+			{Number: 463, Version: "0.2.0"},
+			{Number: 486, Version: "0.1.0"},
 			{Number: 500, Version: "0.1.1"},
 		},
 		Service: s,
@@ -34,8 +37,10 @@ func Feature(s *Service) router.Feature {
 		Restore: s.restore,
 		Distant: s.distant,
 		Leaving: s.leaving,
-		Forget:  func(tx *storage.Tx, _ int64, jid xmpp.JID) error { return forgetUser(tx, jid) },
-		Schema:  schema,
+		Forget: func(tx *storage.Tx, _ int64, jid xmpp.JID) error {
+			return forgetUser(tx, jid, s.cfg.Settings(jid.Domain()).Versions)
+		},
+		Schema: schema,
 	}
 }
 
@@ -61,6 +66,8 @@ func (s *Service) handlers() tables {
 			{"set", nsOwner, "query"}:             (*turn).ownerSet,
 			{"get", nsInBand, "query"}:            (*turn).registerGet,
 			{"set", nsInBand, "query"}:            (*turn).registerSet,
+			{"get", nsVCard, "vCard"}:             (*turn).cardGet,
+			{"set", nsVCard, "vCard"}:             (*turn).cardSet,
 			{"set", nsCommands, "command"}:        (*turn).command,
 			{"set", nsModerate, "moderate"}:       (*turn).moderate,
 			{"set", nsFasten, "apply-to"}:         (*turn).moderateOld,
@@ -73,6 +80,7 @@ func (s *Service) handlers() tables {
 			{"get", nsItems, "query"}:     (*Service).items,
 			{"get", nsPing, "ping"}:       func(*Service, *xmpp.Stanza) (xmpp.Payload, error) { return nil, nil },
 			{"get", nsUnique, "unique"}:   (*Service).unique,
+			{"get", nsVCard, "vCard"}:     (*Service).card,
 		},
 	}
 }

@@ -191,7 +191,7 @@ func (t *turn) rehat(q request, heads []xmpp.JID) {
 	for _, who := range heads {
 		for _, o := range t.occupantsOf(who) {
 			o.hats = t.hats.shown(who)
-			q.after(func() { t.inform(o, "", "") })
+			q.after(func() { t.inform(o, because{}) })
 		}
 	}
 }

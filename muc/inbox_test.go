@@ -56,17 +56,17 @@ func (m *model) unread(i int) string {
 	if !some {
 		return ""
 	}
-	return fmt.Sprint(room, " ", n)
+	return fmt.Sprint(verona, " ", n)
 }
 
 // speaks has one say something in the room, and returns the id that the room gives it.
 func (m *model) speaks(i int, inside string) string {
 	m.t.Helper()
-	m.clock.pass(time.Second) // there is a limit to how fast one may speak
+	m.pass(time.Second) // there is a limit to how fast one may speak
 	for _, r := range m.who {
 		r.Forgets()
 	}
-	m.who[i].Sends("<message to='" + room + "' type='groupchat' id='r'>" + inside + "</message>")
+	m.who[i].Sends("<message to='" + verona + "' type='groupchat' id='r'>" + inside + "</message>")
 	m.some = true
 	id := ""
 	for st := m.who[i].Hears(); st != nil; st = m.who[i].Hears() {
@@ -153,7 +153,7 @@ func TestInboxAfterTheRoom(t *testing.T) {
 	w.enters(juliet, "Juliet")
 	for range 3 {
 		w.says("x")
-		juliet.Sends("<message to='" + room + "' type='groupchat'><body>y</body></message>")
+		juliet.Sends("<message to='" + verona + "' type='groupchat'><body>y</body></message>")
 	}
 	rows := func() (n int) {
 		err := w.Store.Read(context.Background(), func(tx *storage.Tx) error {
@@ -169,10 +169,10 @@ func TestInboxAfterTheRoom(t *testing.T) {
 		t.Errorf("%d rows of two readers", n)
 	}
 	w.says("z")
-	if got := inbox(juliet); got != room+" 1" {
+	if got := inbox(juliet); got != verona+" 1" {
 		t.Errorf("%s", got)
 	}
-	if err := w.rooms.Destroy(xmpp.MustJID(room), xmpp.JID{}, ""); err != nil {
+	if err := w.rooms.Destroy(xmpp.MustJID(verona), xmpp.JID{}, ""); err != nil {
 		t.Fatal(err)
 	}
 	if n := rows(); n != 0 {

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"parley/storage"
 	"parley/xmpp"
 )
 
@@ -67,8 +66,11 @@ func (t *turn) invited(st *xmpp.Stanza, s *seat, list []xmpp.Element) error {
 	var members []xmpp.JID
 	for _, e := range list {
 		j, err := xmpp.ParseJID(e.Attr("to"))
-		if err != nil || j.Local() == "" {
+		switch {
+		case err != nil || j.Local() == "":
 			return xmpp.Refuse("jid-malformed", "")
+		case t.s.router.Visits(j):
+			return xmpp.Refuse("not-acceptable", "a room cannot be invited")
 		}
 		if !o.chat.spend(1, t.settings().Rate, t.now()) {
 			t.s.stats.Refused.Add(1)
@@ -85,26 +87,29 @@ func (t *turn) invited(st *xmpp.Stanza, s *seat, list []xmpp.Element) error {
 		}
 		guests = append(guests, guest{j, e})
 	}
-	if len(members) > 0 {
-		err := t.write(func(tx *storage.Tx) error {
-			for _, j := range members {
-				if err := setEntry(tx, t.id, j, entry{aff: member}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for _, j := range members {
-			t.lists.set(j, entry{aff: member})
-		}
+	if err := t.admit(members); err != nil {
+		return err
 	}
 	for _, g := range guests {
 		t.asked.invited(g.jid.Bare(), o.real, st.ID)
 		thread := g.e.Child(nsUser, "continue")
 		t.invite(t.inviter(o), g.jid, st.ID, g.e.ChildText(nsUser, "reason"), string(thread.Payload()))
+	}
+	return nil
+}
+
+// admit makes members of who is invited to a room for members only.
+func (t *turn) admit(guests []xmpp.JID) error {
+	list := make([]change, len(guests))
+	for i, j := range guests {
+		list[i] = change{jid: j, aff: member}
+	}
+	done, err := t.enlist(list)
+	if err != nil {
+		return err
+	}
+	for i, j := range guests {
+		t.tellChange(affChange{j, done[i].was, member}, "", done[i].span)
 	}
 	return nil
 }
@@ -248,6 +253,6 @@ func (t *turn) voiceGiven(s *seat, form xmpp.Form, allowed bool) error {
 		return nil
 	}
 	o.role, o.asked = participant, time.Time{}
-	t.inform(o, s.occ.nick(), "")
+	t.inform(o, because{actor: s.occ.nick()})
 	return nil
 }

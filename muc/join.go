@@ -1,6 +1,8 @@
 package muc
 
 import (
+	"crypto/subtle"
+
 	"parley/storage"
 	"parley/xmpp"
 )
@@ -52,7 +54,7 @@ func (t *turn) found(cfg *RoomConfig, by xmpp.JID, locked bool) error {
 	if err != nil {
 		return err
 	}
-	t.exists, t.id, t.cfg, t.locked = true, id, cfg, locked
+	t.exists, t.id, t.cfg, t.locked, t.room.version = true, id, cfg, locked, id
 	if !by.IsZero() {
 		t.lists.set(by, entry{aff: owner})
 	}
@@ -76,13 +78,48 @@ func (t *turn) mayEnter(st *xmpp.Stanza, created bool) error {
 		return xmpp.Refuse("forbidden", "") // XEP-0045 §7.2.7
 	case t.cfg.MembersOnly && aff == none:
 		return xmpp.Refuse("registration-required", "") // XEP-0045 §7.2.6
-	case t.cfg.Password != "" && st.Child(nsMUC, "x").ChildText("", "password") != t.cfg.Password:
-		return xmpp.Refuse("not-authorized", "") // XEP-0045 §7.2.5
+	}
+	if err := t.checkPassword(st); err != nil {
+		return err
 	}
 	if err := t.mayBe(st, aff); err != nil {
 		return err
 	}
 	return t.hasPlace(st, aff)
+}
+
+// How many wrong passwords one may say to a room in 10 s, and of how many people a room
+// remembers that.
+const (
+	maxTries    = 10
+	maxTryingOn = 1000
+)
+
+// checkPassword refuses who does not know the password (XEP-0045 §7.2.5), and who tries too
+// many.
+func (t *turn) checkPassword(st *xmpp.Stanza) error {
+	if t.cfg.Password == "" {
+		return nil
+	}
+	bare := st.From.Bare()
+	b := t.tries[bare]
+	if b == nil {
+		if t.tries == nil || len(t.tries) >= maxTryingOn {
+			t.room.tries = map[xmpp.JID]*budget{}
+		}
+		b = new(budget)
+		t.tries[bare] = b
+	}
+	if !b.spend(1, maxTries, t.now()) {
+		t.s.stats.Refused.Add(1)
+		return &xmpp.Error{Type: "wait", Condition: "policy-violation", Text: "too many attempts"}
+	}
+	said := st.Child(nsMUC, "x").ChildText("", "password")
+	if subtle.ConstantTimeCompare([]byte(said), []byte(t.cfg.Password)) == 0 {
+		return xmpp.Refuse("not-authorized", "")
+	}
+	delete(t.tries, bare)
+	return nil
 }
 
 // hasPlace refuses who does not fit in (XEP-0045 §7.2.9): those who run the room always do.
@@ -137,6 +174,7 @@ func (t *turn) seatFor(st *xmpp.Stanza) (*occupant, *seat) {
 
 // welcome tells who enters everything, in the order of XEP-0045 §7.1.
 func (t *turn) welcome(st *xmpp.Stanza, s *seat, codes []int) {
+	t.catchUp(st, s)
 	for _, o := range t.occupants {
 		if o != s.occ && t.shows(o.role) {
 			t.to(t.notice(o), s)
@@ -150,7 +188,12 @@ func (t *turn) welcome(st *xmpp.Stanza, s *seat, codes []int) {
 	if t.cfg.Archive {
 		n.own = append(n.own, statusLogged) // XEP-0045 §7.2.12
 	}
-	own := n.make(knowing | oneself)
+	kind := knowing | oneself
+	if s.versions {
+		n.mav.until = t.versionName(t.version)
+		kind |= versioned
+	}
+	own := n.make(kind)
 	own.ID = st.ID
 	t.say(own.Readdressed(s.jid, s.occ.jid))
 	t.recall(st.Child(nsMUC, "x").Child("", "history"), s)
@@ -205,7 +248,8 @@ func (t *turn) raze() error {
 	if err != nil {
 		return err
 	}
-	t.exists, t.id, t.cfg, t.locked, t.subject, t.history = false, 0, nil, false, subject{}, nil
+	t.exists, t.id, t.locked, t.subject, t.history = false, 0, false, subject{}, nil // what follows may still look at its configuration
+	t.room.version, t.photos, t.pace = 0, nil, pace{}
 	t.lists.init()
 	t.hats.init()
 	t.stopUnlock()

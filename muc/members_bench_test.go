@@ -12,12 +12,12 @@ import (
 	"parley/xmpp"
 )
 
-// crowd is a world whose room has n members, each with an account, and a node if phones.
-func crowd(t testing.TB, n int, phones bool) *world {
+// society is a world whose room has n members, each with an account, and a node if phones.
+func society(t testing.TB, n int, phones bool) *world {
 	t.Helper()
 	dir := t.TempDir()
 	w := newWorld(t, dir)
-	w.rooms.Configure(xmpp.MustJID(room), map[string]string{"membersonly": "0"}) // nobody is invited
+	w.rooms.Configure(xmpp.MustJID(verona), map[string]string{"membersonly": "0"}) // nobody is invited
 	w.found()
 	for i := 0; i < n; i += 500 {
 		var items strings.Builder
@@ -25,10 +25,10 @@ func crowd(t testing.TB, n int, phones bool) *world {
 			w.Dir.Add(xmpp.MustJID(fmt.Sprintf("user%d@example.com", k)))
 			fmt.Fprintf(&items, "<item affiliation='member' jid='user%d@example.com' nick='User %d'/>", k, k)
 		}
-		w.romeo.Sends("<iq to='" + room + "' id='a' type='set'><query xmlns='http://jabber.org/protocol/muc#admin'>" + items.String() + "</query></iq>")
+		w.romeo.Sends("<iq to='" + verona + "' id='a' type='set'><query xmlns='http://jabber.org/protocol/muc#admin'>" + items.String() + "</query></iq>")
 		w.romeo.Forgets()
 	}
-	w.rooms.Configure(xmpp.MustJID(room), map[string]string{"membersonly": "1"})
+	w.rooms.Configure(xmpp.MustJID(verona), map[string]string{"membersonly": "1"})
 	if !phones {
 		w.romeo.Forgets()
 		return w
@@ -59,10 +59,10 @@ func crowd(t testing.TB, n int, phones bool) *world {
 // room of a few, also where each has a phone that has just been told.
 func TestMembersCostLittle(t *testing.T) {
 	costs := func(n int) float64 {
-		w := crowd(t, n, true)
+		w := society(t, n, true)
 		w.says("the first is told")
 		for range n / 500 { // so many at a time
-			w.clock.pass(time.Second)
+			w.pass(time.Second)
 			w.Settle()
 		}
 		if told := w.rooms.Stats().Told.Load(); told != int64(n) {
@@ -90,11 +90,11 @@ func BenchmarkMembers(b *testing.B) {
 	for _, n := range []int{10, 1000, 10_000} {
 		for _, phones := range []bool{false, true} {
 			b.Run(fmt.Sprintf("members=%d/phones=%v", n, phones), func(b *testing.B) {
-				w := crowd(b, n, phones)
+				w := society(b, n, phones)
 				w.says("the first is told")
 				for b.Loop() {
-					w.romeo.Sends("<message to='" + room + "' type='groupchat'><body>hello everybody, or user 7</body></message>")
-					w.clock.pass(200 * time.Millisecond)
+					w.romeo.Sends("<message to='" + verona + "' type='groupchat'><body>hello everybody, or user 7</body></message>")
+					w.pass(200 * time.Millisecond)
 					w.romeo.Forgets()
 				}
 			})
@@ -109,9 +109,9 @@ func BenchmarkReading(b *testing.B) {
 		b.Run("membersonly="+only, func(b *testing.B) {
 			w := newWorld(b, b.TempDir())
 			w.found()
-			w.rooms.Configure(xmpp.MustJID(room), map[string]string{"membersonly": only})
+			w.rooms.Configure(xmpp.MustJID(verona), map[string]string{"membersonly": only})
 			w.romeo.Peer().Session.Tap(func(*xmpp.Stanza) {})
-			st, err := xmpp.ParseStanza("<message to='" + room + "' type='groupchat'><body>hello everybody</body></message>")
+			st, err := xmpp.ParseStanza("<message to='" + verona + "' type='groupchat'><body>hello everybody</body></message>")
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -122,7 +122,7 @@ func BenchmarkReading(b *testing.B) {
 				}
 				rd.Flush()
 				w.Settle()
-				w.clock.pass(10 * time.Second)
+				w.pass(10 * time.Second)
 			}
 		})
 	}

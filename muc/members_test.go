@@ -3,7 +3,6 @@ package muc_test
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,60 +16,6 @@ import (
 	"parley/xep/push"
 	"parley/xmpp"
 )
-
-const room = "verona@conference.example.com"
-
-// clock is a time that a test sets, and what is to be done at some time.
-type clock struct {
-	mu     sync.Mutex
-	now    time.Time
-	alarms []*alarm
-}
-
-type alarm struct {
-	c  *clock
-	at time.Time
-	fn func()
-}
-
-func (a *alarm) Stop() bool {
-	a.c.mu.Lock()
-	defer a.c.mu.Unlock()
-	was := a.fn != nil
-	a.fn = nil
-	return was
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) After(d time.Duration, fn func()) muc.Timer {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	a := &alarm{c, c.now.Add(d), fn}
-	c.alarms = append(c.alarms, a)
-	return a
-}
-
-// pass has time go by.
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	c.now = c.now.Add(d)
-	var due []func()
-	for _, a := range c.alarms {
-		if a.fn != nil && !a.at.After(c.now) {
-			due = append(due, a.fn)
-			a.fn = nil
-		}
-	}
-	c.mu.Unlock()
-	for _, fn := range due {
-		fn()
-	}
-}
 
 // world is a room for members only with romeo in it, and juliet, who is a member.
 type world struct {
@@ -94,19 +39,22 @@ func worldWith(t testing.TB, dir string, accounts *routertest.Directory) *world 
 	set := muc.Settings{Defaults: muc.CompanyRoom()}.Whole()
 	set.Defaults.NonAnonymous = false
 	w.rooms = muc.New(muc.Config{Prefix: "conference", Settings: func(string) *muc.Settings { return set }, Archives: keeper,
-		Now: w.clock.Now, After: w.clock.After})
+		Now: w.clock.time, After: w.clock.after})
 	w.House = routertest.NewWith(t, routertest.Config{Dir: accounts, Storage: storage.Config{Dir: dir}, Features: []router.Feature{
 		blocking.New(), mam.Feature(keeper), push.New(push.Config{Summary: w.summary.Load}), muc.Feature(w.rooms)}})
 	w.app = w.Online("app@example.com/server")
 	w.romeo = w.Online("romeo@example.com/x")
-	w.romeo.Sends("<presence to='" + room + "/Romeo'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+	w.romeo.Sends("<presence to='" + verona + "/Romeo'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
 	return w
 }
+
+// pass has time go by.
+func (w *world) pass(d time.Duration) { w.clock.passes(w.House, d) }
 
 // found has romeo open the room and make members of others.
 func (w *world) found(members ...string) {
 	w.t.Helper()
-	w.romeo.Sends("<iq to='" + room + "' id='o' type='set'><query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query></iq>")
+	w.romeo.Sends("<iq to='" + verona + "' id='o' type='set'><query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query></iq>")
 	for _, m := range members {
 		w.affiliates(m, "member")
 	}
@@ -115,20 +63,20 @@ func (w *world) found(members ...string) {
 
 func (w *world) affiliates(who, what string) {
 	w.t.Helper()
-	w.romeo.Sends("<iq to='" + room + "' id='a' type='set'><query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='" + what + "' jid='" + who + "'/></query></iq>")
+	w.romeo.Sends("<iq to='" + verona + "' id='a' type='set'><query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='" + what + "' jid='" + who + "'/></query></iq>")
 	w.romeo.Forgets()
 }
 
 func (w *world) enters(a *routertest.Actor, nick string) {
 	w.t.Helper()
-	a.Sends("<presence to='" + room + "/" + nick + "'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+	a.Sends("<presence to='" + verona + "/" + nick + "'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
 	a.Forgets()
 	w.romeo.Forgets()
 }
 
 func (w *world) says(text string) {
 	w.t.Helper()
-	w.romeo.Sends("<message to='" + room + "' type='groupchat'><body>" + text + "</body></message>")
+	w.romeo.Sends("<message to='" + verona + "' type='groupchat'><body>" + text + "</body></message>")
 	w.romeo.Forgets()
 }
 
@@ -172,13 +120,13 @@ func TestNotTooOften(t *testing.T) {
 	for range 10 {
 		w.says("more")
 		w.quiet()
-		w.clock.pass(time.Second)
+		w.pass(time.Second)
 	}
-	w.clock.pass(19 * time.Second)
+	w.pass(19 * time.Second)
 	w.quiet()
-	w.clock.pass(2 * time.Second)
+	w.pass(2 * time.Second)
 	w.told("juliet")
-	w.clock.pass(time.Minute)
+	w.pass(time.Minute)
 	w.quiet()
 	w.says("again")
 	w.told("juliet")
@@ -188,13 +136,13 @@ func TestNotTooOften(t *testing.T) {
 	w.romeo.Forgets()
 	w.says("Juliet?")
 	w.quiet()
-	w.clock.pass(3 * time.Second)
+	w.pass(3 * time.Second)
 	w.told("juliet")
 	w.says("Anybody?")
 	w.says("Juliet!")
-	w.clock.pass(3 * time.Second)
+	w.pass(3 * time.Second)
 	w.told("juliet")
-	w.clock.pass(time.Minute)
+	w.pass(time.Minute)
 	w.quiet()
 }
 
@@ -208,7 +156,7 @@ func TestWhoIsTold(t *testing.T) {
 	juliet := w.Online("juliet@example.com/phone")
 	w.enables(juliet)
 	desk := w.Online("juliet@example.com/desk")
-	next := func() { w.clock.pass(time.Minute) }
+	next := func() { w.pass(time.Minute) }
 	w.says("the phone is awake")
 	w.quiet()
 	session := juliet.Peer().Session
@@ -225,7 +173,7 @@ func TestWhoIsTold(t *testing.T) {
 	w.says("juliet, the desk is in the room")
 	w.told("juliet")
 	next()
-	desk.Sends("<message to='" + room + "' type='groupchat'><body>Juliet I am</body></message>")
+	desk.Sends("<message to='" + verona + "' type='groupchat'><body>Juliet I am</body></message>")
 	w.quiet()
 	desk.Peer().Session.Attend(router.Inactive)
 	w.romeo.Forgets()
@@ -236,16 +184,16 @@ func TestWhoIsTold(t *testing.T) {
 		"<body>x</body><no-store xmlns='urn:xmpp:hints'/>", "<body>x</body><replace xmlns='urn:xmpp:message-correct:0' id='1'/>",
 		"<displayed xmlns='urn:xmpp:chat-markers:0' id='x'/>", "<subject>x</subject>", "<composing xmlns='http://jabber.org/protocol/chatstates'/>",
 	} {
-		w.romeo.Sends("<message to='" + room + "' type='groupchat' id='n'>" + nothing + "</message>")
+		w.romeo.Sends("<message to='" + verona + "' type='groupchat' id='n'>" + nothing + "</message>")
 		w.romeo.Forgets()
 		w.quiet()
 	}
 	desk.Forgets()
-	desk.Does("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='" + room + "'/></block></iq>")
+	desk.Does("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='" + verona + "'/></block></iq>")
 	w.says("she has barred us")
 	w.quiet()
 	desk.Forgets()
-	desk.Does("<iq type='set' id='b'><unblock xmlns='urn:xmpp:blocking'><item jid='" + room + "'/></unblock></iq>")
+	desk.Does("<iq type='set' id='b'><unblock xmlns='urn:xmpp:blocking'><item jid='" + verona + "'/></unblock></iq>")
 	desk.Leaves()
 	w.romeo.Forgets()
 	w.says("she has not")
@@ -258,7 +206,7 @@ func TestWhoIsTold(t *testing.T) {
 	w.says("she is")
 	w.told("juliet")
 	next()
-	w.romeo.Sends("<iq to='" + room + "' id='o' type='set'><query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'>" +
+	w.romeo.Sends("<iq to='" + verona + "' id='o' type='set'><query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'>" +
 		"<field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig</value></field><field var='muc#roomconfig_membersonly'><value>0</value></field></x></query></iq>")
 	w.romeo.Forgets()
 	w.says("everybody may come in")
@@ -270,10 +218,10 @@ func TestWhoIsTold(t *testing.T) {
 func TestWhoIsMentioned(t *testing.T) {
 	w := newWorld(t, t.TempDir())
 	w.found()
-	w.romeo.Sends("<iq to='" + room + "' id='a' type='set'><query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='member' jid='juliet@example.com' nick='Juliet Capulet'/></query></iq>")
+	w.romeo.Sends("<iq to='" + verona + "' id='a' type='set'><query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='member' jid='juliet@example.com' nick='Juliet Capulet'/></query></iq>")
 	juliet := w.Online("juliet@example.com/phone")
 	juliet.Forgets()
-	juliet.Does("<iq type='set' id='c' to='" + room + "'><command xmlns='http://jabber.org/protocol/commands' node='notifications'><x xmlns='jabber:x:data' type='submit'><field var='notify'><value>on-mention</value></field></x></command></iq>")
+	juliet.Does("<iq type='set' id='c' to='" + verona + "'><command xmlns='http://jabber.org/protocol/commands' node='notifications'><x xmlns='jabber:x:data' type='submit'><field var='notify'><value>on-mention</value></field></x></command></iq>")
 	w.enters(juliet, "Julia")
 	w.enables(juliet)
 	juliet.Leaves()
@@ -284,23 +232,23 @@ func TestWhoIsMentioned(t *testing.T) {
 	for inside, told := range map[string]bool{
 		refer("xmpp:juliet@example.com"):               true,
 		refer("xmpp:JULIET@example.com/phone?message"): true,
-		refer("xmpp:" + room + "/Juliet%20Capulet"):    true,
-		refer("xmpp:" + room + "/juliet%20capulet"):    true,
+		refer("xmpp:" + verona + "/Juliet%20Capulet"):  true,
+		refer("xmpp:" + verona + "/juliet%20capulet"):  true,
 		strings.Repeat("<reference xmlns='urn:xmpp:reference:0' type='mention' uri='xmpp:x@y'/>", 99) + refer("xmpp:juliet@example.com"): true,
-		"<body>Julia!</body>":             true, // as she was in the room last
-		"<body>she</body>":                false,
-		refer("xmpp:" + room + "/Juliet"): false,
-		refer("xmpp:" + room):             false,
-		refer("xmpp:juliet@example.net"):  false,
-		refer("juliet@example.com"):       false,
-		refer("xmpp:%zz"):                 false,
-		refer("xmpp:"):                    false,
-		refer(""):                         false,
+		"<body>Julia!</body>":               true, // as she was in the room last
+		"<body>she</body>":                  false,
+		refer("xmpp:" + verona + "/Juliet"): false,
+		refer("xmpp:" + verona):             false,
+		refer("xmpp:juliet@example.net"):    false,
+		refer("juliet@example.com"):         false,
+		refer("xmpp:%zz"):                   false,
+		refer("xmpp:"):                      false,
+		refer(""):                           false,
 		"<body>x</body><reference xmlns='urn:xmpp:reference:0' type='data' uri='xmpp:juliet@example.com'/>":                               false,
 		strings.Repeat("<reference xmlns='urn:xmpp:reference:0' type='mention' uri='xmpp:x@y'/>", 100) + refer("xmpp:juliet@example.com"): false,
 	} {
-		w.clock.pass(time.Minute)
-		w.romeo.Sends("<message to='" + room + "' type='groupchat'>" + inside + "</message>")
+		w.pass(time.Minute)
+		w.romeo.Sends("<message to='" + verona + "' type='groupchat'>" + inside + "</message>")
 		w.romeo.Forgets()
 		t.Log(inside)
 		if told {
@@ -319,7 +267,7 @@ func TestTellsNoSecret(t *testing.T) {
 	w.summary.Store(true)
 	w.says("Wherefore")
 	st := w.told("juliet")
-	if text := st.String(); !strings.Contains(text, room+"/Romeo") || !strings.Contains(text, "Wherefore") || strings.Contains(text, "romeo@example.com") {
+	if text := st.String(); !strings.Contains(text, verona+"/Romeo") || !strings.Contains(text, "Wherefore") || strings.Contains(text, "romeo@example.com") {
 		t.Errorf("%s", text)
 	}
 }
@@ -333,12 +281,12 @@ func TestChoiceOutlastsRestart(t *testing.T) {
 	w.phone("nurse@example.com/phone")
 	juliet := w.Online("juliet@example.com/phone")
 	w.enables(juliet)
-	juliet.Does("<iq type='set' id='c' to='" + room + "'><command xmlns='http://jabber.org/protocol/commands' node='notifications'><x xmlns='jabber:x:data' type='submit'><field var='notify'><value>on-mention</value></field></x></command></iq>")
+	juliet.Does("<iq type='set' id='c' to='" + verona + "'><command xmlns='http://jabber.org/protocol/commands' node='notifications'><x xmlns='jabber:x:data' type='submit'><field var='notify'><value>on-mention</value></field></x></command></iq>")
 	w.enters(juliet, "Juliet")
 	w.says("one")
 	w.app.Forgets()
 	juliet.Forgets()
-	juliet.Sends("<message to='" + room + "' type='groupchat'><body>two</body></message>")
+	juliet.Sends("<message to='" + verona + "' type='groupchat'><body>two</body></message>")
 	w.says("three")
 	juliet.Leaves()
 	w.romeo.Forgets()
@@ -353,11 +301,11 @@ func TestChoiceOutlastsRestart(t *testing.T) {
 	w.told("nurse")
 	juliet = w.Online("juliet@example.com/phone")
 	juliet.Leaves()
-	w.romeo.Sends("<message to='" + room + "' type='groupchat'><body>she</body><reference xmlns='urn:xmpp:reference:0' type='mention' uri='xmpp:juliet@example.com'/></message>")
+	w.romeo.Sends("<message to='" + verona + "' type='groupchat'><body>she</body><reference xmlns='urn:xmpp:reference:0' type='mention' uri='xmpp:juliet@example.com'/></message>")
 	w.told("juliet")
 	juliet = w.Online("juliet@example.com/phone")
 	juliet.Forgets()
-	if got := inbox(juliet); got != room+" 3" {
+	if got := inbox(juliet); got != verona+" 3" {
 		t.Errorf("unread: %s", got)
 	}
 }

@@ -123,10 +123,10 @@ func (t *turn) spoken(o *occupant, st *xmpp.Stanza) *xmpp.Stanza {
 				return false
 			}
 			by, err := xmpp.ParseJID(e.Attr("by"))
-			return err != nil || by == t.jid // XEP-0359 §5, rule 5
+			return err != nil || by == t.jid || by.Domain() == st.From.Domain() // XEP-0359 §5, rule 5
 		case xmpp.NSDelay:
 			from, err := xmpp.ParseJID(e.Attr("from"))
-			return err == nil && from.Bare() == t.jid
+			return err == nil && from.Bare() == t.jid || betrays(e, st.From)
 		}
 		return false
 	})
@@ -134,6 +134,14 @@ func (t *turn) spoken(o *occupant, st *xmpp.Stanza) *xmpp.Stanza {
 	out := bare.With(b.Open(nsOccupantID, "occupant-id", "id", o.id).Payload())
 	out.From, out.To, out.Attrs = o.jid, xmpp.JID{}, nil
 	return out
+}
+
+// betrays reports whether a delay stamp says where its sender is at home: who may not know the
+// real address is not to learn it from what a server has noted. What a client says in its own name
+// stays (XEP-0045 §7.9).
+func betrays(delay xmpp.Element, real xmpp.JID) bool {
+	from, err := xmpp.ParseJID(delay.Attr("from"))
+	return err == nil && from.IsBare() && from.Domain() == real.Domain()
 }
 
 // row is a message as the archive has it: with the real address, which is taken off again
@@ -194,6 +202,9 @@ func (t *turn) pass(m *saying) {
 	}
 	t.everybody(out, out.From)
 	t.concern(m, out)
+	if m.text {
+		t.stirred()
+	}
 }
 
 // everybody sends one message to all sessions of all occupants. They share its body.

@@ -29,6 +29,8 @@ type seat struct {
 	occ  *occupant
 	said *xmpp.Stanza // its presence, without what is not for others
 
+	versions bool // it is told which version of the lists each change makes (XEP-0463)
+
 	heard, probed time.Time // when it said something last, and was asked whether it is there
 }
 
@@ -84,6 +86,7 @@ func (r *room) note(s *seat) {
 	s.heard = r.s.cfg.Now()
 	r.bySession[s.jid] = s
 	r.s.place(s.jid, s.occ.jid)
+	r.s.watchers.disarm(r.jid, s.jid)
 }
 
 // quit takes a seat away; last says that the occupant has none any more.
@@ -93,6 +96,7 @@ func (r *room) quit(s *seat) (last bool) {
 	o := s.occ
 	i := slices.Index(o.seats, s)
 	if len(o.seats) > 1 {
+		r.visited(o, s, false)
 		o.seats = slices.Delete(slices.Clone(o.seats), i, i+1)
 		return false
 	}
@@ -101,6 +105,7 @@ func (r *room) quit(s *seat) (last bool) {
 	}
 	i = slices.Index(r.occupants, o)
 	r.occupants = slices.Delete(r.occupants, i, i+1)
+	r.visited(o, s, true)
 	return true
 }
 

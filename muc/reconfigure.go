@@ -13,7 +13,7 @@ func (t *turn) reconfigured(was *RoomConfig) {
 	if t.cfg.MembersOnly && !was.MembersOnly {
 		for _, o := range slices.Clone(t.occupants) {
 			if o.aff == none {
-				if tell := t.evict(o, []int{statusMembersOnly}, "", ""); tell != nil {
+				if tell := t.evict(o, because{codes: []int{statusMembersOnly}}); tell != nil {
 					tell()
 				}
 			}
@@ -26,7 +26,7 @@ func (t *turn) reconfigured(was *RoomConfig) {
 		for _, o := range slices.Clone(t.occupants) {
 			if o.aff == none && o.role != moderator && o.role != t.roleOf(none) {
 				o.role = t.roleOf(none)
-				t.inform(o, "", "")
+				t.inform(o, because{})
 			}
 		}
 	}

@@ -88,7 +88,7 @@ func (t *turn) unregister(q request) error {
 		return t.apply(q, []change{{jid: bare, aff: none}})
 	}
 	e.nick = ""
-	if err := t.write(func(tx *storage.Tx) error { return setEntry(tx, t.id, bare, e) }); err != nil {
+	if err := t.write(func(tx *storage.Tx) error { return putEntry(tx, t.id, bare, e) }); err != nil {
 		return err
 	}
 	t.lists.set(bare, e)

@@ -33,7 +33,9 @@ type room struct {
 	locked  bool        // nobody but its owner enters yet (XEP-0045 §10.1)
 	unlock  Timer
 	lists   lists
+	version storage.ID // of the lists (XEP-0463)
 	hats    hats
+	photos  []string // hashes of the room's pictures
 	subject subject
 	history []heard
 
@@ -44,6 +46,7 @@ type room struct {
 	pace      pace
 	nicks     map[xmpp.JID]string // of members, as they were in the room last
 	teller    *teller
+	tries     map[xmpp.JID]*budget // of who has said a wrong password
 	idleSince time.Time
 
 	public atomic.Pointer[summary] // what others may look at without a turn

@@ -47,7 +47,8 @@ type Service struct {
 
 	commands []command
 
-	readers chan struct{} // of archives, at work
+	readers  chan struct{} // of archives, at work
+	watchers watchers
 
 	mu      sync.Mutex // a leaf
 	rooms   map[xmpp.JID]*room
@@ -80,6 +81,7 @@ func New(cfg Config) *Service {
 		cfg.Admin = func(xmpp.JID) bool { return false }
 	}
 	s := &Service{cfg: cfg, rooms: map[xmpp.JID]*room{}, count: map[string]int{}, seated: map[xmpp.JID][]xmpp.JID{}}
+	s.watchers.init()
 	s.commands = roomCommands()
 	cfg.Archives.Follow(s.memberships)
 	s.tables, s.readers = s.handlers(), make(chan struct{}, maxReaders)

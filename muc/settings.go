@@ -28,7 +28,7 @@ type Settings struct {
 	Versions     int // changes of one room's lists that clients may catch up with; 0 means 1,000
 	AvatarBytes  int // of a room's vCard; 0 means 128 KiB
 	Watchers     int // sessions that are told where something was said; 0 means 10,000
-	Watched      int // rooms that one of these is told of; 0 means 1,000
+	Watched      int // rooms that one of these is told of; 0 means 200
 }
 
 // Who may make rooms.
@@ -63,7 +63,7 @@ func (s Settings) Whole() *Settings {
 	orElse(&s.Versions, 1_000)
 	orElse(&s.AvatarBytes, 128<<10)
 	orElse(&s.Watchers, 10_000)
-	orElse(&s.Watched, 1_000)
+	orElse(&s.Watched, 200)
 	if s.UnlockAfter <= 0 {
 		s.UnlockAfter = 30 * time.Second
 	}

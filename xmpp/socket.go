@@ -41,6 +41,7 @@ type socket struct {
 	mu      sync.Mutex // guards what follows; a leaf
 	rest    []byte     // collected, or refused by the socket
 	sending bool       // a goroutine sends rest
+	sent    []func()   // what follows when it has sent all
 	stalled time.Time  // when the socket last took nothing
 	wn      int        // of writeNow
 	werr    error
@@ -279,6 +280,16 @@ func (s *socket) took() {
 	s.wn = 0
 }
 
+// whenSent has fn called when the goroutine that finishes a refused write ends.
+func (s *socket) whenSent(fn func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sending {
+		s.sent = append(s.sent, fn)
+	}
+	return s.sending
+}
+
 // send finishes a refused write. It is the only goroutine that waits for the peer to
 // read, and ends with the last byte.
 func (s *socket) send() {
@@ -287,7 +298,12 @@ func (s *socket) send() {
 		if len(s.rest) == 0 || s.werr != nil {
 			s.sending = false
 			s.stalled = time.Time{}
+			then := s.sent
+			s.sent = nil
 			s.mu.Unlock()
+			for _, fn := range then {
+				fn()
+			}
 			return
 		}
 		out := s.rest[:len(s.rest):len(s.rest)] // others append behind it; only this goroutine moves it

@@ -12,6 +12,7 @@ type pieces struct{ in []string }
 func (p *pieces) Wait() error               { return nil }
 func (p *pieces) Write([]byte) error        { return nil }
 func (p *pieces) Backlog() (int, time.Time) { return 0, time.Time{} }
+func (p *pieces) WhenSent(func()) bool      { return false }
 func (p *pieces) Close(time.Duration) error { return nil }
 func (p *pieces) Read(b []byte) (int, error) {
 	if len(p.in) == 0 {

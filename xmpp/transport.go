@@ -22,6 +22,10 @@ type Transport interface {
 	// Backlog returns how many bytes were taken and refused by the socket so far, and
 	// since when the peer has taken none of them.
 	Backlog() (bytes int, since time.Time)
+	// WhenSent has fn called once, on a goroutine of its own, when nothing is left of what the
+	// socket has refused, or will not be sent any more. It returns false, and forgets fn, where
+	// nothing is left.
+	WhenSent(fn func()) bool
 	// Close sends what is left for as long as linger lasts and closes.
 	Close(linger time.Duration) error
 }
@@ -176,6 +180,9 @@ var ErrNudged = errors.New("xmpp: waiting was interrupted")
 func (t *TCP) Nudge() { t.sock.nudge() }
 
 var errHandshake = errors.New("xmpp: a TLS handshake is under way")
+
+// Backlog implements Transport.
+func (t *TCP) WhenSent(fn func()) bool { return t.sock.whenSent(fn) }
 
 // Backlog implements Transport.
 func (t *TCP) Backlog() (int, time.Time) {

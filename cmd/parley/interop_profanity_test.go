@@ -52,7 +52,7 @@ func TestInteropProfanityReports(t *testing.T) {
 // profanity is the client in a terminal of its own.
 type profanity struct {
 	t       *testing.T
-	p       *process
+	port    string // of the server
 	session string
 	user    string
 	marks   int // that clear has made
@@ -60,8 +60,13 @@ type profanity struct {
 
 func newProfanity(t *testing.T, p *process, user string) *profanity {
 	t.Helper()
+	return newProfanityAt(t, p.port, user)
+}
+
+func newProfanityAt(t *testing.T, port, user string) *profanity {
+	t.Helper()
 	home := t.TempDir() // a fresh profile, and a name that nobody else has
-	s := &profanity{t: t, p: p, session: fmt.Sprintf("parley-%d-%s-%s", os.Getpid(), user, filepath.Base(home)), user: user}
+	s := &profanity{t: t, port: port, session: fmt.Sprintf("parley-%d-%s-%s", os.Getpid(), user, filepath.Base(home)), user: user}
 	foreign(t, "", nil, "tmux", "-L", s.session, "-f", "/dev/null", "new-session", "-d", "-s", "x", "-x", "200", "-y", "50",
 		"env HOME="+home+" XDG_CONFIG_HOME="+home+"/config XDG_DATA_HOME="+home+"/share LC_ALL=C.UTF-8 TERM=screen profanity")
 	t.Cleanup(func() { exec.Command("tmux", "-L", s.session, "kill-server").Run() })
@@ -97,7 +102,7 @@ func (s *profanity) shows(text, open string) {
 
 func (s *profanity) login(password string) {
 	s.t.Helper()
-	s.types("/connect " + s.user + "@localhost server 127.0.0.1 port " + s.p.port + " tls trust")
+	s.types("/connect " + s.user + "@localhost server 127.0.0.1 port " + s.port + " tls trust")
 	s.shows("password", "")
 	s.types(password)
 	s.shows("logged in successfully", "")

@@ -43,7 +43,11 @@ func startEjabberd(t testing.TB, names *nameServer, ca *authority, hosts ...vhos
 
 func ejabberdConfig(s *stranger, ca *authority, api string, hosts []vhost) string {
 	var domains, certs, single strings.Builder
+	rooms := ""
 	for _, h := range hosts {
+		if h.rooms { // of one domain, and so of all
+			rooms = "  mod_mam: {default: always}\n  mod_muc: {access_create: local, access_mam: local, default_room_options: {mam: true, allow_user_invites: true, allow_change_subj: false}}\n"
+		}
 		fmt.Fprintf(&domains, "  - %s\n", h.domain)
 		fmt.Fprintf(&certs, "  - %s\n", h.cred.both)
 		if !h.noDialback {
@@ -85,7 +89,7 @@ modules:
   mod_version: {}
   mod_stream_mgmt: {}
   mod_http_api: {}
-`, domains.String(), certs.String(), ca.file, portOf(s.c2s), portOf(s.s2s), portOf(s.s2sTLS), portOf(api))
+%s`, domains.String(), certs.String(), ca.file, portOf(s.c2s), portOf(s.s2s), portOf(s.s2sTLS), portOf(api), rooms)
 	if single.Len() > 0 {
 		config += "append_host_config:\n" + single.String()
 	}

@@ -57,6 +57,12 @@ s2s_direct_tls_ssl = { cafile = "%s" }
 		fmt.Fprintf(&b, "VirtualHost \"%[1]s\"\n\tmodules_enabled = { %[2]s }\n\tssl = { certificate = \"%[3]s\"; key = \"%[4]s\" }\n\tcertificate = \"%[3]s\"\n",
 			h.domain, quoted(more), h.cred.cert, h.cred.key)
 	}
+	for _, h := range hosts {
+		if h.rooms {
+			fmt.Fprintf(&b, "Component \"conference.%[1]s\" \"muc\"\n\tmodules_enabled = { \"dialback\"; \"muc_mam\" }\n\tssl = { certificate = \"%[2]s\"; key = \"%[3]s\" }\n\tcertificate = \"%[2]s\"\n",
+				h.domain, h.cred.cert, h.cred.key)
+		}
+	}
 	config := s.write("prosody.cfg.lua", b.String())
 	s.register = func(name, domain, password string) error {
 		out, err := s.command(nil, "prosodyctl", "--config", config, "register", name, domain, password).CombinedOutput()

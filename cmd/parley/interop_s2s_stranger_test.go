@@ -41,6 +41,7 @@ type vhost struct {
 	noDialback bool
 	bidi       bool // bidirectional streams (XEP-0288), where the program has them
 	sm         bool // stream management between servers, where the program has it
+	rooms      bool // rooms with archives at "conference." and the domain
 }
 
 // newStranger gives a program a directory and ports. Where the test runs as root the program
