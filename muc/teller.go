@@ -237,19 +237,8 @@ func (tl *teller) heeded(m *absentee, now time.Time) bool {
 func (s *Service) attends(bare, room xmpp.JID) (does bool) {
 	s.router.WithAccountInMemory(bare, func(a *router.Account) {
 		for _, res := range a.Resources() {
-			does = does || res.Attention() == router.Awake && s.isIn(res.JID(), room)
+			does = does || res.Attention() == router.Awake && s.isSeated(res.JID(), room)
 		}
 	})
 	return does
-}
-
-func (s *Service) isIn(full, room xmpp.JID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, at := range s.seated[full] {
-		if at.Bare() == room {
-			return true
-		}
-	}
-	return false
 }
