@@ -171,6 +171,32 @@ func (s *Sender) parted(who xmpp.JID) {
 	s.mu.Unlock()
 }
 
+// went is parted for who has not gone, but has another name in a room (XEP-0045 §7.6): it may be
+// another session of the same occupant that gave it, so this one has said nothing to the new name.
+func (s *Sender) went(who, to xmpp.JID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.directed[who] {
+		delete(s.directed, who)
+		s.directed[to] = true
+	}
+}
+
+// renamed returns the new address of an occupant of a room that has another name now; ok is false
+// for any other presence.
+func renamed(st *xmpp.Stanza) (to xmpp.JID, ok bool) {
+	const ns = "http://jabber.org/protocol/muc#user"
+	x := st.Child(ns, "x")
+	if x.IsZero() || st.Type != "unavailable" || st.From.Resource() == "" {
+		return to, false
+	}
+	for e := range x.Children {
+		ok = ok || e.Is(ns, "status") && e.Attr("code") == "303"
+	}
+	to, err := st.From.WithResource(x.Child(ns, "item").Attr("nick"))
+	return to, ok && err == nil && to.Resource() != ""
+}
+
 // shares reports whether the session has sent directed presence to this address.
 func (s *Sender) shares(with xmpp.JID) bool {
 	s.mu.Lock()
@@ -220,7 +246,11 @@ func (r *Router) directed(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 		if full == "" && res.Available() || full != "" && res.JID().Resource() == full {
 			rd.Push(res.Session, st)
 			if (st.Type == "unavailable" || st.Type == "error") && res.sender != nil {
-				res.sender.parted(st.From)
+				if to, ok := renamed(st); ok {
+					res.sender.went(st.From, to)
+				} else {
+					res.sender.parted(st.From)
+				}
 			}
 		}
 	}
