@@ -96,7 +96,7 @@ func (tl *teller) forgetOthers(a *absentees) {
 // put puts a message in the line. It never waits.
 func (tl *teller) put(x telling) {
 	tl.mu.Lock()
-	if len(tl.line) >= maxTellings || len(tl.line) > 0 && tl.bytes+x.size() > maxTellingBytes {
+	if x.st != nil && (len(tl.line) >= maxTellings || len(tl.line) > 0 && tl.bytes+x.size() > maxTellingBytes) {
 		tl.mu.Unlock()
 		tl.s.stats.Untold.Add(1)
 		return
@@ -123,8 +123,19 @@ func (tl *teller) work() {
 		tl.line = tl.line[1:]
 		tl.bytes -= x.size()
 		tl.mu.Unlock()
-		tl.tell(x)
+		tl.guarded(x)
 	}
+}
+
+// guarded is tell; a panic ends the telling, not the teller.
+func (tl *teller) guarded(x telling) {
+	defer func() {
+		if v := recover(); v != nil {
+			tl.s.router.Stats().Panics.Add(1)
+			tl.s.log.Error("telling who is not in a room panicked", "room", tl.room.String(), "panic", v)
+		}
+	}()
+	tl.tell(x)
 }
 
 // tell goes through the members once. Where many are to be told, the rest is a little later: the
