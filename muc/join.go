@@ -224,6 +224,7 @@ func (t *turn) rename(st *xmpp.Stanza, s *seat) {
 	delete(t.byNick, key(o.nick()))
 	o.jid = st.To
 	t.byNick[key(o.nick())] = o
+	t.seen(o)
 	t.tell(t.notice(o))
 }
 

@@ -66,6 +66,7 @@ func (r *room) occupantsOf(bare xmpp.JID) (list []*occupant) {
 // enter seats an occupant.
 func (r *room) enter(o *occupant) {
 	o.hats = r.hats.shown(o.real)
+	r.seen(o)
 	r.occupants = append(r.occupants, o)
 	r.byNick[key(o.nick())] = o
 	for _, s := range o.seats {

@@ -44,6 +44,8 @@ type room struct {
 	bySession map[xmpp.JID]*seat
 	asked     asked
 	pace      pace
+	nicks     map[xmpp.JID]string // of members, as they were in the room last
+	teller    *teller
 	tries     map[xmpp.JID]*budget // of who has said a wrong password
 	idleSince time.Time
 

@@ -65,6 +65,8 @@ type Stats struct {
 	Joins      atomic.Int64
 	Ghosts     atomic.Int64 // occupants removed since they were not there any more
 	Refused    atomic.Int64 // over a limit
+	Told       atomic.Int64 // members who were not there and were told of what was said
+	Untold     atomic.Int64 // messages of which nobody was told since too many waited to be
 }
 
 // New returns the rooms of a server.
@@ -81,6 +83,7 @@ func New(cfg Config) *Service {
 	s := &Service{cfg: cfg, rooms: map[xmpp.JID]*room{}, count: map[string]int{}, seated: map[xmpp.JID][]xmpp.JID{}}
 	s.watchers.init()
 	s.commands = roomCommands()
+	cfg.Archives.Follow(s.memberships)
 	s.tables, s.readers = s.handlers(), make(chan struct{}, maxReaders)
 	return s
 }
@@ -165,7 +168,7 @@ func (s *Service) room(jid xmpp.JID) *room {
 	r := s.rooms[jid]
 	if r == nil {
 		host, _ := s.hostOf(jid.Domain())
-		r = &room{s: s, jid: jid, host: host, inbox: s.router.NewInbox()}
+		r = &room{s: s, jid: jid, host: host, inbox: s.router.NewInbox(), teller: &teller{s: s, room: jid}}
 		s.rooms[jid] = r
 	}
 	return r

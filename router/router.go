@@ -53,6 +53,7 @@ type Router struct {
 	ways     Ways // nil: there are none
 	services []Service
 	showing  []func(*Round, *xmpp.Stanza)
+	heeds    []func(int64) bool
 
 	questions questions
 	working   tally // inboxes at work
@@ -96,6 +97,9 @@ func New(cfg Config) *Router {
 		}
 		if f.Shows != nil {
 			r.showing = append(r.showing, f.Shows)
+		}
+		if f.Heeds != nil {
+			r.heeds = append(r.heeds, f.Heeds)
 		}
 		if f.Service != nil {
 			r.services = append(r.services, f.Service)
