@@ -16,10 +16,9 @@ type occupant struct {
 	aff   affiliation
 	hats  xmpp.Payload
 	seats []*seat // the one that spoke of its presence last is the last
-	spoke time.Time
-	chat  budget // messages
-	bytes budget // of these
-	moves budget // changes of presence
+	chat  budget  // messages
+	bytes budget  // of these
+	moves budget  // changes of presence
 	asked time.Time
 }
 
