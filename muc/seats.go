@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"parley/router"
@@ -44,6 +45,24 @@ func (s *Service) displace(full xmpp.JID, room xmpp.JID) {
 		return
 	}
 	s.seated[full] = list
+}
+
+// moved notes the new address of a session in a room.
+func (s *Service) moved(full xmpp.JID, to xmpp.JID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, at := range s.seated[full] {
+		if at.Bare() == to.Bare() {
+			s.seated[full][i] = to
+		}
+	}
+}
+
+// Seats implements router.Service.
+func (s *Service) Seats(session, at xmpp.JID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.seated[session], at)
 }
 
 // There is what there is of rooms.

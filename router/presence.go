@@ -248,7 +248,7 @@ func (r *Router) directed(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 			if (st.Type == "unavailable" || st.Type == "error") && res.sender != nil {
 				if to, ok := renamed(st); ok {
 					res.sender.went(st.From, to)
-				} else {
+				} else if !r.staysAt(&res, st) {
 					res.sender.parted(st.From)
 				}
 			}
