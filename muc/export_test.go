@@ -19,3 +19,15 @@ func (s *Service) Waiting(room xmpp.JID) int {
 	defer r.mu.Unlock()
 	return len(r.waiting)
 }
+
+// Seated returns who is in which room.
+func (s *Service) Seated() (list []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for full, at := range s.seated {
+		for _, j := range at {
+			list = append(list, full.String()+" in "+j.String())
+		}
+	}
+	return list
+}

@@ -205,3 +205,46 @@ func TestErrorsOfStrangersDoNotWait(t *testing.T) {
 	close(release)
 	h.Settle()
 }
+
+// Who leaves and enters again at once, before the room has said that it is gone, is there, and
+// leaves with its session.
+func TestBackAtOnceLeavesNoGhost(t *testing.T) {
+	h := house(t, muc.Settings{Defaults: muc.DefaultRoom()})
+	romeo := h.Connected("romeo@example.com/x")
+	enterRoom(romeo, verona, "Romeo", "")
+	open(romeo, verona)
+	held := make(chan struct{})
+	release := rooms(h).Hold(xmpp.MustJID(verona), held)
+	<-held
+	var rd router.Round
+	for _, text := range []string{"<presence to='" + verona + "/Romeo' type='unavailable'/>",
+		"<presence to='" + verona + "/Romeo'><x xmlns='http://jabber.org/protocol/muc'/></presence>"} {
+		st, err := xmpp.ParseStanza(text)
+		if err == nil {
+			err = romeo.Peer().Sender.Send(t.Context(), &rd, st)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(release)
+	h.Settle()
+	if n := rooms(h).Count().Sessions; n != 1 {
+		t.Fatalf("%d sessions are in the room", n)
+	}
+	romeo.Leaves()
+	h.Settle()
+	if list := rooms(h).Seated(); len(list) > 0 {
+		t.Errorf("%v", list)
+	}
+}
+
+// Who tries one room after the other, and is refused, may still go on.
+func TestManyRoomsInOneSession(t *testing.T) {
+	h := house(t, muc.Settings{Defaults: muc.DefaultRoom(), Create: muc.CreateAdmins})
+	romeo := h.Connected("romeo@example.com/x")
+	for n := range 1100 {
+		enterRoom(romeo, fmt.Sprintf("r%d@conference.example.com", n), "Romeo", "")
+		refused(t, romeo, "not-allowed")
+	}
+}

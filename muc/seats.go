@@ -149,7 +149,11 @@ func (s *Service) leaveSeats() {
 		s.timer.Stop()
 	}
 	s.mu.Unlock()
-	for _, r := range list { // no turn is taken any more
+	for _, r := range list { // no turn is taken any more, but where one did not end in time
+		if r.busy() {
+			s.log.Warn("who is in a room is not written: it did not come to rest", "room", r.jid.String())
+			continue
+		}
 		if len(r.occupants) == 0 {
 			continue
 		}
@@ -158,6 +162,13 @@ func (s *Service) leaveSeats() {
 			s.log.Error("who is in a room could not be written", "room", r.jid.String(), "error", err)
 		}
 	}
+}
+
+// busy reports whether a turn of the room is under way.
+func (r *room) busy() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.running
 }
 
 func (r *room) writeSeats(tx *storage.Tx) error {

@@ -15,8 +15,8 @@ type Service interface {
 	// domain itself, which it may answer from storage. For a message it calls settled once, when
 	// what the message leaves behind is committed, or it was refused; for others settled is nil.
 	Take(rd *Round, st *xmpp.Stanza, settled func())
-	// Seats reports whether a session is at an address of the service. It never waits. Where it
-	// is, an error from there does not say that it has gone.
+	// Seats reports whether a session is at an address of the service. It never waits, and calls
+	// nothing of the router.
 	Seats(session, at xmpp.JID) bool
 }
 
@@ -49,15 +49,6 @@ func (r *Router) service(domain string) Service {
 // others' servers need not be kept on its way, and does not wait to be.
 func (r *Router) kept(st *xmpp.Stanza) bool {
 	return (st.Type == "groupchat" || st.Has("urn:xmpp:mam:2", "result")) && r.service(st.From.Domain()) != nil
-}
-
-// staysAt reports whether an error is of a service that the session is there for nevertheless.
-func (r *Router) staysAt(res *Resource, st *xmpp.Stanza) bool {
-	if st.Type != "error" {
-		return false
-	}
-	s := r.service(st.From.Domain())
-	return s != nil && s.Seats(res.JID(), st.From)
 }
 
 // visit is the way to a service. It implements Way for what is no message; a message is
