@@ -311,6 +311,9 @@ func (t *turn) listChanges(q request, in xmpp.Form) (list []change, err error) {
 			if err != nil || j.Local() == "" {
 				return nil, xmpp.Refuse("jid-malformed", "")
 			}
+			if t.s.router.Visits(j) {
+				return nil, errRoomInRoom
+			}
 			want[j.Bare()] = max(want[j.Bare()], f.aff)
 		}
 	}
@@ -336,6 +339,7 @@ func (t *turn) listChanges(q request, in xmpp.Form) (list []change, err error) {
 		}
 	}
 	if len(list) > maxItems || len(t.lists.by)+len(list) > t.settings().Affiliations {
+		t.s.stats.Refused.Add(1)
 		return nil, xmpp.Refuse("resource-constraint", "the room's lists are full")
 	}
 	return list, nil

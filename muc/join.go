@@ -21,6 +21,10 @@ func (t *turn) join(st *xmpp.Stanza) {
 		t.refuse(st, err)
 		return
 	}
+	if err := t.mayCome(st.From.Bare()); err != nil {
+		t.refuse(st, err)
+		return
+	}
 	o, s := t.seatFor(st)
 	t.s.stats.Joins.Add(1)
 	t.tell(t.notice(o), s)
@@ -127,6 +131,7 @@ func (t *turn) hasPlace(st *xmpp.Stanza, aff affiliation) error {
 	lim := t.settings()
 	if o := t.byNick[key(st.To.Resource())]; o != nil {
 		if len(o.seats) >= lim.Sessions {
+			t.s.stats.Refused.Add(1)
 			return xmpp.Refuse("conflict", "too many sessions with this nickname")
 		}
 		return nil
@@ -224,6 +229,9 @@ func (t *turn) rename(st *xmpp.Stanza, s *seat) {
 	delete(t.byNick, key(o.nick()))
 	o.jid = st.To
 	t.byNick[key(o.nick())] = o
+	for _, seat := range o.seats {
+		t.s.moved(seat.jid, o.jid)
+	}
 	t.seen(o)
 	t.tell(t.notice(o))
 }

@@ -269,8 +269,11 @@ func (t *turn) private(st *xmpp.Stanza, s *seat) {
 }
 
 // send sends a message of the room to somebody, who may keep it: that is settled before the
-// turn goes on.
+// turn goes on. It is never for a room, whose turn this one would wait for.
 func (t *turn) send(st *xmpp.Stanza) {
+	if t.s.router.Visits(st.To) {
+		return
+	}
 	link := t.s.router.NewLink()
 	link.Deliver(context.Background(), &t.Round, st)
 	link.Settle(&t.Round)

@@ -230,6 +230,9 @@ func (s *Service) Affiliate(jid, who xmpp.JID, name, reason string) error {
 	if !ok {
 		return fmt.Errorf("%q is none of owner, admin, member, none, outcast", name)
 	}
+	if aff >= member && s.Has(who.Domain()) {
+		return fmt.Errorf("%s is no person's address", who)
+	}
 	return s.existing(jid, func(t *turn) error {
 		c := change{jid: who.Bare(), aff: aff, reason: reason}
 		if _, there := t.lists.by[c.jid]; !there && aff != none && len(t.lists.by) >= t.settings().Affiliations {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"parley/router"
@@ -44,6 +45,24 @@ func (s *Service) displace(full xmpp.JID, room xmpp.JID) {
 		return
 	}
 	s.seated[full] = list
+}
+
+// moved notes the new address of a session in a room.
+func (s *Service) moved(full xmpp.JID, to xmpp.JID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, at := range s.seated[full] {
+		if at.Bare() == to.Bare() {
+			s.seated[full][i] = to
+		}
+	}
+}
+
+// Seats implements router.Service.
+func (s *Service) Seats(session, at xmpp.JID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.seated[session], at)
 }
 
 // There is what there is of rooms.
@@ -130,7 +149,11 @@ func (s *Service) leaveSeats() {
 		s.timer.Stop()
 	}
 	s.mu.Unlock()
-	for _, r := range list { // no turn is taken any more
+	for _, r := range list { // no turn is taken any more, but where one did not end in time
+		if r.busy() {
+			s.log.Warn("who is in a room is not written: it did not come to rest", "room", r.jid.String())
+			continue
+		}
 		if len(r.occupants) == 0 {
 			continue
 		}
@@ -139,6 +162,13 @@ func (s *Service) leaveSeats() {
 			s.log.Error("who is in a room could not be written", "room", r.jid.String(), "error", err)
 		}
 	}
+}
+
+// busy reports whether a turn of the room is under way.
+func (r *room) busy() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.running
 }
 
 func (r *room) writeSeats(tx *storage.Tx) error {

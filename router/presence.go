@@ -126,6 +126,9 @@ func (r *Router) ready(t *Turn, a *Account, res Resource) {
 // direct sends presence to one address (RFC 6121 §4.6).
 func (s *Sender) direct(rd *Round, st *xmpp.Stanza) {
 	s.mu.Lock()
+	if len(s.directed) >= maxDirected {
+		s.tidyDirected()
+	}
 	full := len(s.directed) >= maxDirected && !s.directed[st.To]
 	if st.Type == "unavailable" {
 		delete(s.directed, st.To)
@@ -145,6 +148,16 @@ func (s *Sender) direct(rd *Round, st *xmpp.Stanza) {
 	} else if err := s.r.abroad(rd, s.r.shown(s.account, st)); err != nil {
 		s.parted(st.To)
 		s.refuse(rd, st, err)
+	}
+}
+
+// tidyDirected forgets the addresses of services where the session is not any more. The lock is
+// held.
+func (s *Sender) tidyDirected() {
+	for to := range s.directed {
+		if at := s.r.service(to.Domain()); at != nil && to.Local() != "" && !at.Seats(s.jid, to) {
+			delete(s.directed, to)
+		}
 	}
 }
 
@@ -248,7 +261,7 @@ func (r *Router) directed(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 			if (st.Type == "unavailable" || st.Type == "error") && res.sender != nil {
 				if to, ok := renamed(st); ok {
 					res.sender.went(st.From, to)
-				} else {
+				} else if !r.Visits(st.From) { // there the session may be again by now
 					res.sender.parted(st.From)
 				}
 			}
