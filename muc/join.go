@@ -42,7 +42,11 @@ func (t *turn) create(by xmpp.JID) error {
 		return xmpp.Refuse("not-allowed", "you may not create rooms here") // XEP-0045 §10.1.1
 	}
 	cfg := t.settings().Defaults
-	return t.found(&cfg, by.Bare(), true)
+	err := t.found(&cfg, by.Bare(), true)
+	if err == nil {
+		t.s.log.Info("room made", "room", t.jid.String(), "by", by.Bare().String())
+	}
+	return err
 }
 
 // found makes the room with a configuration.

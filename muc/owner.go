@@ -59,7 +59,11 @@ func (t *turn) ownerSet(q request) (xmpp.Payload, error) {
 		return nil, xmpp.Refuse("forbidden", "")
 	}
 	if d := q.payload.Child(nsOwner, "destroy"); !d.IsZero() {
-		return nil, t.destroyed(d)
+		err := t.destroyed(d)
+		if err == nil {
+			t.s.log.Info("room destroyed", "room", t.jid.String(), "by", who(q))
+		}
+		return nil, err
 	}
 	form, ok := xmpp.ParseForm(q.payload.Child(xmpp.NSForm, "x"))
 	switch {

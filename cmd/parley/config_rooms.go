@@ -136,6 +136,16 @@ func roomKind(kind string) muc.RoomConfig {
 	return muc.DefaultRoom()
 }
 
+// roomDomains are the domains that have rooms.
+func roomDomains(cfg Config) (list []string) {
+	if cfg.Rooms.Prefix != "" {
+		for _, d := range cfg.Domains {
+			list = append(list, cfg.Rooms.Prefix+"."+d)
+		}
+	}
+	return list
+}
+
 // checkRooms finds what could not be, and writes domains as addresses do.
 func checkRooms(cfg *Config) *badKey {
 	c := &cfg.Rooms

@@ -21,7 +21,7 @@ const (
 	exitUsage    = 2 // the command line is wrong
 	exitConfig   = 3 // the configuration is wrong
 	exitNotFound = 4 // there is no such account, session or room
-	exitExists   = 5 // the account exists already
+	exitExists   = 5 // the account or room exists already
 	exitDown     = 6 // the server is not running, and the command needs it
 )
 
