@@ -248,3 +248,48 @@ func TestManyRoomsInOneSession(t *testing.T) {
 		refused(t, romeo, "not-allowed")
 	}
 }
+
+// Who cannot enter by that nickname makes no room that nobody is in.
+func TestNoRoomIsLeftBehind(t *testing.T) {
+	h := house(t, muc.Settings{Defaults: muc.DefaultRoom()})
+	romeo := h.Connected("romeo@example.com/x")
+	enterRoom(romeo, verona, "\u2800", "")
+	refused(t, romeo, "not-acceptable")
+	if n := rooms(h).Count().Rooms; n != 0 {
+		t.Errorf("there are %d rooms", n)
+	}
+}
+
+// Where the disk is full, who leaves a room that was never configured is gone.
+func TestOneLeavesWhereTheDiskIsFull(t *testing.T) {
+	h := house(t, muc.Settings{Defaults: muc.DefaultRoom()})
+	romeo := h.Connected("romeo@example.com/x")
+	enterRoom(romeo, verona, "Romeo", "")
+	h.Disk.FullEvery(1)
+	romeo.Sends("<presence to='" + verona + "/Romeo' type='unavailable'/>")
+	if list := rooms(h).Seated(); len(list) > 0 {
+		t.Errorf("%v", list)
+	}
+}
+
+// A moderator gives voice to a member, too, who has lost it.
+func TestModeratorsGiveVoiceToMembers(t *testing.T) {
+	h := house(t, muc.Settings{Defaults: muc.DefaultRoom()})
+	romeo, juliet, nurse := h.Connected("romeo@example.com/x"), h.Connected("juliet@example.com/x"), h.Connected("nurse@example.com/x")
+	enterRoom(romeo, verona, "Romeo", "")
+	open(romeo, verona)
+	affiliates(romeo, "member", "juliet@example.com")
+	enterRoom(juliet, verona, "Juliet", "")
+	enterRoom(nurse, verona, "Nurse", "")
+	role := func(a *routertest.Actor, nick, role string) {
+		t.Helper()
+		asks(a, "set", "<query xmlns='http://jabber.org/protocol/muc#admin'><item nick='"+nick+"' role='"+role+"'/></query>")
+	}
+	role(romeo, "Nurse", "moderator")
+	role(romeo, "Juliet", "visitor")
+	nurse.Forgets()
+	role(nurse, "Juliet", "participant")
+	well(t, nurse)
+	role(nurse, "Juliet", "none")
+	refused(t, nurse, "not-allowed")
+}
