@@ -293,3 +293,23 @@ func TestModeratorsGiveVoiceToMembers(t *testing.T) {
 	role(nurse, "Juliet", "none")
 	refused(t, nurse, "not-allowed")
 }
+
+// Another server that speaks for itself gives its users nothing: what a domain is to a room all of
+// them are.
+func TestDomainsDoNotEnterThemselves(t *testing.T) {
+	h := house(t, muc.Settings{Defaults: muc.DefaultRoom(), Create: muc.CreateAnyone})
+	romeo, away := h.Connected("romeo@example.com/x"), h.Service(far)
+	away.Sends("<presence from='" + far + "/x' to='" + verona + "/N'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+	refused(t, away, "not-allowed")
+	away.Sends("<presence from='juliet@" + far + "' to='" + verona + "/N'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+	refused(t, away, "jid-malformed")
+	enterRoom(romeo, verona, "Romeo", "")
+	open(romeo, verona)
+	away.Sends("<iq type='set' id='r' from='" + far + "' to='" + verona + "'><query xmlns='jabber:iq:register'><x xmlns='jabber:x:data' type='submit'>" +
+		"<field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#register</value></field><field var='muc#register_roomnick'><value>N</value></field></x></query></iq>")
+	refused(t, away, "not-allowed")
+	in, err := rooms(h).Show(xmpp.MustJID(verona))
+	if err != nil || len(in.Affiliations) != 1 || len(in.Occupants) != 1 {
+		t.Errorf("%v %v %v", in.Affiliations, in.Occupants, err)
+	}
+}

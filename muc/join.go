@@ -26,6 +26,9 @@ func (t *turn) join(st *xmpp.Stanza) {
 
 // admitted says why somebody may not enter, and makes the room if there is none.
 func (t *turn) admitted(st *xmpp.Stanza) error {
+	if st.From.Resource() == "" {
+		return xmpp.Refuse("jid-malformed", "a session enters, not an account")
+	}
 	if t.exists {
 		if err := t.mayEnter(st); err != nil {
 			return err
@@ -44,7 +47,7 @@ func (t *turn) admitted(st *xmpp.Stanza) error {
 // create makes the room (XEP-0045 §10.1). It is locked until its owner has said how it is to
 // be.
 func (t *turn) create(by xmpp.JID) error {
-	if !t.s.mayCreate(t.jid.Domain(), by) {
+	if by.Local() == "" || !t.s.mayCreate(t.jid.Domain(), by) { // what a domain owns all its users would
 		return xmpp.Refuse("not-allowed", "you may not create rooms here") // XEP-0045 §10.1.1
 	}
 	cfg := t.settings().Defaults
