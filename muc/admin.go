@@ -299,11 +299,13 @@ func (t *turn) apply(q request, list []change) error {
 		}
 	}
 	q.after(func() {
-		for _, fn := range after {
-			if fn != nil {
-				fn()
+		t.together(func() {
+			for _, fn := range after {
+				if fn != nil {
+					fn()
+				}
 			}
-		}
+		})
 	})
 	return nil
 }

@@ -313,3 +313,44 @@ func TestDomainsDoNotEnterThemselves(t *testing.T) {
 		t.Errorf("%v %v %v", in.Affiliations, in.Occupants, err)
 	}
 }
+
+// Who makes members of many who are not there does not have the room stand still for a commit
+// each.
+func TestManyInvitationsAreOneCommit(t *testing.T) {
+	h := house(t, muc.Settings{Defaults: muc.CompanyRoom()})
+	romeo := h.Connected("romeo@example.com/x")
+	enterRoom(romeo, verona, "Romeo", "")
+	open(romeo, verona)
+	var who []string
+	for n := range 300 {
+		who = append(who, fmt.Sprintf("m%d@example.com", n))
+		h.Exists(xmpp.MustJID(who[n]))
+	}
+	before := h.Disk.Commits()
+	h.Disk.Slow(5 * time.Millisecond)
+	affiliates(romeo, "member", who...)
+	well(t, romeo)
+	if n := h.Disk.Commits() - before; n > 100 {
+		t.Errorf("%d commits", n)
+	}
+}
+
+// Who is in a room of a domain that is not served for a while, and goes meanwhile, is not there
+// when it is served again.
+func TestGoneWhileTheDomainWas(t *testing.T) {
+	const other = "verona@conference.example.net"
+	h, c := timed(t)
+	romeo, juliet := h.Connected("romeo@example.com/x"), h.Connected("juliet@example.com/x")
+	enterRoom(romeo, other, "Romeo", "")
+	open(romeo, other)
+	enterRoom(juliet, other, "Juliet", "")
+	h.Router.SetHosts([]string{"example.com"})
+	romeo.Sends("<message to='" + other + "' type='groupchat'><body>Hark</body></message>")
+	refused(t, romeo, "remote-server-not-found")
+	romeo.Leaves()
+	h.Router.SetHosts([]string{"example.com", "example.net"})
+	c.passes(h, time.Minute)
+	if list := rooms(h).Seated(); len(list) != 1 {
+		t.Errorf("%v", list)
+	}
+}

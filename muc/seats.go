@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -375,11 +376,18 @@ func (s *Service) sweep() {
 	s.mu.Unlock()
 }
 
-// look asks the silent.
+// look asks the silent. A session of this server that is not there any more has not been able to
+// say so, as where its domain was not served for a while.
 func (t *turn) look() {
 	now := t.now()
-	for _, s := range t.bySession {
-		if !t.s.local(s.jid) && now.Sub(s.heard) > probeEvery && now.Sub(s.probed) > probeEvery {
+	for _, s := range maps.Clone(t.bySession) {
+		if t.s.local(s.jid) {
+			if !t.s.connected(s.jid) {
+				t.lost(s)
+			}
+			continue
+		}
+		if now.Sub(s.heard) > probeEvery && now.Sub(s.probed) > probeEvery {
 			t.probe(s)
 		}
 	}
