@@ -121,7 +121,7 @@ func TestPasswordsAreNotGuessed(t *testing.T) {
 	well(t, juliet)
 }
 
-// TestRoomsAreForgotten enters and leaves many rooms: none stays in memory that is not there.
+// TestNothingStaysOfRoomsThatAreNotThere enters and leaves many rooms: none stays in memory that is not there.
 func TestNothingStaysOfRoomsThatAreNotThere(t *testing.T) {
 	h := house(t, muc.Settings{Defaults: muc.DefaultRoom(), Create: muc.CreateAdmins})
 	romeo := h.Connected("romeo@example.com/x")

@@ -16,7 +16,6 @@ type occupant struct {
 	aff   affiliation
 	hats  xmpp.Payload
 	seats []*seat // the one that spoke of its presence last is the last
-	spoke time.Time
 	*haste
 	asked time.Time
 }

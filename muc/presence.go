@@ -142,14 +142,3 @@ func (t *turn) part(s *seat, n *notice) {
 	t.to(n, s)
 	t.s.emptied(t)
 }
-
-// remove is part for all seats of an occupant.
-func (t *turn) remove(o *occupant, of func(*seat) *notice) {
-	for len(o.seats) > 0 {
-		s, last := o.now(), len(o.seats) == 1
-		t.part(s, of(s))
-		if last {
-			return
-		}
-	}
-}

@@ -202,8 +202,9 @@ func roomCommand(o *options) *cobra.Command {
 	}
 	create := &cobra.Command{
 		Use: "create ROOM [SETTING=VALUE...]", Short: "Make a room", Args: cobra.MinimumNArgs(1),
-		Long: "Makes a room that is open at once. The settings are those that `parley room show` has.\n\n" +
-			"  parley room create tea --owner juliet roomname='Tea at five' membersonly=1",
+		Long: "Makes a room that is open at once:\n\n" +
+			"  parley room create tea --owner juliet roomname='Tea at five' membersonly=1\n\n" +
+			"The settings are those that `parley room show` has.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			config, err := settingsArgument(args[1:])
 			if err != nil {
