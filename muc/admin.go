@@ -269,7 +269,7 @@ func (t *turn) mayChangeRole(q request, c change) error {
 		return xmpp.Refuse("forbidden", "")
 	case by != nil && by.occ == o && c.role == nobody:
 		return xmpp.Refuse("conflict", "") // XEP-0045 §8.2: you may leave
-	case o.aff > q.aff:
+	case o.aff > q.aff && c.role < o.role: // to give voice there is no such condition (XEP-0045 §8.3)
 		return xmpp.Refuse("not-allowed", "") // XEP-0045 §8.2, §8.4
 	case c.role == moderator && q.aff < admin:
 		return xmpp.Refuse("forbidden", "only admins make moderators") // XEP-0045 §5.2.1
@@ -299,11 +299,13 @@ func (t *turn) apply(q request, list []change) error {
 		}
 	}
 	q.after(func() {
-		for _, fn := range after {
-			if fn != nil {
-				fn()
+		t.together(func() {
+			for _, fn := range after {
+				if fn != nil {
+					fn()
+				}
 			}
-		}
+		})
 	})
 	return nil
 }

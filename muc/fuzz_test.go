@@ -252,7 +252,7 @@ func FuzzRooms(f *testing.F) {
 	enter, open, say, wait := at("muc'/></presence>"), at("type='submit'/></query></iq>"), at("<body>RAW</body></message>"), byte(7)
 	begin := []byte{ // who, which room, what, and what it wants to know
 		0, 0, enter, 0, 0, 0, open, 2, 0, enter, 1, 4, 0, enter, 3, wait, 0, 0, say, 2, 0, say, wait,
-		0, 0, at("<item affiliation='AFF' jid='JID'/></query>"), 0, 1, 2, 1, // of juliet: admin
+		0, 0, at("<item affiliation='AFF' jid='JID'/></query>"), 1, 1, // of juliet: admin
 		3, 1, enter, 2, 3, 1, open, wait,
 	}
 	for i := range phrases { // there are two rooms with people in them, and all of these say it, to one and the other

@@ -248,3 +248,109 @@ func TestManyRoomsInOneSession(t *testing.T) {
 		refused(t, romeo, "not-allowed")
 	}
 }
+
+// Who cannot enter by that nickname makes no room that nobody is in.
+func TestNoRoomIsLeftBehind(t *testing.T) {
+	h := house(t, muc.Settings{Defaults: muc.DefaultRoom()})
+	romeo := h.Connected("romeo@example.com/x")
+	enterRoom(romeo, verona, "\u2800", "")
+	refused(t, romeo, "not-acceptable")
+	if n := rooms(h).Count().Rooms; n != 0 {
+		t.Errorf("there are %d rooms", n)
+	}
+}
+
+// Where the disk is full, who leaves a room that was never configured is gone.
+func TestOneLeavesWhereTheDiskIsFull(t *testing.T) {
+	h := house(t, muc.Settings{Defaults: muc.DefaultRoom()})
+	romeo := h.Connected("romeo@example.com/x")
+	enterRoom(romeo, verona, "Romeo", "")
+	h.Disk.FullEvery(1)
+	romeo.Sends("<presence to='" + verona + "/Romeo' type='unavailable'/>")
+	if list := rooms(h).Seated(); len(list) > 0 {
+		t.Errorf("%v", list)
+	}
+}
+
+// A moderator gives voice to a member, too, who has lost it.
+func TestModeratorsGiveVoiceToMembers(t *testing.T) {
+	h := house(t, muc.Settings{Defaults: muc.DefaultRoom()})
+	romeo, juliet, nurse := h.Connected("romeo@example.com/x"), h.Connected("juliet@example.com/x"), h.Connected("nurse@example.com/x")
+	enterRoom(romeo, verona, "Romeo", "")
+	open(romeo, verona)
+	affiliates(romeo, "member", "juliet@example.com")
+	enterRoom(juliet, verona, "Juliet", "")
+	enterRoom(nurse, verona, "Nurse", "")
+	role := func(a *routertest.Actor, nick, role string) {
+		t.Helper()
+		asks(a, "set", "<query xmlns='http://jabber.org/protocol/muc#admin'><item nick='"+nick+"' role='"+role+"'/></query>")
+	}
+	role(romeo, "Nurse", "moderator")
+	role(romeo, "Juliet", "visitor")
+	nurse.Forgets()
+	role(nurse, "Juliet", "participant")
+	well(t, nurse)
+	role(nurse, "Juliet", "none")
+	refused(t, nurse, "not-allowed")
+}
+
+// Another server that speaks for itself gives its users nothing: what a domain is to a room all of
+// them are.
+func TestDomainsDoNotEnterThemselves(t *testing.T) {
+	h := house(t, muc.Settings{Defaults: muc.DefaultRoom(), Create: muc.CreateAnyone})
+	romeo, away := h.Connected("romeo@example.com/x"), h.Service(far)
+	away.Sends("<presence from='" + far + "/x' to='" + verona + "/N'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+	refused(t, away, "not-allowed")
+	away.Sends("<presence from='juliet@" + far + "' to='" + verona + "/N'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+	refused(t, away, "jid-malformed")
+	enterRoom(romeo, verona, "Romeo", "")
+	open(romeo, verona)
+	away.Sends("<iq type='set' id='r' from='" + far + "' to='" + verona + "'><query xmlns='jabber:iq:register'><x xmlns='jabber:x:data' type='submit'>" +
+		"<field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#register</value></field><field var='muc#register_roomnick'><value>N</value></field></x></query></iq>")
+	refused(t, away, "not-allowed")
+	in, err := rooms(h).Show(xmpp.MustJID(verona))
+	if err != nil || len(in.Affiliations) != 1 || len(in.Occupants) != 1 {
+		t.Errorf("%v %v %v", in.Affiliations, in.Occupants, err)
+	}
+}
+
+// Who makes members of many who are not there does not have the room stand still for a commit
+// each.
+func TestManyInvitationsAreOneCommit(t *testing.T) {
+	h := house(t, muc.Settings{Defaults: muc.CompanyRoom()})
+	romeo := h.Connected("romeo@example.com/x")
+	enterRoom(romeo, verona, "Romeo", "")
+	open(romeo, verona)
+	var who []string
+	for n := range 300 {
+		who = append(who, fmt.Sprintf("m%d@example.com", n))
+		h.Exists(xmpp.MustJID(who[n]))
+	}
+	before := h.Disk.Commits()
+	h.Disk.Slow(5 * time.Millisecond)
+	affiliates(romeo, "member", who...)
+	well(t, romeo)
+	if n := h.Disk.Commits() - before; n > 100 {
+		t.Errorf("%d commits", n)
+	}
+}
+
+// Who is in a room of a domain that is not served for a while, and goes meanwhile, is not there
+// when it is served again.
+func TestGoneWhileTheDomainWas(t *testing.T) {
+	const other = "verona@conference.example.net"
+	h, c := timed(t)
+	romeo, juliet := h.Connected("romeo@example.com/x"), h.Connected("juliet@example.com/x")
+	enterRoom(romeo, other, "Romeo", "")
+	open(romeo, other)
+	enterRoom(juliet, other, "Juliet", "")
+	h.Router.SetHosts([]string{"example.com"})
+	romeo.Sends("<message to='" + other + "' type='groupchat'><body>Hark</body></message>")
+	refused(t, romeo, "remote-server-not-found")
+	romeo.Leaves()
+	h.Router.SetHosts([]string{"example.com", "example.net"})
+	c.passes(h, time.Minute)
+	if list := rooms(h).Seated(); len(list) != 1 {
+		t.Errorf("%v", list)
+	}
+}

@@ -91,11 +91,13 @@ func (t *turn) invited(st *xmpp.Stanza, s *seat, list []xmpp.Element) error {
 	if err := t.admit(members); err != nil {
 		return err
 	}
-	for _, g := range guests {
-		t.asked.invited(invitation{g.jid.Bare(), o.real, t.inviter(o), st.ID})
-		thread := g.e.Child(nsUser, "continue")
-		t.invite(t.inviter(o), g.jid, st.ID, g.e.ChildText(nsUser, "reason"), string(thread.Payload()))
-	}
+	t.together(func() {
+		for _, g := range guests {
+			t.asked.invited(invitation{g.jid.Bare(), o.real, t.inviter(o), st.ID})
+			thread := g.e.Child(nsUser, "continue")
+			t.invite(t.inviter(o), g.jid, st.ID, g.e.ChildText(nsUser, "reason"), string(thread.Payload()))
+		}
+	})
 	return nil
 }
 
@@ -219,13 +221,15 @@ func (t *turn) voice(st *xmpp.Stanza, s *seat, form xmpp.Form) error {
 	}
 	msg := xmpp.NewStanza(xmpp.Message, f.Payload())
 	msg.ID = st.ID
-	for _, m := range t.occupants {
-		if m.role == moderator {
-			for _, seat := range m.seats {
-				t.send(msg.Readdressed(seat.jid, t.jid))
+	t.together(func() {
+		for _, m := range t.occupants {
+			if m.role == moderator {
+				for _, seat := range m.seats {
+					t.send(msg.Readdressed(seat.jid, t.jid))
+				}
 			}
 		}
-	}
+	})
 	return nil
 }
 

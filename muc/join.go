@@ -9,19 +9,8 @@ import (
 
 // join is somebody who enters (XEP-0045 §7.2).
 func (t *turn) join(st *xmpp.Stanza) {
-	created := false
-	if !t.exists {
-		if err := t.create(st.From); err != nil {
-			t.refuse(st, err)
-			return
-		}
-		created = true
-	}
-	if err := t.mayEnter(st, created); err != nil {
-		t.refuse(st, err)
-		return
-	}
-	if err := t.mayCome(st.From.Bare()); err != nil {
+	created := !t.exists
+	if err := t.admitted(st); err != nil {
 		t.refuse(st, err)
 		return
 	}
@@ -35,10 +24,30 @@ func (t *turn) join(st *xmpp.Stanza) {
 	t.welcome(st, s, codes)
 }
 
+// admitted says why somebody may not enter, and makes the room if there is none.
+func (t *turn) admitted(st *xmpp.Stanza) error {
+	if st.From.Resource() == "" {
+		return xmpp.Refuse("jid-malformed", "a session enters, not an account")
+	}
+	if t.exists {
+		if err := t.mayEnter(st); err != nil {
+			return err
+		}
+		return t.mayCome(st.From.Bare())
+	}
+	if err := t.mayBe(st, owner); err != nil { // a room that nobody is in is not to be left behind
+		return err
+	}
+	if err := t.mayCome(st.From.Bare()); err != nil {
+		return err
+	}
+	return t.create(st.From)
+}
+
 // create makes the room (XEP-0045 §10.1). It is locked until its owner has said how it is to
 // be.
 func (t *turn) create(by xmpp.JID) error {
-	if !t.s.mayCreate(t.jid.Domain(), by) {
+	if by.Local() == "" || !t.s.mayCreate(t.jid.Domain(), by) { // what a domain owns all its users would
 		return xmpp.Refuse("not-allowed", "you may not create rooms here") // XEP-0045 §10.1.1
 	}
 	cfg := t.settings().Defaults
@@ -75,11 +84,9 @@ func (t *turn) found(cfg *RoomConfig, by xmpp.JID, locked bool) error {
 }
 
 // mayEnter says why somebody may not enter.
-func (t *turn) mayEnter(st *xmpp.Stanza, created bool) error {
+func (t *turn) mayEnter(st *xmpp.Stanza) error {
 	aff := t.lists.of(st.From)
 	switch {
-	case created:
-		return t.mayBe(st, aff)
 	case t.locked && aff < owner:
 		return xmpp.Refuse("item-not-found", "the room is locked") // XEP-0045 §7.2.10
 	case aff == outcast:

@@ -274,9 +274,22 @@ func (t *turn) send(st *xmpp.Stanza) {
 	if t.s.router.Visits(st.To) {
 		return
 	}
-	link := t.s.router.NewLink()
-	link.Deliver(context.Background(), &t.Round, st)
-	link.Settle(&t.Round)
+	t.together(func() { t.mail.Deliver(context.Background(), &t.Round, st) })
+}
+
+// together has what fn sends be settled at once: those who are not there are many where a whole
+// list is invited, and each would be a commit.
+func (t *turn) together(fn func()) {
+	if t.mail != nil {
+		fn()
+		return
+	}
+	t.mail = t.s.router.NewLink()
+	defer func() {
+		t.mail.Settle(&t.Round)
+		t.mail = nil
+	}()
+	fn()
 }
 
 func hintsForCopies() xmpp.Payload {

@@ -245,8 +245,11 @@ func (s *Service) Affiliate(jid, who xmpp.JID, name, reason string) error {
 	if !ok {
 		return fmt.Errorf("%q is none of owner, admin, member, none, outcast", name)
 	}
-	if aff >= member && s.Has(who.Domain()) {
+	switch {
+	case aff >= member && s.Has(who.Domain()):
 		return fmt.Errorf("%s is no person's address", who)
+	case aff >= admin && who.Local() == "":
+		return fmt.Errorf("a whole domain, as %s, does not run a room", who)
 	}
 	return s.existing(jid, func(t *turn) error {
 		c := change{jid: who.Bare(), aff: aff, reason: reason}

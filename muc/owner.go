@@ -10,10 +10,10 @@ import (
 // awaitUnlock has a new room open by itself when its owner says nothing (XEP-0045 §10.1.1,
 // step 5): there are clients that enter and never configure.
 func (t *turn) awaitUnlock() {
-	r := t.room
+	r, id := t.room, t.id
 	r.unlock = t.s.after(t.settings().UnlockAfter, func() {
 		r.s.later(r.jid, func(t *turn) {
-			if !t.locked || !t.exists {
+			if !t.locked || t.id != id { // it is another room by now, which has a time of its own
 				return
 			}
 			if err := t.open(nil); err != nil {

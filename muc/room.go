@@ -76,6 +76,7 @@ type summary struct {
 type turn struct {
 	*router.Turn
 	*room
+	mail *router.Link // see together
 }
 
 type putResult uint8
@@ -132,7 +133,7 @@ func leaves(st *xmpp.Stanza) bool {
 
 // work handles what waits, a batch at a time.
 func (r *room) work(rt *router.Turn) {
-	t := &turn{rt, r}
+	t := &turn{Turn: rt, room: r}
 	for {
 		r.mu.Lock()
 		list := r.waiting

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
+	"maps"
 	"time"
 
 	"parley/router"
@@ -20,50 +20,6 @@ var errNoSeat = errors.New("it is not in a room any more")
 
 // verifyAfter is how long after the start a seat of a session that is not there is taken away.
 const verifyAfter = 15 * time.Second
-
-// place notes in which rooms a session is.
-func (s *Service) place(full xmpp.JID, at xmpp.JID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.seated[full] = append(s.seated[full], at)
-}
-
-// displace is the reverse of place.
-func (s *Service) displace(full xmpp.JID, room xmpp.JID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := s.seated[full]
-	for i, at := range list {
-		if at.Bare() == room {
-			list[i] = list[len(list)-1]
-			list = list[:len(list)-1]
-			break
-		}
-	}
-	if len(list) == 0 {
-		delete(s.seated, full)
-		return
-	}
-	s.seated[full] = list
-}
-
-// moved notes the new address of a session in a room.
-func (s *Service) moved(full xmpp.JID, to xmpp.JID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, at := range s.seated[full] {
-		if at.Bare() == to.Bare() {
-			s.seated[full][i] = to
-		}
-	}
-}
-
-// Seats implements router.Service.
-func (s *Service) Seats(session, at xmpp.JID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Contains(s.seated[session], at)
-}
 
 // There is what there is of rooms.
 type There struct{ Rooms, Occupied, Sessions int }
@@ -375,11 +331,18 @@ func (s *Service) sweep() {
 	s.mu.Unlock()
 }
 
-// look asks the silent.
+// look asks the silent. A session of this server that is not there any more has not been able to
+// say so, as where its domain was not served for a while.
 func (t *turn) look() {
 	now := t.now()
-	for _, s := range t.bySession {
-		if !t.s.local(s.jid) && now.Sub(s.heard) > probeEvery && now.Sub(s.probed) > probeEvery {
+	for _, s := range maps.Clone(t.bySession) {
+		if t.s.local(s.jid) {
+			if !t.s.connected(s.jid) {
+				t.lost(s)
+			}
+			continue
+		}
+		if now.Sub(s.heard) > probeEvery && now.Sub(s.probed) > probeEvery {
 			t.probe(s)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"parley/router"
 	"parley/storage"
@@ -216,5 +217,8 @@ func (s *Service) mayCreate(domain string, by xmpp.JID) bool {
 	return false
 }
 
-// blank reports whether a nickname shows nothing (XEP-0045 §17.1).
-func blank(nick string) bool { return strings.TrimSpace(nick) == "" }
+// blank reports whether a nickname shows nothing (XEP-0045 §17.1). What else cannot be seen is in
+// no address, but for the empty character of Braille.
+func blank(nick string) bool {
+	return strings.TrimFunc(nick, func(r rune) bool { return unicode.IsSpace(r) || r == 0x2800 }) == ""
+}
