@@ -137,6 +137,10 @@ func (t *turn) checkPassword(st *xmpp.Stanza) error {
 	return nil
 }
 
+// leastSessions is how many sessions of one user may be in a room, under whichever nicknames, also
+// where fewer may share one.
+const leastSessions = 10
+
 // hasPlace refuses who does not fit in (XEP-0045 §7.2.9): those who run the room always do.
 func (t *turn) hasPlace(st *xmpp.Stanza, aff affiliation) error {
 	lim := t.settings()
@@ -146,6 +150,14 @@ func (t *turn) hasPlace(st *xmpp.Stanza, aff affiliation) error {
 			return xmpp.Refuse("conflict", "too many sessions with this nickname")
 		}
 		return nil
+	}
+	seats := 0
+	for _, o := range t.occupantsOf(st.From.Bare()) {
+		seats += len(o.seats)
+	}
+	if seats >= max(lim.Sessions, leastSessions) {
+		t.s.stats.Refused.Add(1)
+		return &xmpp.Error{Type: "wait", Condition: "policy-violation", Text: "you are in the room too often"}
 	}
 	most := lim.Occupants
 	if t.cfg.MaxUsers > 0 {

@@ -29,7 +29,7 @@ type RoomsConfig struct {
 	Rate         int      `toml:"message_rate" reload:"true" doc:"How many messages one user may send to a room in 10 s."`
 	RateBytes    int      `toml:"byte_rate" reload:"true" doc:"How many bytes these may have."`
 	PresenceRate int      `toml:"presence_rate" reload:"true" doc:"How often one user may change presence or nickname in a room in 10 s, and enter it."`
-	Sessions     int      `toml:"max_sessions" reload:"true" doc:"How many clients of one user may be in a room under one nickname. 1: no more than one."`
+	Sessions     int      `toml:"max_sessions" reload:"true" doc:"How many clients of one user may be in a room under one nickname. 1: no more than one. Under several nicknames together it is this, or 10."`
 	Queue        int      `toml:"queue_stanzas" reload:"true" doc:"How many stanzas may wait in one room; the senders of more get an error."`
 	QueueBytes   int      `toml:"queue_bytes" reload:"true" doc:"The same in bytes."`
 	Applications int      `toml:"max_applications" reload:"true" doc:"How many requests to become a member the admins of one room are told of in an hour."`
