@@ -93,7 +93,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		{Name: "Help", Members: []xmpp.JID{cid}, ShownTo: []xmpp.JID{ann}},
 	})
 	keeper := mam.NewKeeper(func() mam.Limits { return mam.Limits{Messages: p.waiting} })
-	set := muc.Settings{Defaults: muc.DefaultRoom()}.Whole()
+	set := muc.Settings{Defaults: muc.DefaultRoom(), RateBytes: 1 << 40, Rate: 1 << 30}.Whole()
 	rooms := muc.New(muc.Config{Prefix: "conference", Settings: func(string) *muc.Settings { return set }, Archives: keeper})
 	features := []router.Feature{
 		c2s.SessionFeature(), roster.NewWith(roster.Config{Directory: groups}), blocking.New(),
