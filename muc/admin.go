@@ -254,35 +254,18 @@ func (t *turn) mayChangeRole(q request, c change) error {
 
 // apply makes changes that are allowed. What concerns affiliations is on the disk first.
 func (t *turn) apply(q request, list []change) error {
-	now := map[xmpp.JID]entry{}
-	for _, c := range list {
-		if !c.isRole {
-			now[c.jid] = t.entryFor(c)
-		}
-	}
-	if len(now) > 0 {
-		err := t.write(func(tx *storage.Tx) error {
-			for j, e := range now {
-				if err := setEntry(tx, t.id, j, e); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
+	done, err := t.enlist(list)
+	if err != nil {
+		return err
 	}
 	actor := t.actor(q)
 	var after []func()
-	for _, c := range list {
+	for i, c := range list {
 		if c.isRole {
 			after = append(after, t.setRole(c, actor))
-			continue
+		} else {
+			after = append(after, t.affiliated(q, c, done[i].was, because{actor: actor, reason: c.reason, span: done[i].span}))
 		}
-		was := t.lists.of(c.jid)
-		t.lists.set(c.jid, now[c.jid])
-		after = append(after, t.affiliated(q, c, was, actor))
 	}
 	q.after(func() {
 		for _, fn := range after {
@@ -294,9 +277,66 @@ func (t *turn) apply(q request, list []change) error {
 	return nil
 }
 
-// entryFor is what the lists say when a change is made.
-func (t *turn) entryFor(c change) entry {
-	e := t.lists.by[c.jid]
+// enlisted is what came of one change of the lists: what the affiliation was by them, and which
+// version they have now.
+type enlisted struct {
+	was  affiliation
+	span span
+}
+
+// enlist makes changes of the lists, in one transaction; of roles there is nothing to write.
+func (t *turn) enlist(list []change) (done []enlisted, err error) {
+	done = make([]enlisted, len(list))
+	lines, most := t.linesFor(list), t.settings().Versions
+	if len(lines) == 0 {
+		return done, nil
+	}
+	err = t.write(func(tx *storage.Tx) (err error) {
+		for _, l := range lines {
+			if done[l.i].span, err = setEntry(tx, t.id, list[l.i].jid, l.entry, most); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range lines {
+		d := &done[l.i]
+		d.was = t.lists.of(list[l.i].jid)
+		t.lists.set(list[l.i].jid, l.entry)
+		t.room.version = max(t.room.version, d.span.until)
+		t.concerned(list[l.i].jid, d.was, l.entry.aff)
+	}
+	return done, nil
+}
+
+// A line is what the lists have when the change of that number is made.
+type line struct {
+	i     int
+	entry entry
+}
+
+// linesFor returns what changes make of the lists, each behind those before it.
+func (t *turn) linesFor(list []change) (lines []line) {
+	now := map[xmpp.JID]entry{}
+	for i, c := range list {
+		if c.isRole {
+			continue
+		}
+		was, changed := now[c.jid]
+		if !changed {
+			was = t.lists.by[c.jid]
+		}
+		now[c.jid] = c.entry(was)
+		lines = append(lines, line{i, now[c.jid]})
+	}
+	return lines
+}
+
+// entry is what the lists say when a change is made of what they say now.
+func (c change) entry(e entry) entry {
 	e.aff, e.reason = c.aff, c.reason
 	if c.nick != nil {
 		e.nick = *c.nick
@@ -313,102 +353,4 @@ func (t *turn) actor(q request) string {
 		return q.seat.occ.nick()
 	}
 	return ""
-}
-
-// setRole changes a role now, and returns what the others are told behind the answer.
-func (t *turn) setRole(c change, actor string) func() {
-	o := c.occ
-	if c.role == nobody {
-		return t.evict(o, []int{statusKicked}, actor, c.reason)
-	}
-	if o.role == c.role {
-		return nil
-	}
-	t.shift(o, c.role)
-	return func() {
-		if t.byNick[key(o.nick())] == o {
-			t.inform(o, actor, c.reason)
-		}
-	}
-}
-
-// shift gives an occupant another role. Who becomes a moderator may learn addresses, and does by
-// the next presence of each.
-func (t *turn) shift(o *occupant, to role) { o.role = to }
-
-// inform tells everybody what an occupant is now.
-func (t *turn) inform(o *occupant, actor, reason string) {
-	n := t.notice(o)
-	n.actor, n.reason = actor, reason
-	t.tell(n)
-}
-
-// affiliated does what follows from another affiliation, and returns what is told behind the
-// answer.
-func (t *turn) affiliated(q request, c change, was affiliation, actor string) func() {
-	var after []func()
-	here := false
-	for _, o := range slices.Clone(t.occupants) {
-		if o.real != c.jid && !(c.jid.Local() == "" && o.real.Host() == c.jid) {
-			continue
-		}
-		here = true
-		before := o.aff
-		o.aff = t.lists.of(o.real)
-		switch {
-		case o.aff == before:
-		case o.aff == outcast:
-			after = append(after, t.evict(o, []int{statusBanned}, actor, c.reason))
-		case o.aff == none && t.cfg.MembersOnly:
-			after = append(after, t.evict(o, []int{statusAffiliation}, actor, c.reason))
-		default:
-			t.shift(o, t.roleAfter(o, before))
-			after = append(after, func() { t.inform(o, actor, c.reason) })
-		}
-	}
-	if !here && c.aff >= member && was == none && t.cfg.MembersOnly && c.jid.Local() != "" {
-		after = append(after, func() { t.invite(q.st.From, c.jid, "", c.reason, "") }) // XEP-0045 §9.5
-	}
-	return func() {
-		for _, fn := range after {
-			if fn != nil {
-				fn()
-			}
-		}
-	}
-}
-
-// roleAfter is the role that goes with a new affiliation (XEP-0045 §5.1.3, note).
-func (t *turn) roleAfter(o *occupant, before affiliation) role {
-	want := t.roleOf(o.aff)
-	if o.aff > before {
-		return max(o.role, want)
-	}
-	return want
-}
-
-// evict removes an occupant: itself hears of it at once, the others when the returned function
-// is called.
-func (t *turn) evict(o *occupant, codes []int, actor, reason string) func() {
-	shown, seats := t.shows(o.role), slices.Clone(o.seats)
-	mk := func(s *seat) *notice {
-		n := t.goneNotice(s, nil)
-		n.codes, n.actor, n.reason = codes, actor, reason
-		return n
-	}
-	for _, s := range seats {
-		n := mk(s)
-		t.to(n, s)
-	}
-	for _, s := range seats {
-		t.quit(s)
-	}
-	last := seats[len(seats)-1]
-	n := mk(last)
-	return func() {
-		if shown {
-			t.tell(n)
-		}
-		t.s.emptied(t)
-	}
 }

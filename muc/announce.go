@@ -23,7 +23,9 @@ type notice struct {
 	role   role
 	extra  xmpp.Payload // in <x/>, as <destroy/>
 
-	made [4]*xmpp.Stanza // as it was made, by what the hearer may know
+	mav mav // of the lists, for seats that want it
+
+	made [8]*xmpp.Stanza // as it was made, by what the hearer may know
 }
 
 // notice begins one of what an occupant is now.
@@ -37,10 +39,11 @@ func (t *turn) goneNotice(s *seat, base *xmpp.Stanza) *notice {
 	return &notice{occ: s.occ, seat: s, base: base, typ: "unavailable", role: nobody}
 }
 
-// For the four kinds of hearers.
+// For the kinds of hearers.
 const (
 	knowing = 1 << iota // may know the real address
 	oneself
+	versioned // wants to know which version of the lists this is
 )
 
 // to tells one seat.
@@ -51,6 +54,9 @@ func (t *turn) to(n *notice, s *seat) {
 	}
 	if s == n.seat || s.occ == n.occ {
 		kind |= oneself | knowing
+	}
+	if s.versions && n.mav.until != "" {
+		kind |= versioned
 	}
 	st := n.made[kind]
 	if st == nil {
@@ -68,6 +74,9 @@ func (n *notice) make(kind int) *xmpp.Stanza {
 		b.Raw(n.base.Body())
 	}
 	b.Open(nsUser, "x")
+	if kind&versioned != 0 {
+		n.mav.write(&b)
+	}
 	jid := ""
 	if kind&knowing != 0 {
 		jid = n.seat.jid.String()
@@ -90,6 +99,9 @@ func (n *notice) make(kind int) *xmpp.Stanza {
 	b.Raw(n.extra)
 	b.Close()
 	b.Open(nsOccupantID, "occupant-id", "id", n.occ.id).Close()
+	if n.typ == "" {
+		b.Raw(n.occ.hats)
+	}
 	st := xmpp.NewStanza(xmpp.Presence, b.Payload())
 	st.Type = n.typ
 	if n.base != nil {
@@ -138,12 +150,12 @@ func merged(a, b []int, c int) []int {
 func worn(st *xmpp.Stanza) *xmpp.Stanza {
 	return st.Without(func(e xmpp.Element) bool {
 		switch n := e.Name(); n.Space {
-		case nsMUC, nsUser, nsAdmin, nsOwner:
+		case nsMUC, nsUser, nsAdmin, nsOwner, nsHats:
 			return true
 		case nsOccupantID:
 			return n.Local == "occupant-id"
-		case "urn:xmpp:hats:0":
-			return true
+		case xmpp.NSDelay:
+			return betrays(e, st.From)
 		}
 		return false
 	})

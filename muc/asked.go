@@ -8,8 +8,9 @@ import (
 
 // asked is what a room remembers for a while, so that an answer finds its way.
 type asked struct {
-	invites  []invitation
-	whispers []whisper
+	invites      []invitation
+	whispers     []whisper
+	applications []application
 }
 
 type invitation struct {

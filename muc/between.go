@@ -53,9 +53,9 @@ func (t *turn) pose(st *xmpp.Stanza, by *seat, o *occupant) {
 	}
 	svc := t.s
 	svc.router.Ask(by.occ.jid, to, st.Type, st.Payload().Payload(), askPatience, func(answer *xmpp.Stanza) {
-		back := *answer
+		back := scrubbed(answer)
 		back.To, back.From, back.ID = st.From, st.To, st.ID
-		svc.post(&back)
+		svc.post(back)
 	})
 }
 

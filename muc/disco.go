@@ -14,6 +14,9 @@ import (
 func (s *Service) toService(rd *router.Round, st *xmpp.Stanza) {
 	switch {
 	case st.Kind == xmpp.Presence:
+		s.servicePresence(rd, st)
+	case st.Kind == xmpp.Message && st.Type == "error": // of what was told to who is not there any more
+		s.watchers.end(st.From.Bare(), func(w watcher) bool { return w == watcher{st.From, st.To.Domain()} })
 	case st.Kind == xmpp.Message:
 		s.router.Bounce(rd, st, xmpp.Refuse("service-unavailable", ""))
 	case st.Type == "get" || st.Type == "set":
@@ -34,7 +37,7 @@ func (s *Service) info(st *xmpp.Stanza) (xmpp.Payload, error) {
 		return nil, xmpp.Refuse("item-not-found", "")
 	}
 	return infoOf("", []xmpp.Identity{{Category: "conference", Type: "text", Name: "Rooms"}}, []string{
-		xmpp.NSInfo, nsItems, nsMUC, nsStable, nsUnique, xmpp.NSRSM, nsOccupantID, nsPing,
+		xmpp.NSInfo, nsItems, nsMUC, nsStable, nsUnique, xmpp.NSRSM, nsOccupantID, nsPing, nsVCard, nsActivity,
 	}, nil), nil
 }
 
@@ -74,7 +77,7 @@ func (s *Service) items(st *xmpp.Stanza) (xmpp.Payload, error) {
 	count, before := 0, 0
 	err = s.store.Read(context.Background(), func(tx *storage.Tx) (err error) {
 		if paging.Backwards {
-			list, err = roomsBefore(tx, domain, paging.Before, false, n)
+			list, err = roomsBefore(tx, domain, paging.Before, n)
 		} else {
 			list, err = roomsBehind(tx, domain, paging.After, false, n)
 		}
@@ -126,7 +129,7 @@ func (t *turn) roomInfo(q request) (xmpp.Payload, error) {
 	case nsTraffic:
 		return nil, xmpp.Refuse("service-unavailable", "") // XEP-0045 §18.1.1: nothing is taken off
 	default:
-		return nil, xmpp.Refuse("item-not-found", "")
+		return t.commandInfo(q, node)
 	}
 	name := t.cfg.Name
 	if name == "" {
@@ -139,7 +142,7 @@ func (t *turn) roomInfo(q request) (xmpp.Payload, error) {
 func (t *turn) features() []string {
 	c := t.cfg
 	list := []string{
-		nsMUC, nsStable, nsSelfPing, nsRequest, "jabber:iq:register", xmpp.NSInfo, nsItems, nsPing, nsStanzaID, nsOccupantID,
+		nsMUC, nsStable, nsSelfPing, nsRequest, "jabber:iq:register", xmpp.NSInfo, nsItems, nsPing, nsStanzaID, nsOccupantID, nsHats, nsCommands, nsVCard, nsVersions,
 		either(c.Persistent, "muc_persistent", "muc_temporary"),
 		either(c.Public, "muc_public", "muc_hidden"),
 		either(c.MembersOnly, "muc_membersonly", "muc_open"),
@@ -148,7 +151,8 @@ func (t *turn) features() []string {
 		either(c.Password != "", "muc_passwordprotected", "muc_unsecured"),
 	}
 	if c.Archive {
-		list = append(list, "urn:xmpp:mam:2", "urn:xmpp:mam:2#extended")
+		list = append(list, "urn:xmpp:mam:2", "urn:xmpp:mam:2#extended",
+			nsRetract, nsRetract+"#tombstone", nsModerate, nsModerateOld)
 	}
 	slices.Sort(list)
 	return list
@@ -174,8 +178,17 @@ func (t *turn) infoForm(q request) xmpp.Form {
 		boolean("muc#roominfo_subjectmod", "Everybody may change the subject", c.ChangeSubject),
 		text("muc#maxhistoryfetch", "How many messages are told to who enters", strconv.Itoa(t.historyLength())),
 	}}
+	if c.SlowMode > 0 {
+		f.Fields = append(f.Fields, text(fieldSlowInfo, "Seconds between two messages of one person", strconv.Itoa(c.SlowMode)))
+	}
 	if t.subject.text != "" && (q.seat != nil || q.aff >= member || !c.MembersOnly && c.Password == "" && q.aff != outcast) {
 		f.Fields = append(f.Fields, text("muc#roominfo_subject", "Subject", t.subject.text))
+	}
+	if len(t.photos) > 0 {
+		f.Fields = append(f.Fields, t.photoField())
+	}
+	if hash := t.hats.hash(); hash != "" {
+		f.Fields = append(f.Fields, text("hats#hash", "Which hats there are", hash)) // XEP-0317 §2
 	}
 	if len(c.Contacts) > 0 {
 		f.Fields = append(f.Fields, xmpp.Field{Var: "muc#roominfo_contactjid", Type: "jid-multi", Label: "Whom to ask", Values: c.Contacts})
@@ -188,6 +201,9 @@ func (t *turn) infoForm(q request) xmpp.Form {
 
 // roomItems lists who is in the room, to who is in it, too (XEP-0045 §6.5): by their nicknames.
 func (t *turn) roomItems(q request) (xmpp.Payload, error) {
+	if q.payload.Attr("node") == nsCommands {
+		return t.commandItems(q), nil
+	}
 	var b xmpp.Builder
 	b.Open(nsItems, "query", "node", q.payload.Attr("node"))
 	if q.seat != nil {

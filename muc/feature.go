@@ -15,10 +15,18 @@ func Feature(s *Service) router.Feature {
 		Name: "rooms",
 		XEPs: []router.XEP{
 			{Number: 45, Version: "1.35.5"},
+			{Number: 122, Version: "1.0.2", Note: "numbers and their range"},
 			{Number: 249, Version: "1.2", Note: "beside mediated invitations"},
 			{Number: 307, Version: "0.1"},
+			{Number: 317, Version: "0.3.1"},
 			{Number: 410, Version: "1.1.0"},
 			{Number: 421, Version: "1.0.1"},
+			{Number: 422, Version: "0.2.0", Note: "of moderation"},
+			{Number: 425, Version: "0.3.0", Note: "and the version before, as Gajim 1.7 speaks it"},
+			{Number: 437, Version: "0.2.0", Note: "of rooms that one has an affiliation with"},
+			{Number: 463, Version: "0.2.0"},
+			{Number: 486, Version: "0.1.0"},
+			{Number: 500, Version: "0.1.1"},
 		},
 		Service: s,
 		Items:   s.services,
@@ -28,8 +36,10 @@ func Feature(s *Service) router.Feature {
 		Restore: s.restore,
 		Distant: s.distant,
 		Leaving: s.leaving,
-		Forget:  func(tx *storage.Tx, _ int64, jid xmpp.JID) error { return forgetUser(tx, jid) },
-		Schema:  schema,
+		Forget: func(tx *storage.Tx, _ int64, jid xmpp.JID) error {
+			return forgetUser(tx, jid, s.cfg.Settings(jid.Domain()).Versions)
+		},
+		Schema: schema,
 	}
 }
 
@@ -55,6 +65,11 @@ func (s *Service) handlers() tables {
 			{"set", nsOwner, "query"}:             (*turn).ownerSet,
 			{"get", nsInBand, "query"}:            (*turn).registerGet,
 			{"set", nsInBand, "query"}:            (*turn).registerSet,
+			{"get", nsVCard, "vCard"}:             (*turn).cardGet,
+			{"set", nsVCard, "vCard"}:             (*turn).cardSet,
+			{"set", nsCommands, "command"}:        (*turn).command,
+			{"set", nsModerate, "moderate"}:       (*turn).moderate,
+			{"set", nsFasten, "apply-to"}:         (*turn).moderateOld,
 			{"get", "urn:xmpp:mam:2", "query"}:    (*turn).queryForm,
 			{"set", "urn:xmpp:mam:2", "query"}:    (*turn).query,
 			{"get", "urn:xmpp:mam:2", "metadata"}: (*turn).metadata,
@@ -64,6 +79,7 @@ func (s *Service) handlers() tables {
 			{"get", nsItems, "query"}:     (*Service).items,
 			{"get", nsPing, "ping"}:       func(*Service, *xmpp.Stanza) (xmpp.Payload, error) { return nil, nil },
 			{"get", nsUnique, "unique"}:   (*Service).unique,
+			{"get", nsVCard, "vCard"}:     (*Service).card,
 		},
 	}
 }

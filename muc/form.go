@@ -40,6 +40,7 @@ func (t *turn) form() xmpp.Form {
 			text("muc#roomconfig_pubsub", "The node that belongs to the room (an xmpp: address)", c.Pubsub),
 			{Var: "muc#roominfo_contactjid", Type: "jid-multi", Label: "Whom to ask about the room", Values: c.Contacts},
 			boolean("muc#roomconfig_allow_voice_requests", "Who has no voice may ask for it", !c.NoVoice),
+			t.slowField(),
 			{Var: "muc#roomconfig_roomadmins", Type: "jid-multi", Label: "Administrators", Values: texts(t.lists.with(admin))},
 			{Var: "muc#roomconfig_roomowners", Type: "jid-multi", Label: "Owners", Values: texts(t.lists.with(owner))},
 		},
@@ -231,6 +232,9 @@ func (c *RoomConfig) fill(in, form xmpp.Form, lim *Settings) error {
 	if err := c.fillNumbers(form, has, lim); err != nil {
 		return err
 	}
+	if err := c.fillSlow(form, has); err != nil {
+		return err
+	}
 	return c.fillPassword(in, form, has)
 }
 
@@ -335,61 +339,4 @@ func (t *turn) listChanges(q request, in xmpp.Form) (list []change, err error) {
 		return nil, xmpp.Refuse("resource-constraint", "the room's lists are full")
 	}
 	return list, nil
-}
-
-// reconfigured does and tells what follows from another configuration (XEP-0045 §10.2.1,
-// §9.3).
-func (t *turn) reconfigured(was *RoomConfig) {
-	if t.cfg.MembersOnly && !was.MembersOnly {
-		for _, o := range slices.Clone(t.occupants) {
-			if o.aff == none {
-				if tell := t.evict(o, []int{statusMembersOnly}, "", ""); tell != nil {
-					tell()
-				}
-			}
-		}
-		if !t.exists {
-			return
-		}
-	}
-	if t.cfg.Moderated != was.Moderated {
-		for _, o := range slices.Clone(t.occupants) {
-			if o.aff == none && o.role != moderator && o.role != t.roleOf(none) {
-				o.role = t.roleOf(none)
-				t.inform(o, "", "")
-			}
-		}
-	}
-	if asJSON(t.cfg) == asJSON(was) {
-		return
-	}
-	var codes []int
-	add := func(changed, to bool, on, off int) {
-		switch {
-		case changed && to:
-			codes = append(codes, on)
-		case changed:
-			codes = append(codes, off)
-		}
-	}
-	add(t.cfg.Archive != was.Archive, t.cfg.Archive, statusLogged, statusNotLogged)
-	add(t.cfg.NonAnonymous != was.NonAnonymous, t.cfg.NonAnonymous, statusNowNonAnon, statusNowSemiAnon)
-	if len(codes) == 0 || asJSON(t.cfg) != asJSON(was.with(t.cfg.Archive, t.cfg.NonAnonymous)) {
-		codes = append(codes, statusConfig)
-	}
-	var b xmpp.Builder
-	b.Open(nsUser, "x")
-	slices.Sort(codes)
-	for _, c := range codes {
-		b.Open("", "status", "code", strconv.Itoa(c)).Close()
-	}
-	st := xmpp.NewStanza(xmpp.Message, b.Payload())
-	st.Type = "groupchat"
-	t.everybody(st, t.jid)
-}
-
-// with returns the configuration with another archive and privacy.
-func (c RoomConfig) with(archive, nonAnonymous bool) *RoomConfig {
-	c.Archive, c.NonAnonymous = archive, nonAnonymous
-	return &c
 }

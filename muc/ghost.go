@@ -28,6 +28,18 @@ func (t *turn) ghost(s *seat, st *xmpp.Stanza) {
 	t.lost(s)
 }
 
+// scrubbed is an answer of an occupant without what its server may have written into it beside,
+// as who has made an error.
+func scrubbed(st *xmpp.Stanza) *xmpp.Stanza {
+	c := *st
+	if e := xmpp.ErrorOf(st); st.Type == "error" && e != nil {
+		c = *xmpp.NewStanza(st.Kind, e.Payload())
+		c.Type, c.ID = "error", st.ID
+	}
+	c.Attrs = nil
+	return &c
+}
+
 // notInvited tells who has invited somebody that there is nobody of that address (XEP-0045
 // §7.8.2).
 func (t *turn) notInvited(st *xmpp.Stanza) {
@@ -51,7 +63,7 @@ func (t *turn) notInvited(st *xmpp.Stanza) {
 func (t *turn) returned(s *seat, st *xmpp.Stanza) {
 	if by := t.asked.whisperer(st); by != nil {
 		for _, seat := range by.seats {
-			t.say(st.Readdressed(seat.jid, s.occ.jid))
+			t.say(scrubbed(st).Readdressed(seat.jid, s.occ.jid))
 		}
 		if e := xmpp.ErrorOf(st); e == nil || !deliveryErrors[e.Condition] {
 			return

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"parley/storage"
 	"parley/xmpp"
 )
 
@@ -31,6 +30,8 @@ func (t *turn) request(st *xmpp.Stanza, s *seat) error {
 		return t.invited(st, s, invites)
 	case isForm && form.Type == "submit" && form.Value("FORM_TYPE") == nsRequest:
 		return t.voice(st, s, form)
+	case isForm && form.Type == "submit" && form.Value("FORM_TYPE") == nsRegister:
+		return t.approved(st, s, form)
 	case isForm && form.Type == "cancel":
 		return nil
 	case s == nil:
@@ -86,26 +87,29 @@ func (t *turn) invited(st *xmpp.Stanza, s *seat, list []xmpp.Element) error {
 		}
 		guests = append(guests, guest{j, e})
 	}
-	if len(members) > 0 {
-		err := t.write(func(tx *storage.Tx) error {
-			for _, j := range members {
-				if err := setEntry(tx, t.id, j, entry{aff: member}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for _, j := range members {
-			t.lists.set(j, entry{aff: member})
-		}
+	if err := t.admit(members); err != nil {
+		return err
 	}
 	for _, g := range guests {
 		t.asked.invited(g.jid.Bare(), o.real, st.ID)
 		thread := g.e.Child(nsUser, "continue")
 		t.invite(t.inviter(o), g.jid, st.ID, g.e.ChildText(nsUser, "reason"), string(thread.Payload()))
+	}
+	return nil
+}
+
+// admit makes members of who is invited to a room for members only.
+func (t *turn) admit(guests []xmpp.JID) error {
+	list := make([]change, len(guests))
+	for i, j := range guests {
+		list[i] = change{jid: j, aff: member}
+	}
+	done, err := t.enlist(list)
+	if err != nil {
+		return err
+	}
+	for i, j := range guests {
+		t.tellChange(affChange{j, done[i].was, member}, "", done[i].span)
 	}
 	return nil
 }
@@ -249,6 +253,6 @@ func (t *turn) voiceGiven(s *seat, form xmpp.Form, allowed bool) error {
 		return nil
 	}
 	o.role, o.asked = participant, time.Time{}
-	t.inform(o, s.occ.nick(), "")
+	t.inform(o, because{actor: s.occ.nick()})
 	return nil
 }

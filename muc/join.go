@@ -54,7 +54,7 @@ func (t *turn) found(cfg *RoomConfig, by xmpp.JID, locked bool) error {
 	if err != nil {
 		return err
 	}
-	t.exists, t.id, t.cfg, t.locked = true, id, cfg, locked
+	t.exists, t.id, t.cfg, t.locked, t.room.version = true, id, cfg, locked, id
 	if !by.IsZero() {
 		t.lists.set(by, entry{aff: owner})
 	}
@@ -174,6 +174,7 @@ func (t *turn) seatFor(st *xmpp.Stanza) (*occupant, *seat) {
 
 // welcome tells who enters everything, in the order of XEP-0045 §7.1.
 func (t *turn) welcome(st *xmpp.Stanza, s *seat, codes []int) {
+	t.catchUp(st, s)
 	for _, o := range t.occupants {
 		if o != s.occ && t.shows(o.role) {
 			t.to(t.notice(o), s)
@@ -187,7 +188,12 @@ func (t *turn) welcome(st *xmpp.Stanza, s *seat, codes []int) {
 	if t.cfg.Archive {
 		n.own = append(n.own, statusLogged) // XEP-0045 §7.2.12
 	}
-	own := n.make(knowing | oneself)
+	kind := knowing | oneself
+	if s.versions {
+		n.mav.until = t.versionName(t.version)
+		kind |= versioned
+	}
+	own := n.make(kind)
 	own.ID = st.ID
 	t.say(own.Readdressed(s.jid, s.occ.jid))
 	t.recall(st.Child(nsMUC, "x").Child("", "history"), s)
@@ -242,7 +248,9 @@ func (t *turn) raze() error {
 		return err
 	}
 	t.exists, t.id, t.locked, t.subject, t.history = false, 0, false, subject{}, nil // what follows may still look at its configuration
+	t.room.version, t.photos, t.pace = 0, nil, pace{}
 	t.lists.init()
+	t.hats.init()
 	t.stopUnlock()
 	t.s.founded(t.jid, -1)
 	return nil

@@ -16,6 +16,7 @@ type saying struct {
 	text    bool
 	subject *subject // the new one
 	id      storage.ID
+	gone    string // the id of what it has taken back
 }
 
 // speak takes messages to everybody, in their order (XEP-0045 §7.4). They are written
@@ -69,6 +70,10 @@ func (t *turn) hear(st *xmpp.Stanza) (*saying, error) {
 	case o.role < participant:
 		return nil, xmpp.Refuse("forbidden", "you have no voice") // XEP-0045 §7.4
 	}
+	if err := t.mayGoOn(o, st); err != nil {
+		return nil, err
+	}
+	t.paced(o, st)
 	m.out = t.spoken(o, st)
 	if isSubject {
 		m.subject = &subject{text: subjectOf(st), by: o.jid, id: o.id, at: t.now()}
@@ -114,10 +119,10 @@ func (t *turn) spoken(o *occupant, st *xmpp.Stanza) *xmpp.Stanza {
 				return false
 			}
 			by, err := xmpp.ParseJID(e.Attr("by"))
-			return err != nil || by == t.jid // XEP-0359 §5, rule 5
+			return err != nil || by == t.jid || by.Domain() == st.From.Domain() // XEP-0359 §5, rule 5
 		case xmpp.NSDelay:
 			from, err := xmpp.ParseJID(e.Attr("from"))
-			return err == nil && from.Bare() == t.jid
+			return err == nil && from.Bare() == t.jid || betrays(e, st.From)
 		}
 		return false
 	})
@@ -125,6 +130,14 @@ func (t *turn) spoken(o *occupant, st *xmpp.Stanza) *xmpp.Stanza {
 	out := bare.With(b.Open(nsOccupantID, "occupant-id", "id", o.id).Payload())
 	out.From, out.To, out.Attrs = o.jid, xmpp.JID{}, nil
 	return out
+}
+
+// betrays reports whether a delay stamp says where its sender is at home: who may not know the
+// real address is not to learn it from what a server has noted. What a client says in its own name
+// stays (XEP-0045 §7.9).
+func betrays(delay xmpp.Element, real xmpp.JID) bool {
+	from, err := xmpp.ParseJID(delay.Attr("from"))
+	return err == nil && from.IsBare() && from.Domain() == real.Domain()
 }
 
 // row is a message as the archive has it: with the real address, which is taken off again
@@ -150,6 +163,9 @@ func (t *turn) keep(said []*saying) error {
 				if m.id, err = t.s.cfg.Archives.Add(tx, t.entryOf(m)); err != nil {
 					return err
 				}
+				if err = t.takeBack(tx, m); err != nil {
+					return err
+				}
 			}
 			if m.subject != nil {
 				if err = setSubject(tx, t.id, *m.subject); err != nil {
@@ -171,10 +187,16 @@ func (t *turn) pass(m *saying) {
 	if m.subject != nil {
 		t.subject = *m.subject
 	}
+	if m.gone != "" {
+		t.unsay(m.gone)
+	}
 	if m.text {
 		t.remember(out)
 	}
-	t.everybody(out, m.by.jid)
+	t.everybody(out, out.From)
+	if m.text {
+		t.stirred()
+	}
 }
 
 // everybody sends one message to all sessions of all occupants. They share its body.

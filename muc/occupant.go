@@ -14,6 +14,7 @@ type occupant struct {
 	id    string   // XEP-0421
 	role  role
 	aff   affiliation
+	hats  xmpp.Payload
 	seats []*seat // the one that spoke of its presence last is the last
 	spoke time.Time
 	chat  budget // messages
@@ -27,6 +28,8 @@ type seat struct {
 	jid  xmpp.JID // full
 	occ  *occupant
 	said *xmpp.Stanza // its presence, without what is not for others
+
+	versions bool // it is told which version of the lists each change makes (XEP-0463)
 
 	heard, probed time.Time // when it said something last, and was asked whether it is there
 }
@@ -63,6 +66,7 @@ func (r *room) occupantsOf(bare xmpp.JID) (list []*occupant) {
 
 // enter seats an occupant.
 func (r *room) enter(o *occupant) {
+	o.hats = r.hats.shown(o.real)
 	r.occupants = append(r.occupants, o)
 	r.byNick[key(o.nick())] = o
 	for _, s := range o.seats {
@@ -81,6 +85,7 @@ func (r *room) note(s *seat) {
 	s.heard = r.s.cfg.Now()
 	r.bySession[s.jid] = s
 	r.s.place(s.jid, s.occ.jid)
+	r.s.watchers.disarm(r.jid, s.jid)
 }
 
 // quit takes a seat away; last says that the occupant has none any more.
@@ -90,6 +95,7 @@ func (r *room) quit(s *seat) (last bool) {
 	o := s.occ
 	i := slices.Index(o.seats, s)
 	if len(o.seats) > 1 {
+		r.visited(o, s, false)
 		o.seats = slices.Delete(slices.Clone(o.seats), i, i+1)
 		return false
 	}
@@ -98,6 +104,7 @@ func (r *room) quit(s *seat) (last bool) {
 	}
 	i = slices.Index(r.occupants, o)
 	r.occupants = slices.Delete(r.occupants, i, i+1)
+	r.visited(o, s, true)
 	return true
 }
 

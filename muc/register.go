@@ -33,8 +33,6 @@ func (t *turn) registerGet(q request) (xmpp.Payload, error) {
 	case known && e.nick != "":
 		b.Open("", "registered").Close().Leaf("", "username", e.nick)
 		return b.Payload(), nil
-	case q.aff == none && t.cfg.MembersOnly:
-		return nil, xmpp.Refuse("not-allowed", "members are made by admins") // XEP-0045 §7.10
 	}
 	f := t.registerForm()
 	b.Leaf("", "instructions", f.Instructions).Raw(f.Payload())
@@ -46,7 +44,7 @@ func (t *turn) registerSet(q request) (xmpp.Payload, error) {
 	if !q.payload.Child(nsInBand, "remove").IsZero() {
 		return nil, t.unregister(q)
 	}
-	if q.aff == outcast || q.aff == none && t.cfg.MembersOnly {
+	if q.aff == outcast {
 		return nil, xmpp.Refuse("not-allowed", "")
 	}
 	in, ok := xmpp.ParseForm(q.payload.Child(xmpp.NSForm, "x"))
@@ -66,6 +64,9 @@ func (t *turn) registerSet(q request) (xmpp.Payload, error) {
 	bare, nick := q.st.From.Bare(), full.Resource()
 	if t.taken(nick, bare) {
 		return nil, xmpp.Refuse("conflict", "the nickname is somebody else's")
+	}
+	if q.aff == none && t.cfg.MembersOnly {
+		return nil, t.applied(bare, nick)
 	}
 	c := change{jid: bare, aff: max(q.aff, member), nick: &nick}
 	if _, there := t.lists.by[bare]; !there && len(t.lists.by) >= t.settings().Affiliations {
@@ -87,7 +88,7 @@ func (t *turn) unregister(q request) error {
 		return t.apply(q, []change{{jid: bare, aff: none}})
 	}
 	e.nick = ""
-	if err := t.write(func(tx *storage.Tx) error { return setEntry(tx, t.id, bare, e) }); err != nil {
+	if err := t.write(func(tx *storage.Tx) error { return putEntry(tx, t.id, bare, e) }); err != nil {
 		return err
 	}
 	t.lists.set(bare, e)

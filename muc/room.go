@@ -33,6 +33,9 @@ type room struct {
 	locked  bool        // nobody but its owner enters yet (XEP-0045 §10.1)
 	unlock  Timer
 	lists   lists
+	version storage.ID // of the lists (XEP-0463)
+	hats    hats
+	photos  []string // hashes of the room's pictures
 	subject subject
 	history []heard
 
@@ -40,6 +43,7 @@ type room struct {
 	byNick    map[string]*occupant
 	bySession map[xmpp.JID]*seat
 	asked     asked
+	pace      pace
 	tries     map[xmpp.JID]*budget // of who has said a wrong password
 	idleSince time.Time
 
@@ -220,6 +224,7 @@ func (t *turn) load() error {
 	}
 	t.byNick, t.bySession = map[string]*occupant{}, map[xmpp.JID]*seat{}
 	t.lists.init()
+	t.hats.init()
 	err := t.s.store.Read(context.Background(), func(tx *storage.Tx) error { return t.room.read(tx) })
 	if err != nil {
 		return err
@@ -241,7 +246,8 @@ func (r *room) forgettable() bool {
 	if len(r.occupants) > 0 || r.unlock != nil {
 		return false
 	}
-	return !r.exists || r.s.cfg.Now().Sub(r.idleSince) >= r.settings().Idle
+	now := r.s.cfg.Now()
+	return !r.exists || now.Sub(r.idleSince) >= r.settings().Idle && now.Sub(r.pace.last) >= r.cfg.slowness()
 }
 
 // forget takes a room out of memory.

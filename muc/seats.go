@@ -74,19 +74,25 @@ func (s *Service) Loaded() int {
 	return len(s.rooms)
 }
 
+// kept is what is kept of a session over a restart.
+type kept struct {
+	Rooms []string `json:"rooms,omitempty"` // that it is in
+	Watch []string `json:"watch,omitempty"` // domains that tell it where something is said
+}
+
 // save notes in which rooms a session is that is to be there again after a restart.
 func (s *Service) save(_ *router.Turn, _ *router.Account, res router.Resource) []byte {
+	var k kept
+	k.Watch = s.watchers.domains(res.JID())
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := s.seated[res.JID()]
-	if len(list) == 0 {
+	for _, at := range s.seated[res.JID()] {
+		k.Rooms = append(k.Rooms, at.Bare().String())
+	}
+	s.mu.Unlock()
+	if k.Rooms == nil && k.Watch == nil {
 		return nil
 	}
-	rooms := make([]string, len(list))
-	for i, at := range list {
-		rooms[i] = at.Bare().String()
-	}
-	data, _ := json.Marshal(rooms) // of strings there is no error
+	data, _ := json.Marshal(k) // of strings there is no error
 	return data
 }
 
@@ -95,18 +101,17 @@ func (s *Service) restore(_ *router.Turn, _ *router.Account, res router.Resource
 	if data == nil {
 		return nil
 	}
-	var rooms []string
-	if err := json.Unmarshal(data, &rooms); err != nil {
+	var k kept
+	if err := json.Unmarshal(data, &k); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, name := range rooms {
-		found := false
-		for _, at := range s.seated[res.JID()] {
-			found = found || at.Bare().String() == name
+	for _, name := range k.Rooms {
+		if room, err := xmpp.ParseJID(name); err != nil || !s.isSeated(res.JID(), room) {
+			return errNoSeat
 		}
-		if !found {
+	}
+	for _, domain := range k.Watch {
+		if !s.Has(domain) || !s.watch(watcher{res.JID(), domain}) {
 			return errNoSeat
 		}
 	}
@@ -140,7 +145,7 @@ func (r *room) writeSeats(tx *storage.Tx) error {
 	for i, o := range r.occupants {
 		for n, s := range o.seats {
 			err := addSeat(tx, savedSeat{room: r.jid.String(), place: i, turn: n, jid: s.jid.String(), nick: o.nick(),
-				role: int(o.role), said: string(s.said.AppendNS(nil, xmpp.NSClient))})
+				role: int(o.role), said: string(s.said.AppendNS(nil, xmpp.NSClient)), versions: s.versions})
 			if err != nil {
 				return err
 			}
@@ -197,7 +202,7 @@ func (t *turn) reseat(sv savedSeat) {
 	if err != nil || wrong != nil || bad != nil || t.seatOf(full) != nil {
 		return
 	}
-	s := &seat{jid: full, said: said}
+	s := &seat{jid: full, said: said, versions: sv.versions}
 	if o := t.byNick[key(sv.nick)]; o != nil {
 		if o.real == full.Bare() {
 			t.sit(o, s)
@@ -290,6 +295,7 @@ func (s *Service) distant(local, remote string, reached bool) {
 	if reached || !s.Has(local) {
 		return
 	}
+	s.watchers.lose(local, remote)
 	s.mu.Lock()
 	rooms := map[xmpp.JID]bool{}
 	for full, list := range s.seated {
@@ -364,14 +370,26 @@ func (s *Service) leaving(_ *router.Turn, a *router.Account) error {
 		if err != nil {
 			continue
 		}
-		s.later(jid, func(t *turn) {
-			for _, o := range t.occupantsOf(a.JID) {
-				if tell := t.evict(o, nil, "", ""); tell != nil {
-					tell()
-				}
-			}
-			t.lists.set(a.JID, entry{aff: none})
-		})
+		s.later(jid, func(t *turn) { t.expel(a.JID) })
 	}
 	return nil
+}
+
+// expel has somebody be nothing to the room any more, whose account is removed.
+func (t *turn) expel(bare xmpp.JID) {
+	for _, o := range t.occupantsOf(bare) {
+		if tell := t.evict(o, because{}); tell != nil {
+			tell()
+		}
+	}
+	delete(t.hats.worn, bare)
+	if _, there := t.lists.by[bare]; !there {
+		return
+	}
+	done, err := t.enlist([]change{{jid: bare, aff: none}})
+	if err != nil {
+		t.s.log.Error("a removed account could not be taken out of a room's lists", "room", t.jid.String(), "error", err)
+		return
+	}
+	t.tellChange(affChange{bare, done[0].was, none}, "", done[0].span)
 }

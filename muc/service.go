@@ -45,7 +45,10 @@ type Service struct {
 	stats  Stats
 	tables tables
 
-	readers chan struct{} // of archives, at work
+	commands []command
+
+	readers  chan struct{} // of archives, at work
+	watchers watchers
 
 	mu      sync.Mutex // a leaf
 	rooms   map[xmpp.JID]*room
@@ -76,6 +79,8 @@ func New(cfg Config) *Service {
 		cfg.Admin = func(xmpp.JID) bool { return false }
 	}
 	s := &Service{cfg: cfg, rooms: map[xmpp.JID]*room{}, count: map[string]int{}, seated: map[xmpp.JID][]xmpp.JID{}}
+	s.watchers.init()
+	s.commands = roomCommands()
 	s.tables, s.readers = s.handlers(), make(chan struct{}, maxReaders)
 	return s
 }

@@ -21,6 +21,14 @@ type Settings struct {
 	Sessions     int // of one user under one nickname; 0 means 10, 1 forbids several
 	Queue        int // stanzas that wait in one room; 0 means 4,096
 	QueueBytes   int // bytes of these; 0 means 16 MiB
+	Applications int // requests to register with one room in an hour, where admins decide; 0 means 100
+	SlowMode     int // seconds that a room may make people wait between two messages; 0 means 86,400
+	Hats         int // that one room has; 0 means 100
+	HatsWorn     int // by one user in one room; 0 means 10
+	Versions     int // changes of one room's lists that clients may catch up with; 0 means 1,000
+	AvatarBytes  int // of a room's vCard; 0 means 128 KiB
+	Watchers     int // sessions that are told where something was said; 0 means 10,000
+	Watched      int // rooms that one of these is told of; 0 means 200
 }
 
 // Who may make rooms.
@@ -48,6 +56,14 @@ func (s Settings) Whole() *Settings {
 	orElse(&s.Sessions, 10)
 	orElse(&s.Queue, 4096)
 	orElse(&s.QueueBytes, 16<<20)
+	orElse(&s.Applications, 100)
+	orElse(&s.SlowMode, 86_400)
+	orElse(&s.Hats, 100)
+	orElse(&s.HatsWorn, 10)
+	orElse(&s.Versions, 1_000)
+	orElse(&s.AvatarBytes, 128<<10)
+	orElse(&s.Watchers, 10_000)
+	orElse(&s.Watched, 200)
 	if s.UnlockAfter <= 0 {
 		s.UnlockAfter = 30 * time.Second
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"parley/storage"
@@ -27,6 +28,7 @@ create table room (
 	subject_at integer not null
 );
 create index room_domain on room (domain, jid);
+create index room_listed on room (domain, jid) where listed and not locked;
 create index room_passing on room (id) where temporary or locked;
 create table room_list (
 	room integer not null,
@@ -47,14 +49,51 @@ create table room_seat (
 	said text not null,
 	primary key (room, place, turn)
 );
+`, `
+alter table room add column version integer not null default 0;
+alter table room add column photos text not null default '';
+alter table room_seat add column versions integer not null default 0;
+create table room_hat (
+	room integer not null,
+	uri text not null,
+	title text not null,
+	hue text not null,
+	primary key (room, uri)
+) without rowid;
+create table room_wearer (
+	room integer not null,
+	jid text not null,
+	uri text not null,
+	primary key (room, jid, uri)
+) without rowid;
+create index room_wearer_jid on room_wearer (jid);
+create table room_change (
+	room integer not null,
+	version integer not null,
+	jid text not null,
+	was integer not null,
+	affiliation integer not null,
+	primary key (room, version)
+) without rowid;
+create table room_card (
+	room integer primary key,
+	card text not null
+);
+create table room_visit (
+	jid text not null,
+	room integer not null,
+	at integer not null,
+	primary key (jid, room)
+) without rowid;
+create index room_visit_room on room_visit (room);
 `}}
 
 // read reads a room.
 func (r *room) read(tx *storage.Tx) error {
-	var config, by string
+	var config, by, photos string
 	var at int64
-	found, err := tx.One(`select id, config, locked, subject, subject_by, subject_id, subject_at from room where jid = $1`,
-		[]any{r.jid.String()}, &r.id, &config, &r.locked, &r.subject.text, &by, &r.subject.id, &at)
+	found, err := tx.One(`select id, config, locked, subject, subject_by, subject_id, subject_at, version, photos from room where jid = $1`,
+		[]any{r.jid.String()}, &r.id, &config, &r.locked, &r.subject.text, &by, &r.subject.id, &at, &r.version, &photos)
 	if err != nil || !found {
 		return err
 	}
@@ -70,7 +109,7 @@ func (r *room) read(tx *storage.Tx) error {
 			return err
 		}
 	}
-	r.exists = true
+	r.exists, r.photos = true, strings.Fields(photos)
 	err = tx.Each(`select jid, affiliation, nick, reason from room_list where room = $1`, []any{r.id}, func(row *storage.Row) error {
 		j, err := xmpp.ParseJID(row.Text(0))
 		if err == nil {
@@ -81,19 +120,25 @@ func (r *room) read(tx *storage.Tx) error {
 	if err != nil {
 		return err
 	}
+	if err = r.hats.read(tx, r.id); err != nil {
+		return err
+	}
 	return r.readHistory(tx)
 }
 
 // addRoom adds a room and returns its number, which is no other's ever.
 func addRoom(tx *storage.Tx, jid xmpp.JID, cfg *RoomConfig, by xmpp.JID, locked bool) (storage.ID, error) {
 	id := tx.NextID()
-	err := tx.Exec(`insert into room (id, jid, domain, config, name, listed, temporary, locked, subject, subject_by, subject_id, subject_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, '', '', '', 0)`,
+	err := tx.Exec(`insert into room (id, jid, domain, config, name, listed, temporary, locked, subject, subject_by, subject_id, subject_at, version)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, '', '', '', 0, $1)`,
 		id, jid.String(), jid.Domain(), asJSON(cfg), cfg.Name, cfg.Public, !cfg.Persistent, locked)
 	if err != nil || by.IsZero() {
 		return id, err
 	}
-	return id, setEntry(tx, id, by, entry{aff: owner})
+	if err = putEntry(tx, id, by, entry{aff: owner}); err != nil {
+		return id, err
+	}
+	return id, addChange(tx, id, id, affChange{by, none, owner})
 }
 
 func asJSON(cfg *RoomConfig) string {
@@ -115,21 +160,17 @@ func setSubject(tx *storage.Tx, id storage.ID, s subject) error {
 		id, s.text, s.by.String(), s.id, s.at.UnixMicro())
 }
 
-// setEntry keeps one line of the lists; one that says nothing is removed.
-func setEntry(tx *storage.Tx, id storage.ID, j xmpp.JID, e entry) error {
-	if e.aff == none && e.nick == "" {
-		return tx.Exec(`delete from room_list where room = $1 and jid = $2`, id, j.String())
-	}
-	return tx.Exec(`insert into room_list (room, jid, affiliation, nick, reason) values ($1, $2, $3, $4, $5)
-		on conflict (room, jid) do update set affiliation = excluded.affiliation, nick = excluded.nick, reason = excluded.reason`,
-		id, j.String(), int64(e.aff), e.nick, e.reason)
-}
-
 func removeRoom(tx *storage.Tx, id storage.ID) error {
-	if err := tx.Exec(`delete from room_list where room = $1`, id); err != nil {
-		return err
+	for _, q := range []string{
+		`delete from room_list where room = $1`, `delete from room_change where room = $1`, `delete from room_visit where room = $1`,
+		`delete from room_wearer where room = $1`, `delete from room_hat where room = $1`, `delete from room_card where room = $1`,
+		`delete from room where id = $1`,
+	} {
+		if err := tx.Exec(q, id); err != nil {
+			return err
+		}
 	}
-	return tx.Exec(`delete from room where id = $1`, id)
+	return nil
 }
 
 // mayHaveMore refuses a room beyond the limits.
@@ -168,25 +209,37 @@ type listed struct {
 	public    bool
 }
 
+// What of rooms a list has, and which: with all the hidden ones, too.
+const (
+	sqlListed = `select jid, name, listed from room where domain = $1 and listed and not locked`
+	sqlAll    = `select jid, name, listed from room where domain = $1 and not locked`
+)
+
 // roomsBehind reads up to n rooms of a domain behind an address, in the order of the
 // addresses; hidden ones only where all is set.
-func roomsBehind(tx *storage.Tx, domain, after string, all bool, n int) (list []listed, err error) {
-	err = tx.Each(`select jid, name, listed from room where domain = $1 and jid > $2 and not locked and (listed or $3) order by jid limit $4`,
-		[]any{domain, after, all, n}, func(r *storage.Row) error {
-			list = append(list, listed{r.Text(0), r.Text(1), r.Bool(2)})
-			return nil
-		})
+func roomsBehind(tx *storage.Tx, domain, after string, all bool, n int) ([]listed, error) {
+	if all {
+		return readRooms(tx, sqlAll+` and jid > $2 order by jid limit $3`, domain, after, n)
+	}
+	return readRooms(tx, sqlListed+` and jid > $2 order by jid limit $3`, domain, after, n)
+}
+
+// roomsBefore reads up to n listed rooms before an address, "" for the last ones.
+func roomsBefore(tx *storage.Tx, domain, before string, n int) (list []listed, err error) {
+	if before == "" {
+		list, err = readRooms(tx, sqlListed+` order by jid desc limit $2`, domain, n)
+	} else {
+		list, err = readRooms(tx, sqlListed+` and jid < $2 order by jid desc limit $3`, domain, before, n)
+	}
+	slices.Reverse(list)
 	return list, err
 }
 
-// roomsBefore is roomsBehind for those before an address; "" for the last ones.
-func roomsBefore(tx *storage.Tx, domain, before string, all bool, n int) (list []listed, err error) {
-	err = tx.Each(`select jid, name, listed from room where domain = $1 and ($2 = '' or jid < $2) and not locked and (listed or $3) order by jid desc limit $4`,
-		[]any{domain, before, all, n}, func(r *storage.Row) error {
-			list = append(list, listed{r.Text(0), r.Text(1), r.Bool(2)})
-			return nil
-		})
-	slices.Reverse(list)
+func readRooms(tx *storage.Tx, sql string, args ...any) (list []listed, err error) {
+	err = tx.Each(sql, args, func(r *storage.Row) error {
+		list = append(list, listed{r.Text(0), r.Text(1), r.Bool(2)})
+		return nil
+	})
 	return list, err
 }
 
@@ -240,17 +293,18 @@ type savedSeat struct {
 	jid, nick   string
 	role        int
 	said        string
+	versions    bool
 }
 
 func addSeat(tx *storage.Tx, s savedSeat) error {
-	return tx.Exec(`insert into room_seat (room, place, turn, jid, nick, role, said) values ($1, $2, $3, $4, $5, $6, $7)`,
-		s.room, s.place, s.turn, s.jid, s.nick, s.role, s.said)
+	return tx.Exec(`insert into room_seat (room, place, turn, jid, nick, role, said, versions) values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		s.room, s.place, s.turn, s.jid, s.nick, s.role, s.said, s.versions)
 }
 
 func savedSeats(tx *storage.Tx) (list []savedSeat, err error) {
-	err = tx.Each(`select room, place, turn, jid, nick, role, said from room_seat order by room, place, turn`, nil, func(r *storage.Row) error {
+	err = tx.Each(`select room, place, turn, jid, nick, role, said, versions from room_seat order by room, place, turn`, nil, func(r *storage.Row) error {
 		var s savedSeat
-		if err := r.Scan(&s.room, &s.place, &s.turn, &s.jid, &s.nick, &s.role, &s.said); err != nil {
+		if err := r.Scan(&s.room, &s.place, &s.turn, &s.jid, &s.nick, &s.role, &s.said, &s.versions); err != nil {
 			return err
 		}
 		list = append(list, s)
@@ -268,9 +322,4 @@ func roomsOf(tx *storage.Tx, j xmpp.JID) (list []string, err error) {
 		return nil
 	})
 	return list, err
-}
-
-// forgetUser takes an address out of the lists of all rooms.
-func forgetUser(tx *storage.Tx, j xmpp.JID) error {
-	return tx.Exec(`delete from room_list where jid = $1`, j.String())
 }

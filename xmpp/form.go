@@ -1,7 +1,12 @@
 package xmpp
 
+import "strconv"
+
 // NSForm is the namespace of data forms (XEP-0004).
 const NSForm = "jabber:x:data"
+
+// nsValidate is the namespace of what says which values a field may have (XEP-0122).
+const nsValidate = "http://jabber.org/protocol/xdata-validate"
 
 // A Form is a data form (XEP-0004 §3).
 type Form struct {
@@ -22,7 +27,11 @@ type Field struct {
 	Required               bool
 	Values                 []string
 	Options                []Option
+	Range                  *Range // of a field of type text-single that is a whole number
 }
+
+// A Range is between which numbers a whole number is (XEP-0122 §3.2.3).
+type Range struct{ Min, Max int }
 
 // An Option is a choice of a list field.
 type Option struct{ Label, Value string }
@@ -65,6 +74,10 @@ func writeFields(b *Builder, fields []Field) {
 		if fd.Required {
 			b.Open("", "required").Close()
 		}
+		if r := fd.Range; r != nil {
+			b.Open(nsValidate, "validate", "datatype", "xs:integer").
+				Open("", "range", "min", strconv.Itoa(r.Min), "max", strconv.Itoa(r.Max)).Close().Close()
+		}
 		for _, v := range fd.Values {
 			b.Leaf("", "value", Clean(v))
 		}
@@ -102,10 +115,23 @@ func parseField(e Element) Field {
 			fd.Desc = c.Text()
 		case c.Is(NSForm, "option"):
 			fd.Options = append(fd.Options, Option{c.Attr("label"), c.ChildText("", "value")})
+		case c.Is(nsValidate, "validate"):
+			fd.Range = parseRange(c)
 		}
 		return true
 	})
 	return fd
+}
+
+// parseRange reads a <validate/>; nil is anything but whole numbers between two.
+func parseRange(e Element) *Range {
+	in := e.Child(nsValidate, "range")
+	least, err := strconv.Atoi(in.Attr("min"))
+	most, wrong := strconv.Atoi(in.Attr("max"))
+	if err != nil || wrong != nil || e.Attr("datatype") != "xs:integer" {
+		return nil
+	}
+	return &Range{least, most}
 }
 
 // Value returns the first value of the field named name, or "".

@@ -3,6 +3,7 @@ package xmpp
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -144,8 +145,19 @@ func (f Field) acceptOne(v string) (string, error) {
 		return "", f.wrong("more than %d bytes", maxFormLine)
 	case strings.ContainsAny(v, "\r\n"):
 		return "", f.wrong("more than one line")
+	case f.Range != nil:
+		return f.acceptNumber(v)
 	}
 	return v, nil
+}
+
+// acceptNumber reads a whole number (XEP-0122 §3.2.3).
+func (f Field) acceptNumber(v string) (string, error) {
+	n, err := strconv.Atoi(strings.TrimSpace(v))
+	if err != nil || n < f.Range.Min || n > f.Range.Max {
+		return "", f.wrong("not a number from %d to %d", f.Range.Min, f.Range.Max)
+	}
+	return strconv.Itoa(n), nil
 }
 
 func (f Field) wrong(format string, args ...any) error {

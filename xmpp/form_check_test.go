@@ -22,6 +22,7 @@ func everyField() Form {
 		{Var: "line", Type: "text-single", Required: true},
 		{Var: "secret", Type: "text-private"},
 		{Var: "text", Type: "text-multi"},
+		{Var: "number", Type: "text-single", Range: &Range{Min: -1, Max: 20}, Values: []string{"0"}},
 	}}
 }
 
@@ -36,6 +37,7 @@ func TestAccept(t *testing.T) {
 		"ways of writing": {[]Field{field("line", "x"), field("yes", "true"), field("who", " Juliet@Example.COM/a "),
 			field("all", "a@example.com", "A@example.com", "b@example.com"), field("some", "2", "1", "2"), field("text", "a", "", "b\n", "")},
 			map[string][]string{"yes": {"1"}, "who": {"juliet@example.com/a"}, "all": {"a@example.com", "b@example.com"}, "some": {"2", "1"}, "text": {"a\n\nb"}}},
+		"a number":            {[]Field{field("line", "x"), field("number", " +07 ")}, map[string][]string{"number": {"7"}}},
 		"no":                  {[]Field{field("line", "x"), field("yes", "false")}, map[string][]string{"yes": {"0"}}},
 		"empty is no value":   {[]Field{field("line", "x"), field("one", ""), field("text", "", " "), field("who")}, map[string][]string{"one": nil}},
 		"nobody asked":        {[]Field{field("line", "x"), field("other", "y"), {Var: "", Values: []string{"z"}}, {Var: ""}}, nil},
@@ -43,7 +45,7 @@ func TestAccept(t *testing.T) {
 		"FORM_TYPE as it is":  {[]Field{field("FORM_TYPE", "urn:test"), field("line", "x")}, nil},
 		"a password as it is": {[]Field{field("line", "x"), field("secret", "  pass word ")}, map[string][]string{"secret": {"  pass word "}}},
 	} {
-		want := map[string][]string{"FORM_TYPE": {"urn:test"}, "yes": nil, "who": nil, "all": nil, "one": {"2"}, "some": nil, "line": {"x"}, "secret": nil, "text": nil}
+		want := map[string][]string{"FORM_TYPE": {"urn:test"}, "yes": nil, "who": nil, "all": nil, "one": {"2"}, "some": nil, "line": {"x"}, "secret": nil, "text": nil, "number": {"0"}}
 		for k, v := range c.want {
 			want[k] = v
 		}
@@ -83,6 +85,9 @@ func TestAcceptRefuses(t *testing.T) {
 		"no address":             {"who", []Field{field("line", "x"), field("who", "@")}},
 		"no address among some":  {"all", []Field{field("line", "x"), field("all", "a@b", "b@@c")}},
 		"too many":               {"all", []Field{field("line", "x"), field("all", many...)}},
+		"no number":              {"number", []Field{field("line", "x"), field("number", "7.5")}},
+		"too small a number":     {"number", []Field{field("line", "x"), field("number", "-2")}},
+		"too large a number":     {"number", []Field{field("line", "x"), field("number", "21")}},
 		"no choice":              {"one", []Field{field("line", "x"), field("one", "3")}},
 		"two choices for one":    {"one", []Field{field("line", "x"), field("one", "1", "2")}},
 		"no choice among some":   {"some", []Field{field("line", "x"), field("some", "1", "3")}},

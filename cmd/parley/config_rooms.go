@@ -32,6 +32,14 @@ type RoomsConfig struct {
 	Sessions     int      `toml:"max_sessions" reload:"true" doc:"How many clients of one user may be in a room under one nickname. 1: no more than one."`
 	Queue        int      `toml:"queue_stanzas" reload:"true" doc:"How many stanzas may wait in one room; the senders of more get an error."`
 	QueueBytes   int      `toml:"queue_bytes" reload:"true" doc:"The same in bytes."`
+	Applications int      `toml:"max_applications" reload:"true" doc:"How many requests to become a member the admins of one room are told of in an hour."`
+	SlowMode     int      `toml:"max_slow_mode" reload:"true" doc:"How many seconds a room may make people wait between two messages, at most (XEP-0500)."`
+	Hats         int      `toml:"max_hats" reload:"true" doc:"How many hats one room has (XEP-0317)."`
+	HatsWorn     int      `toml:"max_hats_per_user" reload:"true" doc:"How many of them one user wears."`
+	Versions     int      `toml:"max_versions" reload:"true" doc:"How many changes of a room's lists clients may catch up with; after more they get the lists (XEP-0463)."`
+	AvatarBytes  int      `toml:"max_avatar" reload:"true" doc:"How many bytes a room's vCard has, with its picture."`
+	Watchers     int      `toml:"max_watchers" reload:"true" doc:"How many sessions may ask to be told where something is said while they are not there (XEP-0437)."`
+	Watched      int      `toml:"max_watched" reload:"true" doc:"How many rooms one of these is told of."`
 }
 
 // DomainRooms is what the rooms of a domain have otherwise.
@@ -56,6 +64,8 @@ func defaultRooms() RoomsConfig {
 		Prefix: "conference", Create: set.Create, Kind: kindPublic, Unlock: d(set.UnlockAfter), Idle: d(set.Idle),
 		Max: set.Rooms, PerUser: set.RoomsPerUser, Occupants: set.Occupants, Affiliations: set.Affiliations, History: set.History,
 		Rate: set.Rate, RateBytes: set.RateBytes, PresenceRate: set.PresenceRate, Sessions: set.Sessions, Queue: set.Queue, QueueBytes: set.QueueBytes,
+		Applications: set.Applications, SlowMode: set.SlowMode, Hats: set.Hats, HatsWorn: set.HatsWorn, Versions: set.Versions,
+		AvatarBytes: set.AvatarBytes, Watchers: set.Watchers, Watched: set.Watched,
 	}
 }
 
@@ -66,6 +76,8 @@ func (cfg *Config) roomSettings() map[string]*muc.Settings {
 		Create: c.Create, Defaults: roomKind(c.Kind), UnlockAfter: c.Unlock.Duration, Idle: c.Idle.Duration,
 		Rooms: c.Max, RoomsPerUser: c.PerUser, Occupants: c.Occupants, Affiliations: c.Affiliations, History: c.History,
 		Rate: c.Rate, RateBytes: c.RateBytes, PresenceRate: c.PresenceRate, Sessions: c.Sessions, Queue: c.Queue, QueueBytes: c.QueueBytes,
+		Applications: c.Applications, SlowMode: c.SlowMode, Hats: c.Hats, HatsWorn: c.HatsWorn, Versions: c.Versions,
+		AvatarBytes: c.AvatarBytes, Watchers: c.Watchers, Watched: c.Watched,
 	}
 	shape(&common.Defaults, c.Defaults)
 	all := map[string]*muc.Settings{"": common.Whole()}
