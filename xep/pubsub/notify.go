@@ -1,0 +1,169 @@
+package pubsub
+
+import (
+	"context"
+	"slices"
+
+	"parley/router"
+	"parley/xmpp"
+)
+
+// tell tells everybody who is to hear of an event. It is called in the turn of the owner, behind
+// the commit, so all hear of all events in one order.
+func (k *ask) tell(t *router.Turn, v *view, e event) { k.s.tell(t, k.account, v, e) }
+
+// tell is the same for who has no request. XEP-0163 §4 says who is told.
+func (s *Service) tell(t *router.Turn, a *router.Account, v *view, e event) {
+	if !v.n.cfg.Deliver {
+		return
+	}
+	var told map[xmpp.JID]bool // by full and by bare address
+	if len(v.subs) > 0 {
+		told = map[xmpp.JID]bool{}
+	}
+	s.interested(t, a, v, func(to target) {
+		st := e.plain
+		if to.trusted {
+			st = e.replyTo
+		}
+		if s.give(t, a, to, st) && told != nil {
+			told[to.full], told[to.full.Bare()] = true, true
+		}
+	})
+	for _, sub := range v.subs {
+		if sub.state == subYes && !told[sub.jid] && s.stillMay(a, v, sub) {
+			s.send(t, a, e.plain, sub.jid)
+		}
+	}
+}
+
+// stillMay reports whether a subscription is good for what it was made for.
+func (s *Service) stillMay(a *router.Account, v *view, sub subscription) bool {
+	w := s.view(context.Background(), a, sub.jid, sub.jid.Bare() == a.JID)
+	w.n, w.affs, w.subs = v.n, v.affs, v.subs
+	return w.mayRead() == nil
+}
+
+// A target is a resource that has said what it is interested in.
+type target struct {
+	full    xmpp.JID
+	session router.Session // nil where it is one of another house
+	trusted bool           // it may see the presence of the owner
+}
+
+// interested calls each for the resources that are interested in a node and may have it: those
+// of the owner, those of whom the owner's presence is shown to (XEP-0060 §9.1), and those that
+// have shown themselves.
+func (s *Service) interested(t *router.Turn, a *router.Account, v *view, each func(target)) {
+	local := func(c *router.Account) {
+		for _, res := range c.Resources() {
+			if r := s.reader(res.Session); r != nil && r.takes(a.JID, v.n.name) {
+				each(target{res.JID(), res.Session, true})
+			}
+		}
+	}
+	local(a)
+	s.router.Watchers(t, a, func(bare xmpp.JID) {
+		if s.router.Serves(bare.Domain()) && s.reaches(a, v, bare, true) {
+			s.router.WithAccountInMemory(bare, local)
+		}
+	})
+	for _, g := range s.guestsOf(a.JID, v.n.name) {
+		trusted := s.router.Trusted(context.Background(), a, g.full)
+		if (!trusted || g.session == nil) && s.reaches(a, v, g.full.Bare(), trusted) {
+			each(target{g.full, g.session, trusted})
+		}
+	}
+}
+
+// reaches reports whether somebody who is not the owner is told of what is published without
+// having subscribed. trusted says that they see the owner's presence.
+func (s *Service) reaches(a *router.Account, v *view, bare xmpp.JID, trusted bool) bool {
+	return s.admits(a, &v.n.cfg, v.affs[bare], bare, trusted)
+}
+
+func (s *Service) admits(a *router.Account, c *config, aff string, bare xmpp.JID, trusted bool) bool {
+	switch aff {
+	case affPublisher, affMember:
+		return trusted || c.Access == accessOpen
+	case affOutcast, affPublishOnly:
+		return false
+	}
+	switch c.Access {
+	case accessOpen: // XEP-0060 §9.1.3: also who is a guest
+		return true
+	case accessPresence:
+		return trusted
+	case accessRoster:
+		if !trusted {
+			return false
+		}
+		groups, err := s.router.Groups(context.Background(), a, bare)
+		return err == nil && slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(c.Groups, g) })
+	}
+	return false
+}
+
+// give sends a notification to one resource, unless one side bars the other (XEP-0163 §4.3.3).
+func (s *Service) give(t *router.Turn, a *router.Account, to target, st *xmpp.Stanza) bool {
+	st = st.Readdressed(to.full, st.From)
+	own := to.full.Bare() == a.JID
+	if !own && s.router.MaySend(a, st) != nil {
+		return false
+	}
+	s.stats.Notifications.Add(1)
+	if to.session == nil {
+		s.router.Deliver(&t.Round, st)
+		return true
+	}
+	if !own && s.barred(st) {
+		return false
+	}
+	return t.Push(to.session, st) == nil
+}
+
+// barred reports whether somebody of this house does not want to hear from the owner.
+func (s *Service) barred(st *xmpp.Stanza) (barred bool) {
+	s.router.WithAccountInMemory(st.To.Bare(), func(c *router.Account) { barred = s.router.MayGet(c, st) != nil })
+	return barred
+}
+
+// send sends a notification to an address that has subscribed: to a resource, or, as a headline
+// goes, to all of somebody's who take messages (RFC 6121 §8.5.2.1.1).
+func (s *Service) send(t *router.Turn, a *router.Account, st *xmpp.Stanza, to xmpp.JID) {
+	st = st.Readdressed(to, st.From)
+	if !s.router.Serves(to.Domain()) {
+		s.give(t, a, target{full: to}, st)
+		return
+	}
+	s.router.WithAccountInMemory(to.Bare(), func(c *router.Account) {
+		for _, res := range c.Resources() {
+			if to.Resource() == res.JID().Resource() || to.IsBare() && res.Available() && res.Priority >= 0 {
+				if c != a && (s.router.MaySend(a, st) != nil || s.router.MayGet(c, st) != nil) {
+					return
+				}
+				s.stats.Notifications.Add(1)
+				t.Push(res.Session, st)
+			}
+		}
+	})
+}
+
+// inform tells somebody what their subscription has become (XEP-0060 §12.14), also when they
+// are not there now.
+func (s *Service) inform(t *router.Turn, a *router.Account, n *node, sub subscription) {
+	st := subscriptionEvent(n, sub).Readdressed(sub.jid, n.address)
+	if s.router.MaySend(a, st) == nil {
+		s.router.Deliver(&t.Round, st)
+	}
+}
+
+// toOwner tells the owner's own clients something.
+func (s *Service) toOwner(t *router.Turn, a *router.Account, st *xmpp.Stanza) {
+	s.router.Deliver(&t.Round, st.Readdressed(a.JID, a.JID))
+}
+
+// askOwner asks the owner whether somebody may subscribe.
+func (s *Service) askOwner(t *router.Turn, a *router.Account, n *node, sub subscription) {
+	s.toOwner(t, a, request(n, sub))
+}
