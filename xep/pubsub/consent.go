@@ -10,7 +10,8 @@ import (
 )
 
 // decided takes the owner's answer to a request for a subscription: a form, sent to the own
-// address (XEP-0060 §8.6). It is for nobody else.
+// address (XEP-0060 §8.6). It is for nobody else, and is acknowledged when it is written. Only
+// a stream's reader comes here with a sender, so it may wait for the sender's turn.
 func (s *Service) decided(p *router.Passage) *xmpp.Error {
 	st := p.Stanza
 	if p.Sender == nil || st.To != p.Sender.JID || st.Type == "error" || !st.Has(xmpp.NSForm, "x") {
@@ -30,13 +31,13 @@ func (s *Service) decided(p *router.Passage) *xmpp.Error {
 		return xmpp.Refuse("bad-request", "the form says nothing")
 	}
 	a, name, subid := p.Sender, form.Value("pubsub#node"), form.Value("pubsub#subid")
-	posted := a.Post(func(t *router.Turn) {
-		if err := s.decide(t, a, name, subscription{jid, subid, subPending}, allow); err != nil {
-			s.log.Warn("a subscription stays pending", "account", a.JID.String(), "error", err)
-		}
-	})
-	if posted != nil {
-		return xmpp.Refuse("resource-constraint", "")
+	failed := a.Do(func(t *router.Turn) { err = s.decide(t, a, name, subscription{jid, subid, subPending}, allow) })
+	if failed != nil {
+		err = failed
+	}
+	if err != nil {
+		s.log.Warn("a subscription stays pending", "account", a.JID.String(), "error", err)
+		return xmpp.Failure(err)
 	}
 	return nil
 }

@@ -149,17 +149,35 @@ func (s *Service) send(t *router.Turn, a *router.Account, st *xmpp.Stanza, to xm
 	})
 }
 
-// inform tells somebody what their subscription has become (XEP-0060 §12.14), also when they
-// are not there now.
+// inform tells somebody what their subscription has become (XEP-0060 §12.14): those who are
+// here at once, before what follows from it; others also when they come.
 func (s *Service) inform(t *router.Turn, a *router.Account, n *node, sub subscription) {
-	st := subscriptionEvent(n, sub).Readdressed(sub.jid, n.address)
-	if s.router.MaySend(a, st) == nil {
+	st := subscriptionEvent(n, sub)
+	if s.here(sub.jid) {
+		s.send(t, a, st, sub.jid)
+		return
+	}
+	if st = st.Readdressed(sub.jid, n.address); s.router.MaySend(a, st) == nil {
 		s.router.Deliver(&t.Round, st)
 	}
 }
 
-// toOwner tells the owner's own clients something.
+// here reports whether somebody of this house, or that resource, takes messages now.
+func (s *Service) here(jid xmpp.JID) (here bool) {
+	s.router.WithAccountInMemory(jid.Bare(), func(c *router.Account) {
+		here = slices.ContainsFunc(c.Resources(), func(res router.Resource) bool {
+			return res.Available() && res.Priority >= 0 && (jid.IsBare() || res.JID() == jid)
+		})
+	})
+	return here
+}
+
+// toOwner tells the owner's own clients something, or has it wait for them.
 func (s *Service) toOwner(t *router.Turn, a *router.Account, st *xmpp.Stanza) {
+	if s.here(a.JID) {
+		s.send(t, a, st, a.JID)
+		return
+	}
 	s.router.Deliver(&t.Round, st.Readdressed(a.JID, a.JID))
 }
 
