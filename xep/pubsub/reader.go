@@ -95,7 +95,8 @@ func (s *Service) known(t *router.Turn, a *router.Account, res router.Resource, 
 		})
 	}
 	r.mu.Lock()
-	if r.interests = names; len(w.pending) > 0 {
+	rolls := len(w.pending) > 0
+	if r.interests = names; rolls {
 		r.waves = append(r.waves, w)
 	}
 	r.mu.Unlock()
@@ -104,7 +105,7 @@ func (s *Service) known(t *router.Turn, a *router.Account, res router.Resource, 
 	}
 	to := target{full: res.JID(), session: res.Session}
 	s.offer(t, a, to, func(name string) bool { return slices.Contains(w.fresh, name) })
-	if len(w.pending) > 0 {
+	if rolls {
 		s.router.Beside(func() { s.roll(a, r, w) })
 	}
 }
