@@ -79,9 +79,9 @@ func surplus(tx *storage.Tx, node int64, except string, many int64) (ids []strin
 	return ids, bytes, err
 }
 
-// put writes an item, which has its seq from here.
+// put writes an item, which has its seq and time from here.
 func put(tx *storage.Tx, node int64, it *item) error {
-	it.seq = int64(tx.NextID())
+	it.seq, it.at = int64(tx.NextID()), tx.Now()
 	if it.created == 0 {
 		it.created = it.seq
 	}

@@ -81,8 +81,6 @@ func (k *ask) publication(t *router.Turn, it *item, given bool, options xmpp.For
 	if err := fits(v.n, it, given, limits); err != nil {
 		return err
 	}
-	now := k.s.now()
-	it.at = now
 	var gone []string
 	if v.n.cfg.Persist {
 		if it.id == "" {
@@ -148,7 +146,7 @@ func (k *ask) newNode(name string, cfg config) (*node, error) {
 	if err == nil && nodes >= int64(k.s.limits().Nodes) {
 		err = k.s.over("there are too many nodes")
 	}
-	return &node{owner: k.id(), name: name, address: k.account.JID, cfg: cfg, creator: k.from.Bare(), created: k.s.now()}, err
+	return &node{owner: k.id(), name: name, address: k.account.JID, cfg: cfg, creator: k.from.Bare()}, err
 }
 
 // over refuses what is over a limit.

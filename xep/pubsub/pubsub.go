@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"parley/router"
 	"parley/storage"
@@ -71,8 +70,7 @@ const (
 
 // Config is what the feature is made of.
 type Config struct {
-	Limits func() Limits    // asked each time; nil: DefaultLimits
-	Now    func() time.Time // nil: time.Now
+	Limits func() Limits // asked each time; nil: DefaultLimits
 }
 
 // Stats are counters that only grow.
@@ -86,7 +84,6 @@ type Stats struct {
 // A Service is the personal eventing of all accounts.
 type Service struct {
 	limit   func() Limits
-	now     func() time.Time
 	actions map[key]action
 
 	router  *router.Router
@@ -104,12 +101,9 @@ type Service struct {
 
 // New returns the service.
 func New(cfg Config) *Service {
-	s := &Service{limit: cfg.Limits, now: cfg.Now, guests: map[xmpp.JID]map[xmpp.JID]*guest{}, lookers: make(chan struct{}, maxLookers), actions: actions()}
+	s := &Service{limit: cfg.Limits, guests: map[xmpp.JID]map[xmpp.JID]*guest{}, lookers: make(chan struct{}, maxLookers), actions: actions()}
 	if s.limit == nil {
 		s.limit = DefaultLimits
-	}
-	if s.now == nil {
-		s.now = time.Now
 	}
 	return s
 }

@@ -118,7 +118,7 @@ func usage(tx *storage.Tx, owner int64) (nodes, bytes int64, err error) {
 
 // create writes a new node, in place of one that has moved.
 func create(tx *storage.Tx, n *node) error {
-	n.id = int64(tx.NextID())
+	n.id, n.created = int64(tx.NextID()), tx.Now()
 	if err := tx.Exec(`delete from pubsub_node where owner = $1 and name = $2 and moved <> ''`, n.owner, n.name); err != nil {
 		return err
 	}
