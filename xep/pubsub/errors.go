@@ -24,7 +24,16 @@ func unsupported(feature string) *xmpp.Error {
 	return e
 }
 
-func noNode() *xmpp.Error          { return xmpp.Refuse("item-not-found", "") }
+func noNode() *xmpp.Error { return xmpp.Refuse("item-not-found", "") }
+
+// nothingYet is noNode for owners who ask for their own items. Profanity 0.13.1 goes by the old
+// code alone, and publishes no list of its devices without that.
+func nothingYet() *xmpp.Error {
+	e := noNode()
+	e.Code = "404"
+	return e
+}
+
 func forbidden() *xmpp.Error       { return xmpp.Refuse("forbidden", "") }
 func nodeRequired() *xmpp.Error    { return fault("", "bad-request", "nodeid-required", "") }
 func itemRequired() *xmpp.Error    { return fault("", "bad-request", "item-required", "") }

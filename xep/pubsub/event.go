@@ -17,6 +17,7 @@ type event struct {
 	n       *node
 	plain   *xmpp.Stanza
 	replyTo *xmpp.Stanza // the same with the publishing client, for who may know it (XEP-0163 §4.3.1)
+	pending bool         // who waits for consent is told too
 }
 
 // message makes a notification of the node; its recipient is yet to be set.
@@ -82,7 +83,9 @@ func deleted(n *node, uri string) event {
 	if uri != "" {
 		b.Open("", "redirect", "uri", uri).Close()
 	}
-	return about(n, b.Payload())
+	e := about(n, b.Payload())
+	e.pending = true
+	return e
 }
 
 // configured says that the node has another configuration (XEP-0060 §8.2.5.3).

@@ -69,12 +69,12 @@ func (s *Service) arrives(st *xmpp.Stanza, session router.Session) {
 	case was != nil && was.session == session && (session != nil || bytes.Equal(was.said.Body(), said.Body())):
 		s.mu.Unlock()
 		return // it has said so before
-	case was != nil:
-		g.interests = was.interests
-	case len(list) >= maxGuests || s.all >= maxAllGuests:
+	case s.waiting >= maxWaiting, was == nil && (len(list) >= maxGuests || s.all >= maxAllGuests):
 		s.mu.Unlock()
 		s.stats.Guests.Add(1)
 		return
+	case was != nil:
+		g.interests = was.interests
 	default:
 		s.all++
 	}
@@ -83,6 +83,7 @@ func (s *Service) arrives(st *xmpp.Stanza, session router.Session) {
 		s.guests[st.To] = list
 	}
 	list[st.From] = g
+	s.waiting++
 	s.mu.Unlock()
 	s.router.Beside(func() { s.receive(st.To, g) })
 }
@@ -107,7 +108,12 @@ func abilities(st *xmpp.Stanza) *xmpp.Stanza {
 // receive finds out whether there is such an account and what the guest is interested in.
 func (s *Service) receive(owner xmpp.JID, g *guest) {
 	s.lookers <- struct{}{}
-	defer func() { <-s.lookers }()
+	defer func() {
+		<-s.lookers
+		s.mu.Lock()
+		s.waiting--
+		s.mu.Unlock()
+	}()
 	err := s.router.WithAccount(context.Background(), owner, func(a *router.Account) error {
 		if a == nil || g.session == nil && s.router.MayGet(a, g.said) != nil {
 			s.leaves(owner, g.full)

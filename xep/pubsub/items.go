@@ -20,6 +20,9 @@ func (k *ask) items() (xmpp.Payload, error) {
 	if err != nil {
 		return nil, err
 	}
+	if v.n == nil && k.owner {
+		return nil, nothingYet()
+	}
 	if err := v.there(); err != nil {
 		return nil, err
 	}

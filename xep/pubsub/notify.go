@@ -31,7 +31,8 @@ func (s *Service) tell(t *router.Turn, a *router.Account, v *view, e event) {
 		}
 	})
 	for _, sub := range v.subs {
-		if sub.state == subYes && !told[sub.jid] && s.stillMay(a, v, sub) {
+		waits := sub.state == subPending && e.pending
+		if waits || sub.state == subYes && !told[sub.jid] && s.stillMay(a, v, sub) {
 			s.send(t, a, e.plain, sub.jid)
 		}
 	}

@@ -65,6 +65,7 @@ const (
 	maxGuests     = 1000      // resources elsewhere that have shown themselves to one account
 	maxAllGuests  = 200_000   // the same for all accounts
 	maxInterests  = 100       // nodes that one resource is interested in
+	maxWaiting    = 4096      // guests of whom it is not known yet what they want
 	maxLookers    = 8         // goroutines that look for what there is for who has come
 )
 
@@ -94,9 +95,10 @@ type Service struct {
 
 	readers sync.Map // router.Session -> *reader
 
-	mu     sync.Mutex // a leaf
-	guests map[xmpp.JID]map[xmpp.JID]*guest
-	all    int // guests
+	mu      sync.Mutex // a leaf
+	guests  map[xmpp.JID]map[xmpp.JID]*guest
+	all     int // guests
+	waiting int // of them, those who are being found out about
 }
 
 // New returns the service.
@@ -166,7 +168,7 @@ func features() []string {
 		"access-presence", "auto-create", "auto-subscribe", "config-node", "config-node-max", "create-and-configure", "create-nodes",
 		"delete-items", "delete-nodes", "filtered-notifications", "instant-nodes", "item-ids", "last-published",
 		"manage-subscriptions", "member-affiliation", "meta-data", "modify-affiliations", "multi-items", "outcast-affiliation",
-		"persistent-items", "presence-notifications", "presence-subscribe", "publish", "publish-node-full", "publish-only-affiliation", "publish-options",
+		"persistent-items", "presence-subscribe", "publish", "publish-node-full", "publish-only-affiliation", "publish-options",
 		"publisher-affiliation", "pubsub-on-a-jid", "purge-nodes", "retract-items", "retrieve-affiliations", "retrieve-default",
 		"retrieve-items", "retrieve-subscriptions", "rsm", "subscribe", "subscription-notifications",
 	} {
