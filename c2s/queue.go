@@ -95,7 +95,7 @@ func (q *queue) take(st *xmpp.Stanza, id storage.ID) (tracked bool, err error) {
 func (q *queue) append(st *xmpp.Stanza) error {
 	if len(q.later) > 0 || q.stuck && !q.writing && q.stream.T.WhenSent(q.goOn) {
 		q.later = append(q.later, st)
-		q.behind += st.Len()
+		q.behind += st.Len() + sentOverhead
 		return q.check(q.set.Queue, q.set.Stall)
 	}
 	q.borrow()

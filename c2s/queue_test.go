@@ -118,24 +118,24 @@ func TestBacklogCounts(t *testing.T) {
 	q := queueOver(tr)
 	push := func() error {
 		defer q.flush()
-		q.set = &Settings{Queue: 1000, Stall: time.Minute}
+		q.set = &Settings{Queue: 4000, Stall: time.Minute}
 		_, err := q.push(message("x"), 0)
 		return err
 	}
 	if err := push(); err != nil {
 		t.Fatal(err)
 	}
-	tr.backlog, tr.since = 900, time.Now()
+	tr.backlog, tr.since = 3000, time.Now()
 	push() // its flush finds the backlog
 	if err := push(); err != nil {
 		t.Errorf("below the limit: %v", err)
 	}
-	tr.backlog = 1001
+	tr.backlog = 4001
 	if err := push(); !errors.Is(err, errReadsTooSlowly) {
 		t.Errorf("above the limit: %v", err)
 	}
 	q = queueOver(tr) // a quarter of the limit, and nothing taken for too long
-	tr.backlog, tr.since = 300, time.Now().Add(-time.Hour)
+	tr.backlog, tr.since = 1100, time.Now().Add(-time.Hour)
 	push()
 	if err := push(); !errors.Is(err, errReadsTooSlowly) {
 		t.Errorf("stalled: %v", err)

@@ -38,11 +38,15 @@ func (t *turn) adminGet(q request) (xmpp.Payload, error) {
 	}
 	var b xmpp.Builder
 	b.Open(nsAdmin, "query")
+	nicks := make(map[xmpp.JID]string, len(t.occupants))
+	for _, o := range slices.Backward(t.occupants) { // of several that of the first
+		nicks[o.real] = o.nick()
+	}
 	for _, j := range t.lists.with(a) {
 		e := t.lists.by[j]
 		nick := e.nick
-		if list := t.occupantsOf(j); nick == "" && len(list) > 0 {
-			nick = list[0].nick()
+		if nick == "" {
+			nick = nicks[j]
 		}
 		if a == outcast {
 			nick = ""
@@ -105,6 +109,9 @@ func (t *turn) adminSet(q request) (xmpp.Payload, error) {
 		if list = append(list, c); len(list) > maxItems {
 			return nil, xmpp.Refuse("policy-violation", "too many changes at once")
 		}
+	}
+	if err := t.fits(list); err != nil {
+		return nil, err
 	}
 	if len(list) == 0 {
 		return nil, wrong("there is nothing to change")
@@ -192,15 +199,39 @@ func (t *turn) mayChange(q request, c change) error {
 		return xmpp.Refuse("forbidden", "only owners change who is admin or owner") // XEP-0045 §10.3 to §10.8
 	case c.jid.Local() == "" && c.aff >= admin:
 		return xmpp.Refuse("not-allowed", "a whole domain does not run a room")
+	case c.aff >= member && t.s.router.Visits(c.jid):
+		return errRoomInRoom
 	case c.nick != nil && *c.nick != "" && t.taken(*c.nick, c.jid):
 		return xmpp.Refuse("conflict", "the nickname is somebody else's")
 	}
-	if _, there := t.lists.by[c.jid]; !there && c.aff != none && len(t.lists.by) >= t.settings().Affiliations {
+	return t.fits([]change{c})
+}
+
+// fits refuses changes that together are too much for the lists, or give a nickname to two.
+func (t *turn) fits(list []change) error {
+	nicks, fresh := map[string]xmpp.JID{}, map[xmpp.JID]bool{}
+	for _, c := range list {
+		if _, there := t.lists.by[c.jid]; !c.isRole && !there && c.aff != none {
+			fresh[c.jid] = true
+		}
+		if c.nick == nil || *c.nick == "" {
+			continue
+		}
+		k := key(*c.nick)
+		if by, taken := nicks[k]; taken && by != c.jid {
+			return xmpp.Refuse("conflict", "a nickname is one person's")
+		}
+		nicks[k] = c.jid
+	}
+	if len(fresh) > 0 && len(t.lists.by)+len(fresh) > t.settings().Affiliations {
 		t.s.stats.Refused.Add(1)
 		return &xmpp.Error{Type: "wait", Condition: "resource-constraint", Text: "the room's lists are full"}
 	}
 	return nil
 }
+
+// errRoomInRoom is for who names a room where people are meant.
+var errRoomInRoom = xmpp.Refuse("not-acceptable", "a room is nothing to a room")
 
 // taken reports whether a nickname is another one's.
 func (t *turn) taken(nick string, by xmpp.JID) bool {
@@ -238,7 +269,7 @@ func (t *turn) mayChangeRole(q request, c change) error {
 		return xmpp.Refuse("forbidden", "")
 	case by != nil && by.occ == o && c.role == nobody:
 		return xmpp.Refuse("conflict", "") // XEP-0045 §8.2: you may leave
-	case o.aff > q.aff:
+	case o.aff > q.aff && c.role < o.role: // to give voice there is no such condition (XEP-0045 §8.3)
 		return xmpp.Refuse("not-allowed", "") // XEP-0045 §8.2, §8.4
 	case c.role == moderator && q.aff < admin:
 		return xmpp.Refuse("forbidden", "only admins make moderators") // XEP-0045 §5.2.1
@@ -268,11 +299,13 @@ func (t *turn) apply(q request, list []change) error {
 		}
 	}
 	q.after(func() {
-		for _, fn := range after {
-			if fn != nil {
-				fn()
+		t.together(func() {
+			for _, fn := range after {
+				if fn != nil {
+					fn()
+				}
 			}
-		}
+		})
 	})
 	return nil
 }

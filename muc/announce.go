@@ -146,7 +146,8 @@ func merged(a, b []int, c int) []int {
 }
 
 // worn is a presence stanza without what is not for others: what only the room says, and
-// what was meant for the room (XEP-0045 §17.3).
+// what was meant for the room (XEP-0045 §17.3). A server may have said in it whose it is
+// (XEP-0203 §4).
 func worn(st *xmpp.Stanza) *xmpp.Stanza {
 	return st.Without(func(e xmpp.Element) bool {
 		switch n := e.Name(); n.Space {
@@ -155,7 +156,8 @@ func worn(st *xmpp.Stanza) *xmpp.Stanza {
 		case nsOccupantID:
 			return n.Local == "occupant-id"
 		case xmpp.NSDelay:
-			return betrays(e, st.From)
+			from, err := xmpp.ParseJID(e.Attr("from"))
+			return err == nil && from.Bare() == st.From.Bare() || betrays(e, st.From)
 		}
 		return false
 	})

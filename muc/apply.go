@@ -45,9 +45,11 @@ func (t *turn) applied(bare xmpp.JID, nick string) error {
 		},
 	}
 	msg := xmpp.NewStanza(xmpp.Message, f.Payload())
-	for _, to := range t.approvers() {
-		t.send(msg.Readdressed(to, t.jid))
-	}
+	t.together(func() {
+		for _, to := range t.approvers() {
+			t.send(msg.Readdressed(to, t.jid))
+		}
+	})
 	return nil
 }
 

@@ -15,6 +15,7 @@ type asked struct {
 
 type invitation struct {
 	guest, by xmpp.JID // bare
+	as        xmpp.JID // what who has invited is called in the invitation
 	id        string
 }
 
@@ -31,21 +32,21 @@ const (
 	maxWhispers    = 64
 )
 
-func (a *asked) invited(guest, by xmpp.JID, id string) {
-	a.invites = append(a.invites, invitation{guest, by, id})
+func (a *asked) invited(inv invitation) {
+	a.invites = append(a.invites, inv)
 	if n := len(a.invites) - maxInvitations; n > 0 {
 		a.invites = a.invites[n:]
 	}
 }
 
-// inviter returns who has invited somebody last.
-func (a *asked) inviter(guest xmpp.JID) xmpp.JID {
+// invitationOf returns the last invitation of somebody; the zero one where there is none.
+func (a *asked) invitationOf(guest xmpp.JID) invitation {
 	for i := len(a.invites) - 1; i >= 0; i-- {
 		if a.invites[i].guest == guest {
-			return a.invites[i].by
+			return a.invites[i]
 		}
 	}
-	return xmpp.JID{}
+	return invitation{}
 }
 
 // whispered notes a private message, whose failure is told to who has sent it.

@@ -32,11 +32,11 @@ func (t *turn) cardGet(q request) (xmpp.Payload, error) {
 }
 
 // cardSet gives the room a vCard in place of the one that it has; an empty one takes that away
-// (XEP-0486 §3.2). Owners may, and who runs the server.
+// (XEP-0486 §3.2). Owners may.
 func (t *turn) cardSet(q request) (xmpp.Payload, error) {
 	card := q.payload.Payload()
 	switch {
-	case q.aff < owner && !t.s.cfg.Admin(q.st.From.Bare()):
+	case q.aff < owner:
 		return nil, xmpp.Refuse("forbidden", "owners say what the room looks like")
 	case len(card) > t.settings().AvatarBytes:
 		t.s.stats.Refused.Add(1)

@@ -51,9 +51,9 @@ func (t *turn) pose(st *xmpp.Stanza, by *seat, o *occupant) {
 	if forAccount(st.Payload()) {
 		to = o.real
 	}
-	svc := t.s
+	svc, v := t.s, t.veil(o, by.occ)
 	svc.router.Ask(by.occ.jid, to, st.Type, st.Payload().Payload(), askPatience, func(answer *xmpp.Stanza) {
-		back := scrubbed(answer)
+		back := v.over(answer)
 		back.To, back.From, back.ID = st.From, st.To, st.ID
 		svc.post(back)
 	})

@@ -19,7 +19,7 @@ const (
 type command struct {
 	node, name string
 	may        func(*turn, request) bool
-	form       func(*turn) xmpp.Form // nil: none is wanted
+	form       func(*turn, request) xmpp.Form // nil: none is wanted
 	run        func(*turn, request, xmpp.Form) error
 	list       func(*turn) xmpp.Form // what is told in the end; nil: nothing
 }
@@ -36,10 +36,11 @@ func roomCommands() []command {
 		{node: nodeHats + "assign", name: "Give somebody a hat", may: runs, form: (*turn).formWear, run: (*turn).assignHat},
 		{node: nodeHats + "unassign", name: "Take a hat from somebody", may: runs, form: (*turn).formWear, run: (*turn).unassignHat},
 		{node: nodeHats + "list-assigned", name: "List who wears which hat", may: knows, list: (*turn).listWorn},
+		{node: nodeNotify, name: "Choose what you are notified of", may: (*turn).mayChoose, form: (*turn).formNotify, run: (*turn).choose},
 	}
 }
 
-func formCreateHat(*turn) xmpp.Form {
+func formCreateHat(*turn, request) xmpp.Form {
 	return xmpp.Form{Type: "form", Title: "Create a hat", Fields: []xmpp.Field{
 		xmpp.FormType(nsHatCommands),
 		{Var: "hats#title", Type: "text-single", Label: "Title", Required: true},
@@ -49,7 +50,7 @@ func formCreateHat(*turn) xmpp.Form {
 }
 
 // formHat is the form of what is done with one of the hats.
-func (t *turn) formHat() xmpp.Form {
+func (t *turn) formHat(request) xmpp.Form {
 	which := xmpp.Field{Var: "hats#uri", Type: "list-single", Label: "Hat", Required: true}
 	for _, a := range t.hats.list() {
 		which.Options = append(which.Options, xmpp.Option{Label: a.title, Value: a.uri})
@@ -58,8 +59,8 @@ func (t *turn) formHat() xmpp.Form {
 }
 
 // formWear is the form of what is done with somebody's hat.
-func (t *turn) formWear() xmpp.Form {
-	f := t.formHat()
+func (t *turn) formWear(q request) xmpp.Form {
+	f := t.formHat(q)
 	f.Title = "Whose hat?"
 	f.Fields = append(f.Fields, xmpp.Field{Var: "hats#jid", Type: "jid-single", Label: "Address", Required: true})
 	return f
@@ -85,7 +86,7 @@ func (t *turn) command(q request) (xmpp.Payload, error) {
 	switch {
 	case c.form == nil:
 	case !filled:
-		form := c.form(t)
+		form := c.form(t, q)
 		return c.answer(q, "executing", &form), nil
 	default:
 		if err := t.carryOut(c, q, in); err != nil {
@@ -101,7 +102,7 @@ func (t *turn) command(q request) (xmpp.Payload, error) {
 
 // carryOut does what a command is for.
 func (t *turn) carryOut(c *command, q request, in xmpp.Form) error {
-	form, err := c.form(t).Accept(in)
+	form, err := c.form(t, q).Accept(in)
 	if err != nil {
 		return badPayload(err.Error())
 	}

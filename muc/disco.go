@@ -13,6 +13,8 @@ import (
 // toService takes a stanza for a domain of rooms itself.
 func (s *Service) toService(rd *router.Round, st *xmpp.Stanza) {
 	switch {
+	case st.Kind == xmpp.Presence && st.Has(nsMUC, "x"):
+		s.router.Bounce(rd, st, xmpp.Refuse("jid-malformed", "a room is entered, by its name and a nickname"))
 	case st.Kind == xmpp.Presence:
 		s.servicePresence(rd, st)
 	case st.Kind == xmpp.Message && st.Type == "error": // of what was told to who is not there any more

@@ -19,6 +19,7 @@ func Feature(s *Service) router.Feature {
 			{Number: 249, Version: "1.2", Note: "beside mediated invitations"},
 			{Number: 307, Version: "0.1"},
 			{Number: 317, Version: "0.3.1"},
+			{Number: 372, Version: "0.5.0", Note: "mentions of members who are not there"},
 			{Number: 410, Version: "1.1.0"},
 			{Number: 421, Version: "1.0.1"},
 			{Number: 422, Version: "0.2.0", Note: "of moderation"},

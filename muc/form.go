@@ -132,17 +132,8 @@ func (c *RoomConfig) memberList() []string {
 
 // configure takes a filled form (XEP-0045 §10.2).
 func (t *turn) configure(q request, in xmpp.Form) error {
-	offered := t.form()
-	openTo(&offered, in, "muc#roomconfig_maxusers")
-	form, err := offered.Accept(in)
+	cfg, err := t.filled(in)
 	if err != nil {
-		return xmpp.Refuse("not-acceptable", err.Error()) // XEP-0045 §10.2
-	}
-	if ns := in.Value("FORM_TYPE"); ns != "" && ns != nsConfig {
-		return wrong("the FORM_TYPE is " + nsConfig)
-	}
-	cfg := *t.cfg
-	if err := cfg.fill(in, form, t.settings()); err != nil {
 		return err
 	}
 	list, err := t.listChanges(q, in)
@@ -150,9 +141,10 @@ func (t *turn) configure(q request, in xmpp.Form) error {
 		return err
 	}
 	was := t.cfg
-	if err := t.open(&cfg); err != nil {
+	if err := t.open(cfg); err != nil {
 		return err
 	}
+	t.s.log.Info("room configured", "room", t.jid.String(), "by", who(q))
 	if len(list) > 0 {
 		if err := t.apply(q, list); err != nil {
 			return err
@@ -160,6 +152,32 @@ func (t *turn) configure(q request, in xmpp.Form) error {
 	}
 	q.after(func() { t.reconfigured(was) })
 	return nil
+}
+
+// filled is the configuration that a filled form makes of the present one.
+func (t *turn) filled(in xmpp.Form) (*RoomConfig, error) {
+	offered := t.form()
+	openTo(&offered, in, "muc#roomconfig_maxusers")
+	form, err := offered.Accept(in)
+	if err != nil {
+		return nil, xmpp.Refuse("not-acceptable", err.Error()) // XEP-0045 §10.2
+	}
+	if ns := in.Value("FORM_TYPE"); ns != "" && ns != nsConfig {
+		return nil, wrong("the FORM_TYPE is " + nsConfig)
+	}
+	cfg := *t.cfg
+	if err := cfg.fill(in, form, t.settings()); err != nil {
+		return nil, err
+	}
+	return &cfg, nil
+}
+
+// who is who asks, as the log has it.
+func who(q request) string {
+	if q.st.From.IsZero() {
+		return "the operator"
+	}
+	return q.st.From.Bare().String()
 }
 
 // openTo has a choice offer what was chosen, too: the list of numbers is not all there is.
@@ -311,6 +329,9 @@ func (t *turn) listChanges(q request, in xmpp.Form) (list []change, err error) {
 			if err != nil || j.Local() == "" {
 				return nil, xmpp.Refuse("jid-malformed", "")
 			}
+			if t.s.router.Visits(j) {
+				return nil, errRoomInRoom
+			}
 			want[j.Bare()] = max(want[j.Bare()], f.aff)
 		}
 	}
@@ -336,6 +357,7 @@ func (t *turn) listChanges(q request, in xmpp.Form) (list []change, err error) {
 		}
 	}
 	if len(list) > maxItems || len(t.lists.by)+len(list) > t.settings().Affiliations {
+		t.s.stats.Refused.Add(1)
 		return nil, xmpp.Refuse("resource-constraint", "the room's lists are full")
 	}
 	return list, nil

@@ -62,8 +62,9 @@ func (t *turn) notInvited(st *xmpp.Stanza) {
 // for everybody says that its recipient is not there.
 func (t *turn) returned(s *seat, st *xmpp.Stanza) {
 	if by := t.asked.whisperer(st); by != nil {
+		back := t.veil(s.occ, by).over(st)
 		for _, seat := range by.seats {
-			t.say(scrubbed(st).Readdressed(seat.jid, s.occ.jid))
+			t.say(back.Readdressed(seat.jid, s.occ.jid))
 		}
 		if e := xmpp.ErrorOf(st); e == nil || !deliveryErrors[e.Condition] {
 			return

@@ -116,14 +116,11 @@ func (t *turn) createHat(q request, in xmpp.Form) error {
 		return badPayload("a hat has a URI")
 	case a.title == "" || len(a.title) > maxHatTitle:
 		return badPayload("a hat has a title, which is short")
+	case !isHue(a.hue):
+		return badPayload("a hue is an angle from 0 to 360")
 	case !known && len(t.hats.all) >= t.settings().Hats:
 		t.s.stats.Refused.Add(1)
 		return xmpp.Refuse("resource-constraint", "the room has too many hats")
-	}
-	if a.hue != "" {
-		if angle, err := strconv.ParseFloat(a.hue, 64); err != nil || !(angle >= 0 && angle <= 360) || len(a.hue) > 32 {
-			return badPayload("a hue is an angle from 0 to 360")
-		}
 	}
 	if known && was == a {
 		return nil
@@ -135,6 +132,12 @@ func (t *turn) createHat(q request, in xmpp.Form) error {
 	t.rehat(q, t.hats.wearers(a.uri))
 	q.after(func() { t.changed(statusConfig) })
 	return nil
+}
+
+// isHue reports whether a text is an angle in degrees, or nothing.
+func isHue(s string) bool {
+	angle, err := strconv.ParseFloat(s, 64)
+	return s == "" || err == nil && angle >= 0 && angle <= 360 && len(s) <= 32
 }
 
 // destroyHat has a hat be no more (XEP-0317 §3.3).

@@ -81,6 +81,7 @@ func (t *turn) invited(st *xmpp.Stanza, s *seat, list []xmpp.Element) error {
 			return xmpp.Refuse("not-allowed", "who is banned is not invited")
 		case aff == none && t.cfg.MembersOnly:
 			if len(t.lists.by)+len(members) >= t.settings().Affiliations {
+				t.s.stats.Refused.Add(1)
 				return xmpp.Refuse("resource-constraint", "the room's lists are full")
 			}
 			members = append(members, j.Bare())
@@ -90,11 +91,13 @@ func (t *turn) invited(st *xmpp.Stanza, s *seat, list []xmpp.Element) error {
 	if err := t.admit(members); err != nil {
 		return err
 	}
-	for _, g := range guests {
-		t.asked.invited(g.jid.Bare(), o.real, st.ID)
-		thread := g.e.Child(nsUser, "continue")
-		t.invite(t.inviter(o), g.jid, st.ID, g.e.ChildText(nsUser, "reason"), string(thread.Payload()))
-	}
+	t.together(func() {
+		for _, g := range guests {
+			t.asked.invited(invitation{g.jid.Bare(), o.real, t.inviter(o), st.ID})
+			thread := g.e.Child(nsUser, "continue")
+			t.invite(t.inviter(o), g.jid, st.ID, g.e.ChildText(nsUser, "reason"), string(thread.Payload()))
+		}
+	})
 	return nil
 }
 
@@ -173,22 +176,18 @@ func (t *turn) declined(st *xmpp.Stanza, d xmpp.Element) error {
 }
 
 // whoInvited returns the real address of who has invited somebody: only who really has hears
-// of a refusal, so that nobody is reached through a room by strangers.
+// of a refusal, so that nobody is reached through a room by strangers. Who knows a nickname does
+// not find out by this whose it is.
 func (t *turn) whoInvited(guest, said xmpp.JID) xmpp.JID {
-	by := t.asked.inviter(guest)
-	if by.IsZero() {
-		return by
+	inv := t.asked.invitationOf(guest)
+	switch o := t.byNick[key(said.Resource())]; {
+	case inv.by.IsZero():
+	case said == t.jid, said == inv.as, said.Bare() == inv.as:
+		return inv.by
+	case said.Bare() == t.jid && o != nil && o.real == inv.by: // by another nickname now
+		return inv.by
 	}
-	if t.s.Has(said.Domain()) {
-		if o := t.byNick[key(said.Resource())]; said.Bare() == t.jid && (said.IsBare() || o != nil && o.real == by) {
-			return by
-		}
-		return xmpp.JID{}
-	}
-	if said.Bare() != by {
-		return xmpp.JID{}
-	}
-	return by
+	return xmpp.JID{}
 }
 
 // voice takes a request for voice, or what a moderator says to one.
@@ -222,13 +221,15 @@ func (t *turn) voice(st *xmpp.Stanza, s *seat, form xmpp.Form) error {
 	}
 	msg := xmpp.NewStanza(xmpp.Message, f.Payload())
 	msg.ID = st.ID
-	for _, m := range t.occupants {
-		if m.role == moderator {
-			for _, seat := range m.seats {
-				t.send(msg.Readdressed(seat.jid, t.jid))
+	t.together(func() {
+		for _, m := range t.occupants {
+			if m.role == moderator {
+				for _, seat := range m.seats {
+					t.send(msg.Readdressed(seat.jid, t.jid))
+				}
 			}
 		}
-	}
+	})
 	return nil
 }
 

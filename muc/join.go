@@ -9,15 +9,8 @@ import (
 
 // join is somebody who enters (XEP-0045 §7.2).
 func (t *turn) join(st *xmpp.Stanza) {
-	created := false
-	if !t.exists {
-		if err := t.create(st.From); err != nil {
-			t.refuse(st, err)
-			return
-		}
-		created = true
-	}
-	if err := t.mayEnter(st, created); err != nil {
+	created := !t.exists
+	if err := t.admitted(st); err != nil {
 		t.refuse(st, err)
 		return
 	}
@@ -31,14 +24,38 @@ func (t *turn) join(st *xmpp.Stanza) {
 	t.welcome(st, s, codes)
 }
 
+// admitted says why somebody may not enter, and makes the room if there is none.
+func (t *turn) admitted(st *xmpp.Stanza) error {
+	if st.From.Resource() == "" {
+		return xmpp.Refuse("jid-malformed", "a session enters, not an account")
+	}
+	if t.exists {
+		if err := t.mayEnter(st); err != nil {
+			return err
+		}
+		return t.mayCome(st.From.Bare())
+	}
+	if err := t.mayBe(st, owner); err != nil { // a room that nobody is in is not to be left behind
+		return err
+	}
+	if err := t.mayCome(st.From.Bare()); err != nil {
+		return err
+	}
+	return t.create(st.From)
+}
+
 // create makes the room (XEP-0045 §10.1). It is locked until its owner has said how it is to
 // be.
 func (t *turn) create(by xmpp.JID) error {
-	if !t.s.mayCreate(t.jid.Domain(), by) {
+	if by.Local() == "" || !t.s.mayCreate(t.jid.Domain(), by) { // what a domain owns all its users would
 		return xmpp.Refuse("not-allowed", "you may not create rooms here") // XEP-0045 §10.1.1
 	}
 	cfg := t.settings().Defaults
-	return t.found(&cfg, by.Bare(), true)
+	err := t.found(&cfg, by.Bare(), true)
+	if err == nil {
+		t.s.log.Info("room made", "room", t.jid.String(), "by", by.Bare().String())
+	}
+	return err
 }
 
 // found makes the room with a configuration.
@@ -67,11 +84,9 @@ func (t *turn) found(cfg *RoomConfig, by xmpp.JID, locked bool) error {
 }
 
 // mayEnter says why somebody may not enter.
-func (t *turn) mayEnter(st *xmpp.Stanza, created bool) error {
+func (t *turn) mayEnter(st *xmpp.Stanza) error {
 	aff := t.lists.of(st.From)
 	switch {
-	case created:
-		return t.mayBe(st, aff)
 	case t.locked && aff < owner:
 		return xmpp.Refuse("item-not-found", "the room is locked") // XEP-0045 §7.2.10
 	case aff == outcast:
@@ -122,14 +137,27 @@ func (t *turn) checkPassword(st *xmpp.Stanza) error {
 	return nil
 }
 
+// leastSessions is how many sessions of one user may be in a room, under whichever nicknames, also
+// where fewer may share one.
+const leastSessions = 10
+
 // hasPlace refuses who does not fit in (XEP-0045 §7.2.9): those who run the room always do.
 func (t *turn) hasPlace(st *xmpp.Stanza, aff affiliation) error {
 	lim := t.settings()
 	if o := t.byNick[key(st.To.Resource())]; o != nil {
 		if len(o.seats) >= lim.Sessions {
+			t.s.stats.Refused.Add(1)
 			return xmpp.Refuse("conflict", "too many sessions with this nickname")
 		}
 		return nil
+	}
+	seats := 0
+	for _, o := range t.occupantsOf(st.From.Bare()) {
+		seats += len(o.seats)
+	}
+	if seats >= max(lim.Sessions, leastSessions) {
+		t.s.stats.Refused.Add(1)
+		return &xmpp.Error{Type: "wait", Condition: "policy-violation", Text: "you are in the room too often"}
 	}
 	most := lim.Occupants
 	if t.cfg.MaxUsers > 0 {
@@ -224,6 +252,10 @@ func (t *turn) rename(st *xmpp.Stanza, s *seat) {
 	delete(t.byNick, key(o.nick()))
 	o.jid = st.To
 	t.byNick[key(o.nick())] = o
+	for _, seat := range o.seats {
+		t.s.moved(seat.jid, o.jid)
+	}
+	t.seen(o)
 	t.tell(t.notice(o))
 }
 

@@ -121,7 +121,7 @@ func TestPasswordsAreNotGuessed(t *testing.T) {
 	well(t, juliet)
 }
 
-// TestRoomsAreForgotten enters and leaves many rooms: none stays in memory that is not there.
+// TestNothingStaysOfRoomsThatAreNotThere enters and leaves many rooms: none stays in memory that is not there.
 func TestNothingStaysOfRoomsThatAreNotThere(t *testing.T) {
 	h := house(t, muc.Settings{Defaults: muc.DefaultRoom(), Create: muc.CreateAdmins})
 	romeo := h.Connected("romeo@example.com/x")
@@ -136,5 +136,21 @@ func TestNothingStaysOfRoomsThatAreNotThere(t *testing.T) {
 	}
 	if n := rooms(h).Loaded(); n > 0 {
 		t.Errorf("%d rooms are in memory", n)
+	}
+}
+
+func TestOneUserDoesNotFillARoom(t *testing.T) {
+	h := house(t, muc.Settings{Defaults: muc.DefaultRoom(), PresenceRate: 1000})
+	romeo := h.Connected("romeo@example.com/x")
+	enterRoom(romeo, verona, "Romeo", "")
+	open(romeo, verona)
+	far := h.Service("far.example")
+	for n := range 12 {
+		far.Sends(fmt.Sprintf("<presence from='paris@far.example/%d' to='%s/Paris%d'><x xmlns='http://jabber.org/protocol/muc'/></presence>", n, verona, n))
+		if n < 10 {
+			well(t, far)
+		} else {
+			refused(t, far, "policy-violation")
+		}
 	}
 }

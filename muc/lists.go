@@ -11,6 +11,8 @@ import (
 type lists struct {
 	by    map[xmpp.JID]entry
 	nicks map[string]xmpp.JID // reserved, by key
+
+	absentees *absentees // made of these; nil: it is to be made
 }
 
 // An entry is one line of the lists.
@@ -18,9 +20,12 @@ type entry struct {
 	aff    affiliation
 	nick   string // reserved (XEP-0045 §7.10)
 	reason string
+	notify level // of what a member is told who is not there
 }
 
-func (l *lists) init() { l.by, l.nicks = map[xmpp.JID]entry{}, map[string]xmpp.JID{} }
+func (l *lists) init() {
+	l.by, l.nicks, l.absentees = map[xmpp.JID]entry{}, map[string]xmpp.JID{}, nil
+}
 
 // of returns what somebody is to the room: by the bare address, or by its domain.
 func (l *lists) of(j xmpp.JID) affiliation {
@@ -34,6 +39,7 @@ func (l *lists) of(j xmpp.JID) affiliation {
 }
 
 func (l *lists) set(j xmpp.JID, e entry) {
+	l.absentees = nil
 	if was := l.by[j]; was.nick != "" {
 		delete(l.nicks, key(was.nick))
 	}

@@ -17,6 +17,9 @@ type saying struct {
 	subject *subject // the new one
 	id      storage.ID
 	gone    string // the id of what it has taken back
+
+	account   int64  // of who speaks, where it is a member of this house; 0 where not
+	displayed string // the id up to which it says to have read
 }
 
 // speak takes messages to everybody, in their order (XEP-0045 §7.4). They are written
@@ -81,6 +84,7 @@ func (t *turn) hear(st *xmpp.Stanza) (*saying, error) {
 	if keep, text := t.s.cfg.Archives.Worth(st); t.cfg.Archive && (keep || isSubject) && !isTransient(st) {
 		m.row, m.text = t.row(o, m.out), text
 	}
+	t.reader(m)
 	return m, nil
 }
 
@@ -152,7 +156,7 @@ func (t *turn) row(o *occupant, out *xmpp.Stanza) []byte {
 func (t *turn) keep(said []*saying) error {
 	wanted := false
 	for _, m := range said {
-		wanted = wanted || m.row != nil || m.subject != nil
+		wanted = wanted || m.row != nil || m.subject != nil || m.displayed != ""
 	}
 	if !wanted {
 		return nil
@@ -166,6 +170,9 @@ func (t *turn) keep(said []*saying) error {
 				if err = t.takeBack(tx, m); err != nil {
 					return err
 				}
+			}
+			if err = t.reads(tx, m); err != nil {
+				return err
 			}
 			if m.subject != nil {
 				if err = setSubject(tx, t.id, *m.subject); err != nil {
@@ -194,6 +201,7 @@ func (t *turn) pass(m *saying) {
 		t.remember(out)
 	}
 	t.everybody(out, out.From)
+	t.concern(m, out)
 	if m.text {
 		t.stirred()
 	}
@@ -261,11 +269,27 @@ func (t *turn) private(st *xmpp.Stanza, s *seat) {
 }
 
 // send sends a message of the room to somebody, who may keep it: that is settled before the
-// turn goes on.
+// turn goes on. It is never for a room, whose turn this one would wait for.
 func (t *turn) send(st *xmpp.Stanza) {
-	link := t.s.router.NewLink()
-	link.Deliver(context.Background(), &t.Round, st)
-	link.Settle(&t.Round)
+	if t.s.router.Visits(st.To) {
+		return
+	}
+	t.together(func() { t.mail.Deliver(context.Background(), &t.Round, st) })
+}
+
+// together has what fn sends be settled at once: those who are not there are many where a whole
+// list is invited, and each would be a commit.
+func (t *turn) together(fn func()) {
+	if t.mail != nil {
+		fn()
+		return
+	}
+	t.mail = t.s.router.NewLink()
+	defer func() {
+		t.mail.Settle(&t.Round)
+		t.mail = nil
+	}()
+	fn()
 }
 
 func hintsForCopies() xmpp.Payload {

@@ -16,10 +16,7 @@ type occupant struct {
 	aff   affiliation
 	hats  xmpp.Payload
 	seats []*seat // the one that spoke of its presence last is the last
-	spoke time.Time
-	chat  budget // messages
-	bytes budget // of these
-	moves budget // changes of presence
+	*haste
 	asked time.Time
 }
 
@@ -66,7 +63,9 @@ func (r *room) occupantsOf(bare xmpp.JID) (list []*occupant) {
 
 // enter seats an occupant.
 func (r *room) enter(o *occupant) {
+	o.haste = r.hasteOf(o.real)
 	o.hats = r.hats.shown(o.real)
+	r.seen(o)
 	r.occupants = append(r.occupants, o)
 	r.byNick[key(o.nick())] = o
 	for _, s := range o.seats {
@@ -127,24 +126,3 @@ func (r *room) knows(o *occupant) bool { return r.cfg.NonAnonymous || o.role == 
 // shows reports whether the presence of a role is told to others (XEP-0045 §16.5.3,
 // muc#roomconfig_presencebroadcast).
 func (r *room) shows(was role) bool { return !slices.Contains(r.cfg.HidePresence, was.String()) }
-
-// A budget is how much of a limit is left. It comes back little by little, and is whole
-// again after rateTime.
-type budget struct {
-	spent float64
-	at    time.Time
-}
-
-// rateTime is the time that limits of occupants are for.
-const rateTime = 10 * time.Second
-
-// spend takes n from a budget, if there is that much.
-func (b *budget) spend(n, limit int, now time.Time) bool {
-	b.spent = max(0, b.spent-float64(limit)*float64(now.Sub(b.at))/float64(rateTime))
-	b.at = now
-	if b.spent > 0 && b.spent+float64(n) > float64(limit) {
-		return false
-	}
-	b.spent += float64(n)
-	return true
-}

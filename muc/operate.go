@@ -151,10 +151,20 @@ func (s *Service) Create(jid, by xmpp.JID, config map[string]string) error {
 			return ErrRoom
 		}
 		cfg := t.settings().Defaults
-		if err := t.found(&cfg, by.Bare(), false); err != nil {
+		t.room.cfg = &cfg // of a room that is not there yet
+		in, err := t.filledIn(config)
+		if err != nil {
 			return err
 		}
-		return t.operate(config)
+		whole, err := t.filled(in)
+		if err != nil {
+			return err
+		}
+		if err := t.found(whole, by.Bare(), false); err != nil {
+			return err
+		}
+		t.s.log.Info("room made", "room", jid.String(), "by", "the operator", "owner", by.Bare().String())
+		return nil
 	})
 }
 
@@ -182,9 +192,17 @@ func (t *turn) operate(config map[string]string) error {
 	if len(config) == 0 {
 		return nil
 	}
+	in, err := t.filledIn(config)
+	if err != nil {
+		return err
+	}
+	return t.asOperator(func(q request) error { return t.configure(q, in) })
+}
+
+// filledIn is the form filled in with settings by their short names.
+func (t *turn) filledIn(config map[string]string) (xmpp.Form, error) {
 	in := xmpp.Form{Type: "submit", Fields: []xmpp.Field{xmpp.FormType(nsConfig)}}
 	var names []string
-	left := len(config)
 	for _, fd := range t.form().Fields {
 		name := shortName(fd.Var)
 		if name == "" {
@@ -195,21 +213,18 @@ func (t *turn) operate(config map[string]string) error {
 		if !there {
 			continue
 		}
-		left--
 		values := []string{v}
 		if fd.Type == "list-multi" || fd.Type == "jid-multi" {
 			values = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
 		}
 		in.Fields = append(in.Fields, xmpp.Field{Var: fd.Var, Values: values})
 	}
-	if left > 0 {
-		for name := range config {
-			if !slices.Contains(names, name) {
-				return fmt.Errorf("a room has no setting %q; there are %s", name, strings.Join(names, ", "))
-			}
+	for name := range config {
+		if !slices.Contains(names, name) {
+			return in, fmt.Errorf("a room has no setting %q; there are %s", name, strings.Join(names, ", "))
 		}
 	}
-	return t.asOperator(func(q request) error { return t.configure(q, in) })
+	return in, nil
 }
 
 // asOperator does something that owners may do, and what follows behind the answer.
@@ -230,17 +245,39 @@ func (s *Service) Affiliate(jid, who xmpp.JID, name, reason string) error {
 	if !ok {
 		return fmt.Errorf("%q is none of owner, admin, member, none, outcast", name)
 	}
+	switch {
+	case aff >= member && s.Has(who.Domain()):
+		return fmt.Errorf("%s is no person's address", who)
+	case aff >= admin && who.Local() == "":
+		return fmt.Errorf("a whole domain, as %s, does not run a room", who)
+	}
 	return s.existing(jid, func(t *turn) error {
 		c := change{jid: who.Bare(), aff: aff, reason: reason}
+		switch {
+		case who.Local() == "" && aff >= admin:
+			return errors.New("a whole domain does not run a room: it may be member, none or outcast")
+		case t.noOwner([]change{c}):
+			return errors.New("the room has no other owner; make somebody its owner first")
+		}
 		if _, there := t.lists.by[c.jid]; !there && aff != none && len(t.lists.by) >= t.settings().Affiliations {
 			return fmt.Errorf("the lists of the room are full (rooms.max_affiliations)")
 		}
-		return t.asOperator(func(q request) error { return t.apply(q, []change{c}) })
+		err := t.asOperator(func(q request) error { return t.apply(q, []change{c}) })
+		if err == nil {
+			t.s.log.Info("affiliation changed", "room", jid.String(), "who", c.jid.String(), "to", aff.String(), "by", "the operator")
+		}
+		return err
 	})
 }
 
 // Destroy ends a room for good, with all that was said in it. Who is in it hears the reason, and
 // where to go instead (the zero JID for nowhere).
 func (s *Service) Destroy(jid, alternate xmpp.JID, reason string) error {
-	return s.existing(jid, func(t *turn) error { return t.destroy(alternate, reason, "") })
+	return s.existing(jid, func(t *turn) error {
+		err := t.destroy(alternate, reason, "")
+		if err == nil {
+			s.log.Info("room destroyed", "room", jid.String(), "by", "the operator")
+		}
+		return err
+	})
 }

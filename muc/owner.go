@@ -10,10 +10,10 @@ import (
 // awaitUnlock has a new room open by itself when its owner says nothing (XEP-0045 §10.1.1,
 // step 5): there are clients that enter and never configure.
 func (t *turn) awaitUnlock() {
-	r := t.room
+	r, id := t.room, t.id
 	r.unlock = t.s.after(t.settings().UnlockAfter, func() {
 		r.s.later(r.jid, func(t *turn) {
-			if !t.locked || !t.exists {
+			if !t.locked || t.id != id { // it is another room by now, which has a time of its own
 				return
 			}
 			if err := t.open(nil); err != nil {
@@ -59,7 +59,11 @@ func (t *turn) ownerSet(q request) (xmpp.Payload, error) {
 		return nil, xmpp.Refuse("forbidden", "")
 	}
 	if d := q.payload.Child(nsOwner, "destroy"); !d.IsZero() {
-		return nil, t.destroyed(d)
+		err := t.destroyed(d)
+		if err == nil {
+			t.s.log.Info("room destroyed", "room", t.jid.String(), "by", who(q))
+		}
+		return nil, err
 	}
 	form, ok := xmpp.ParseForm(q.payload.Child(xmpp.NSForm, "x"))
 	switch {

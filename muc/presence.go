@@ -105,10 +105,11 @@ func (t *turn) probed(st *xmpp.Stanza, s *seat) {
 // leave is somebody who goes (XEP-0045 §7.14).
 func (t *turn) leave(s *seat, st *xmpp.Stanza) {
 	if t.locked && len(t.occupants) == 1 && len(s.occ.seats) == 1 { // XEP-0045 §10.1.3
-		if err := t.destroy(xmpp.JID{}, "", ""); err != nil {
-			t.s.log.Error("a room that nobody has configured could not be removed", "room", t.jid.String(), "error", err)
+		err := t.destroy(xmpp.JID{}, "", "")
+		if err == nil {
+			return
 		}
-		return
+		t.s.log.Error("a room that nobody has configured could not be removed", "room", t.jid.String(), "error", err)
 	}
 	var said *xmpp.Stanza
 	if st != nil {
@@ -140,15 +141,4 @@ func (t *turn) part(s *seat, n *notice) {
 	}
 	t.to(n, s)
 	t.s.emptied(t)
-}
-
-// remove is part for all seats of an occupant.
-func (t *turn) remove(o *occupant, of func(*seat) *notice) {
-	for len(o.seats) > 0 {
-		s, last := o.now(), len(o.seats) == 1
-		t.part(s, of(s))
-		if last {
-			return
-		}
-	}
 }

@@ -44,7 +44,7 @@ func (t *turn) registerSet(q request) (xmpp.Payload, error) {
 	if !q.payload.Child(nsInBand, "remove").IsZero() {
 		return nil, t.unregister(q)
 	}
-	if q.aff == outcast {
+	if q.aff == outcast || q.st.From.Local() == "" { // with a domain all its users would become members
 		return nil, xmpp.Refuse("not-allowed", "")
 	}
 	in, ok := xmpp.ParseForm(q.payload.Child(xmpp.NSForm, "x"))

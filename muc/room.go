@@ -44,6 +44,9 @@ type room struct {
 	bySession map[xmpp.JID]*seat
 	asked     asked
 	pace      pace
+	hastes    hastes
+	nicks     map[xmpp.JID]string // of members, as they were in the room last
+	teller    *teller
 	tries     map[xmpp.JID]*budget // of who has said a wrong password
 	idleSince time.Time
 
@@ -56,7 +59,7 @@ func (r *room) settings() *Settings { return r.s.cfg.Settings(r.host) }
 // event is what a turn of a room is about: a stanza for it, or something to do.
 type event struct {
 	st      *xmpp.Stanza
-	do      func(*turn, error)
+	do      func(*turn, error) // called with an error, and without a turn, where it could not be done, or not wholly
 	settled func()
 	size    int
 }
@@ -73,6 +76,7 @@ type summary struct {
 type turn struct {
 	*router.Turn
 	*room
+	mail *router.Link // see together
 }
 
 type putResult uint8
@@ -88,12 +92,16 @@ const batch = 64
 
 // put puts an event in the line.
 func (r *room) put(e event) putResult {
+	more := 1
+	if e.do == nil && leaves(e.st) && r.s.isSeated(e.st.From, r.jid) {
+		more = leaveSurplus
+	}
 	r.mu.Lock()
 	switch {
 	case r.gone:
 		r.mu.Unlock()
 		return gone
-	case e.do == nil && !leaves(e.st) && r.over(e.size):
+	case e.do == nil && r.over(e.size, more):
 		r.mu.Unlock()
 		return full
 	}
@@ -108,20 +116,24 @@ func (r *room) put(e event) putResult {
 	return accepted
 }
 
-// over reports whether no more may wait.
-func (r *room) over(size int) bool {
+// leaveSurplus is how many times more may wait where somebody says that it is not there: it would
+// stay otherwise.
+const leaveSurplus = 4
+
+// over reports whether no more may wait than many times the limit.
+func (r *room) over(size, many int) bool {
 	lim := r.settings()
-	return len(r.waiting) > 0 && (len(r.waiting) >= lim.Queue || r.bytes+size > lim.QueueBytes)
+	return len(r.waiting) > 0 && (len(r.waiting) >= many*lim.Queue || r.bytes+size > many*lim.QueueBytes)
 }
 
-// leaves reports whether a stanza says that somebody is not there: that is always heard.
+// leaves reports whether a stanza says that somebody is not there.
 func leaves(st *xmpp.Stanza) bool {
 	return st.Type == "error" || st.Kind == xmpp.Presence && st.Type == "unavailable"
 }
 
 // work handles what waits, a batch at a time.
 func (r *room) work(rt *router.Turn) {
-	t := &turn{rt, r}
+	t := &turn{Turn: rt, room: r}
 	for {
 		r.mu.Lock()
 		list := r.waiting
@@ -173,7 +185,9 @@ func (t *turn) guarded(list []event, fn func()) {
 			t.s.log.Error("a turn of a room panicked", "room", t.jid.String(), "panic", v)
 			for _, e := range list {
 				if e.st != nil {
-					t.refuse(e.st, xmpp.Failure(errors.New("a turn of a room panicked")))
+					t.refuse(e.st, xmpp.Failure(errPanicked))
+				} else {
+					e.do(nil, errPanicked)
 				}
 			}
 		}
@@ -193,6 +207,8 @@ func (t *turn) guarded(list []event, fn func()) {
 	}
 	fn()
 }
+
+var errPanicked = errors.New("a turn of a room panicked")
 
 // spoken returns how many events from the first on are messages to everybody.
 func spoken(list []event) int {

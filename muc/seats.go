@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"time"
 
 	"parley/router"
@@ -19,32 +20,6 @@ var errNoSeat = errors.New("it is not in a room any more")
 
 // verifyAfter is how long after the start a seat of a session that is not there is taken away.
 const verifyAfter = 15 * time.Second
-
-// place notes in which rooms a session is.
-func (s *Service) place(full xmpp.JID, at xmpp.JID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.seated[full] = append(s.seated[full], at)
-}
-
-// displace is the reverse of place.
-func (s *Service) displace(full xmpp.JID, room xmpp.JID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := s.seated[full]
-	for i, at := range list {
-		if at.Bare() == room {
-			list[i] = list[len(list)-1]
-			list = list[:len(list)-1]
-			break
-		}
-	}
-	if len(list) == 0 {
-		delete(s.seated, full)
-		return
-	}
-	s.seated[full] = list
-}
 
 // There is what there is of rooms.
 type There struct{ Rooms, Occupied, Sessions int }
@@ -130,7 +105,11 @@ func (s *Service) leaveSeats() {
 		s.timer.Stop()
 	}
 	s.mu.Unlock()
-	for _, r := range list { // no turn is taken any more
+	for _, r := range list { // no turn is taken any more, but where one did not end in time
+		if r.busy() {
+			s.log.Warn("who is in a room is not written: it did not come to rest", "room", r.jid.String())
+			continue
+		}
 		if len(r.occupants) == 0 {
 			continue
 		}
@@ -139,6 +118,13 @@ func (s *Service) leaveSeats() {
 			s.log.Error("who is in a room could not be written", "room", r.jid.String(), "error", err)
 		}
 	}
+}
+
+// busy reports whether a turn of the room is under way.
+func (r *room) busy() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.running
 }
 
 func (r *room) writeSeats(tx *storage.Tx) error {
@@ -345,11 +331,18 @@ func (s *Service) sweep() {
 	s.mu.Unlock()
 }
 
-// look asks the silent.
+// look asks the silent. A session of this server that is not there any more has not been able to
+// say so, as where its domain was not served for a while.
 func (t *turn) look() {
 	now := t.now()
-	for _, s := range t.bySession {
-		if !t.s.local(s.jid) && now.Sub(s.heard) > probeEvery && now.Sub(s.probed) > probeEvery {
+	for _, s := range maps.Clone(t.bySession) {
+		if t.s.local(s.jid) {
+			if !t.s.connected(s.jid) {
+				t.lost(s)
+			}
+			continue
+		}
+		if now.Sub(s.heard) > probeEvery && now.Sub(s.probed) > probeEvery {
 			t.probe(s)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"parley/router"
 	"parley/storage"
@@ -65,6 +66,8 @@ type Stats struct {
 	Joins      atomic.Int64
 	Ghosts     atomic.Int64 // occupants removed since they were not there any more
 	Refused    atomic.Int64 // over a limit
+	Told       atomic.Int64 // members who were not there and were told of what was said
+	Untold     atomic.Int64 // messages of which nobody was told since too many waited to be
 }
 
 // New returns the rooms of a server.
@@ -81,6 +84,7 @@ func New(cfg Config) *Service {
 	s := &Service{cfg: cfg, rooms: map[xmpp.JID]*room{}, count: map[string]int{}, seated: map[xmpp.JID][]xmpp.JID{}}
 	s.watchers.init()
 	s.commands = roomCommands()
+	cfg.Archives.Follow(s.memberships)
 	s.tables, s.readers = s.handlers(), make(chan struct{}, maxReaders)
 	return s
 }
@@ -165,7 +169,7 @@ func (s *Service) room(jid xmpp.JID) *room {
 	r := s.rooms[jid]
 	if r == nil {
 		host, _ := s.hostOf(jid.Domain())
-		r = &room{s: s, jid: jid, host: host, inbox: s.router.NewInbox()}
+		r = &room{s: s, jid: jid, host: host, inbox: s.router.NewInbox(), teller: &teller{s: s, room: jid}}
 		s.rooms[jid] = r
 	}
 	return r
@@ -213,5 +217,8 @@ func (s *Service) mayCreate(domain string, by xmpp.JID) bool {
 	return false
 }
 
-// blank reports whether a nickname shows nothing (XEP-0045 §17.1).
-func blank(nick string) bool { return strings.TrimSpace(nick) == "" }
+// blank reports whether a nickname shows nothing (XEP-0045 §17.1). What else cannot be seen is in
+// no address, but for the empty character of Braille.
+func blank(nick string) bool {
+	return strings.TrimFunc(nick, func(r rune) bool { return unicode.IsSpace(r) || r == 0x2800 }) == ""
+}

@@ -15,9 +15,9 @@ type Settings struct {
 	Occupants    int // of one room; 0 means 5,000
 	Affiliations int // entries in the lists of one room; 0 means 10,000
 	History      int // messages that are told to who enters; 0 means 100
-	Rate         int // messages of one occupant in 10 s; 0 means 100
+	Rate         int // messages of one user in one room in 10 s; 0 means 100
 	RateBytes    int // bytes of these; 0 means 1 MiB
-	PresenceRate int // changes of presence of one occupant in 10 s; 0 means 30
+	PresenceRate int // changes of presence of one user in one room in 10 s, and as many entries; 0 means 30
 	Sessions     int // of one user under one nickname; 0 means 10, 1 forbids several
 	Queue        int // stanzas that wait in one room; 0 means 4,096
 	QueueBytes   int // bytes of these; 0 means 16 MiB

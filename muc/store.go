@@ -86,6 +86,9 @@ create table room_visit (
 	primary key (jid, room)
 ) without rowid;
 create index room_visit_room on room_visit (room);
+`, `
+alter table room_list add column notify integer not null default 0;
+alter table room_list add column since integer not null default 0; -- the id at which one became a member
 `}}
 
 // read reads a room.
@@ -110,10 +113,10 @@ func (r *room) read(tx *storage.Tx) error {
 		}
 	}
 	r.exists, r.photos = true, strings.Fields(photos)
-	err = tx.Each(`select jid, affiliation, nick, reason from room_list where room = $1`, []any{r.id}, func(row *storage.Row) error {
+	err = tx.Each(`select jid, affiliation, nick, reason, notify from room_list where room = $1`, []any{r.id}, func(row *storage.Row) error {
 		j, err := xmpp.ParseJID(row.Text(0))
 		if err == nil {
-			r.lists.set(j, entry{affiliation(row.Int(1)), row.Text(2), row.Text(3)})
+			r.lists.set(j, entry{affiliation(row.Int(1)), row.Text(2), row.Text(3), level(row.Int(4))})
 		}
 		return err
 	})

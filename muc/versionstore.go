@@ -64,9 +64,10 @@ func putEntry(tx *storage.Tx, id storage.ID, j xmpp.JID, e entry) error {
 	if e.aff == none && e.nick == "" {
 		return tx.Exec(`delete from room_list where room = $1 and jid = $2`, id, j.String())
 	}
-	return tx.Exec(`insert into room_list (room, jid, affiliation, nick, reason) values ($1, $2, $3, $4, $5)
-		on conflict (room, jid) do update set affiliation = excluded.affiliation, nick = excluded.nick, reason = excluded.reason`,
-		id, j.String(), int64(e.aff), e.nick, e.reason)
+	return tx.Exec(`insert into room_list (room, jid, affiliation, nick, reason, since) values ($1, $2, $3, $4, $5, $6)
+		on conflict (room, jid) do update set affiliation = excluded.affiliation, nick = excluded.nick, reason = excluded.reason,
+			since = case when affiliation < $7 then excluded.since else since end`,
+		id, j.String(), int64(e.aff), e.nick, e.reason, tx.NextID(), int64(member))
 }
 
 // forgetUser takes an address out of the lists of all rooms, and off all it wears there.

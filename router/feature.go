@@ -71,6 +71,8 @@ type Feature struct {
 	Leaving  func(t *Turn, a *Account) error                                // a is about to be removed
 	Distant  func(local, remote string, reached bool)                       // see Router.Distant; never waits
 	Joined   func(bare xmpp.JID)                                            // an account has been made
+	Heeds    func(account int64) bool                                       // see Router.Heeded; never waits
+	Noticed  func(a *Account, n Notice) (told bool)                         // see Router.Notify; never waits
 
 	Save    func(t *Turn, a *Account, res Resource) []byte             // what is to be kept of a session over a restart, beside what the router knows
 	Restore func(t *Turn, a *Account, res Resource, data []byte) error // the session is there again, data as saved, nil for nothing; an error: it is not what it was

@@ -126,6 +126,9 @@ func (r *Router) ready(t *Turn, a *Account, res Resource) {
 // direct sends presence to one address (RFC 6121 §4.6).
 func (s *Sender) direct(rd *Round, st *xmpp.Stanza) {
 	s.mu.Lock()
+	if len(s.directed) >= maxDirected {
+		s.tidyDirected()
+	}
 	full := len(s.directed) >= maxDirected && !s.directed[st.To]
 	if st.Type == "unavailable" {
 		delete(s.directed, st.To)
@@ -146,6 +149,16 @@ func (s *Sender) direct(rd *Round, st *xmpp.Stanza) {
 	} else if err := s.r.abroad(rd, s.r.shown(s.account, st)); err != nil {
 		s.parted(st.To)
 		s.refuse(rd, st, err)
+	}
+}
+
+// tidyDirected forgets the addresses of services where the session is not any more. The lock is
+// held.
+func (s *Sender) tidyDirected() {
+	for to := range s.directed {
+		if at := s.r.service(to.Domain()); at != nil && to.Local() != "" && !at.Seats(s.jid, to) {
+			delete(s.directed, to)
+		}
 	}
 }
 
@@ -170,6 +183,32 @@ func (s *Sender) parted(who xmpp.JID) {
 	s.mu.Lock()
 	delete(s.directed, who)
 	s.mu.Unlock()
+}
+
+// went is parted for who has not gone, but has another name in a room (XEP-0045 §7.6): it may be
+// another session of the same occupant that gave it, so this one has said nothing to the new name.
+func (s *Sender) went(who, to xmpp.JID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.directed[who] {
+		delete(s.directed, who)
+		s.directed[to] = true
+	}
+}
+
+// renamed returns the new address of an occupant of a room that has another name now; ok is false
+// for any other presence.
+func renamed(st *xmpp.Stanza) (to xmpp.JID, ok bool) {
+	const ns = "http://jabber.org/protocol/muc#user"
+	x := st.Child(ns, "x")
+	if x.IsZero() || st.Type != "unavailable" || st.From.Resource() == "" {
+		return to, false
+	}
+	for e := range x.Children {
+		ok = ok || e.Is(ns, "status") && e.Attr("code") == "303"
+	}
+	to, err := st.From.WithResource(x.Child(ns, "item").Attr("nick"))
+	return to, ok && err == nil && to.Resource() != ""
 }
 
 // shares reports whether the session has sent directed presence to this address.
@@ -221,7 +260,11 @@ func (r *Router) directed(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 		if full == "" && res.Available() || full != "" && res.JID().Resource() == full {
 			rd.Push(res.Session, st)
 			if (st.Type == "unavailable" || st.Type == "error") && res.sender != nil {
-				res.sender.parted(st.From)
+				if to, ok := renamed(st); ok {
+					res.sender.went(st.From, to)
+				} else if !r.Visits(st.From) { // there the session may be again by now
+					res.sender.parted(st.From)
+				}
 			}
 		}
 	}

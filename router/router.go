@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 
 	"parley/storage"
@@ -53,9 +54,11 @@ type Router struct {
 	ways     Ways // nil: there are none
 	services []Service
 	showing  []func(*Round, *xmpp.Stanza)
+	heeds    []func(int64) bool
 
 	questions questions
 	working   tally // inboxes at work
+	stopping  sync.Once
 
 	hosts        atomic.Pointer[map[string]bool]
 	maxResources atomic.Int64
@@ -96,6 +99,9 @@ func New(cfg Config) *Router {
 		}
 		if f.Shows != nil {
 			r.showing = append(r.showing, f.Shows)
+		}
+		if f.Heeds != nil {
+			r.heeds = append(r.heeds, f.Heeds)
 		}
 		if f.Service != nil {
 			r.services = append(r.services, f.Service)
@@ -163,11 +169,13 @@ func (r *Router) Wait(ctx context.Context) { r.working.wait(ctx) }
 // it has put off. No session is left then, and the store is still open.
 func (r *Router) Stop(ctx context.Context) {
 	r.Wait(ctx)
-	for _, f := range r.features {
-		if f.Stop != nil {
-			f.Stop()
+	r.stopping.Do(func() {
+		for _, f := range r.features {
+			if f.Stop != nil {
+				f.Stop()
+			}
 		}
-	}
+	})
 }
 
 // Tidy has every feature delete what is too old. It takes its time, and is meant to be

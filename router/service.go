@@ -15,6 +15,9 @@ type Service interface {
 	// domain itself, which it may answer from storage. For a message it calls settled once, when
 	// what the message leaves behind is committed, or it was refused; for others settled is nil.
 	Take(rd *Round, st *xmpp.Stanza, settled func())
+	// Seats reports whether a session is at an address of the service. It never waits, and calls
+	// nothing of the router.
+	Seats(session, at xmpp.JID) bool
 }
 
 // NewInbox returns a line of turns for what changes one thing of a service, as a room.

@@ -23,6 +23,10 @@ func hostCerts(cfg Config) (list []auth.HostCert) {
 		files := cfg.Certificates[d]
 		list = append(list, auth.HostCert{Host: d, CertFile: files.Cert, KeyFile: files.Key})
 	}
+	for _, d := range roomDomains(cfg) {
+		files := cfg.Certificates[d]
+		list = append(list, auth.HostCert{Host: d, Names: []string{}, CertFile: files.Cert, KeyFile: files.Key, Spare: true})
+	}
 	for _, c := range componentRules(cfg) {
 		files := cfg.Certificates[c.Domain]
 		names := []string{}

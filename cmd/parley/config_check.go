@@ -284,7 +284,7 @@ func checkCertificates(cfg *Config) *badKey {
 		wrong := func(text string) *badKey { return &badKey{[]string{"certificates", domain}, text} }
 		name, ok := domainOf(domain)
 		_, component := cfg.Component[name]
-		if !ok || !component && !slices.Contains(cfg.Domains, name) {
+		if !ok || !component && !slices.Contains(cfg.Domains, name) && !slices.Contains(roomDomains(*cfg), name) {
 			text := "this is none of the domains, " + strings.Join(cfg.Domains, ", ")
 			if len(cfg.Component) > 0 {
 				text += ", nor a component's"

@@ -26,10 +26,10 @@ type RoomsConfig struct {
 	Occupants    int      `toml:"max_occupants" reload:"true" doc:"How many may be in one room."`
 	Affiliations int      `toml:"max_affiliations" reload:"true" doc:"How many entries the lists of one room have: members, admins, owners, outcasts."`
 	History      int      `toml:"max_history" reload:"true" doc:"How many messages a room tells who enters, at most. All others are in its archive."`
-	Rate         int      `toml:"message_rate" reload:"true" doc:"How many messages one occupant may send in 10 s."`
+	Rate         int      `toml:"message_rate" reload:"true" doc:"How many messages one user may send to a room in 10 s."`
 	RateBytes    int      `toml:"byte_rate" reload:"true" doc:"How many bytes these may have."`
-	PresenceRate int      `toml:"presence_rate" reload:"true" doc:"How often one occupant may change presence or nickname in 10 s."`
-	Sessions     int      `toml:"max_sessions" reload:"true" doc:"How many clients of one user may be in a room under one nickname. 1: no more than one."`
+	PresenceRate int      `toml:"presence_rate" reload:"true" doc:"How often one user may change presence or nickname in a room in 10 s, and enter it."`
+	Sessions     int      `toml:"max_sessions" reload:"true" doc:"How many clients of one user may be in a room under one nickname. 1: no more than one. Under several nicknames together it is this, or 10."`
 	Queue        int      `toml:"queue_stanzas" reload:"true" doc:"How many stanzas may wait in one room; the senders of more get an error."`
 	QueueBytes   int      `toml:"queue_bytes" reload:"true" doc:"The same in bytes."`
 	Applications int      `toml:"max_applications" reload:"true" doc:"How many requests to become a member the admins of one room are told of in an hour."`
@@ -134,6 +134,16 @@ func roomKind(kind string) muc.RoomConfig {
 		return muc.CompanyRoom()
 	}
 	return muc.DefaultRoom()
+}
+
+// roomDomains are the domains that have rooms.
+func roomDomains(cfg Config) (list []string) {
+	if cfg.Rooms.Prefix != "" {
+		for _, d := range cfg.Domains {
+			list = append(list, cfg.Rooms.Prefix+"."+d)
+		}
+	}
+	return list
 }
 
 // checkRooms finds what could not be, and writes domains as addresses do.

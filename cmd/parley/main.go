@@ -20,8 +20,8 @@ const (
 	exitFailed   = 1 // something went wrong
 	exitUsage    = 2 // the command line is wrong
 	exitConfig   = 3 // the configuration is wrong
-	exitNotFound = 4 // there is no such account or session
-	exitExists   = 5 // the account exists already
+	exitNotFound = 4 // there is no such account, session or room
+	exitExists   = 5 // the account or room exists already
 	exitDown     = 6 // the server is not running, and the command needs it
 )
 
@@ -98,8 +98,8 @@ The configuration is read from the file that --config or PARLEY_CONFIG names, el
 parley.toml in the working directory, if there is one. Every setting can also be given as an
 environment variable: c2s.listen is PARLEY_C2S_LISTEN.
 
-Exit codes: 0 done, 1 failed, 2 wrong command line, 3 wrong configuration, 4 no such account
-or session, 5 the account exists, 6 the server is not running.`
+Exit codes: 0 done, 1 failed, 2 wrong command line, 3 wrong configuration, 4 no such account,
+session or room, 5 the account exists, 6 the server is not running.`
 	root.SilenceUsage, root.SilenceErrors = true, true
 	f := root.PersistentFlags()
 	f.StringVarP(&o.config, "config", "c", "", "configuration file")

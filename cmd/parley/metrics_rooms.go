@@ -10,6 +10,8 @@ var (
 	descRoomHeard  = desc("room_deliveries_total", "The same, once for each session that got one.")
 	descRoomJoins  = desc("room_joins_total", "Entries into rooms.")
 	descGhosts     = desc("room_ghosts_total", "Sessions taken out of rooms since they could not be reached.")
+	descRoomTold   = desc("room_notices_total", "Members told by push of what was said in rooms that they did not attend.")
+	descRoomUntold = desc("room_notices_dropped_total", "Messages in rooms that nobody was told of since too many waited to be.")
 	descRoomLimits = desc("room_refused_total", "Stanzas to rooms refused for a limit.")
 )
 
@@ -27,5 +29,7 @@ func (c *collector) collectRooms(ch chan<- prometheus.Metric) {
 	value(descRoomHeard, prometheus.CounterValue, s.Deliveries.Load())
 	value(descRoomJoins, prometheus.CounterValue, s.Joins.Load())
 	value(descGhosts, prometheus.CounterValue, s.Ghosts.Load())
+	value(descRoomTold, prometheus.CounterValue, s.Told.Load())
+	value(descRoomUntold, prometheus.CounterValue, s.Untold.Load())
 	value(descRoomLimits, prometheus.CounterValue, s.Refused.Load())
 }

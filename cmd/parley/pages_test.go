@@ -259,6 +259,7 @@ func writeTable(b *strings.Builder, name, doc string, v reflect.Value) {
 var mapVariables = map[string]string{
 	"contact":       "Variables: `PARLEY_CONTACT_ABUSE` and so on.",
 	"shared_groups": "Variable: `PARLEY_SHARED_GROUPS`, as `Everybody=@example.org`, several groups with commas and the members of one with blanks between them.",
+	"rooms_domains": "Variable: `PARLEY_ROOMS_DOMAINS`, as `example.org=company`, several with commas between them.",
 	"component":     "Variable: `PARLEY_COMPONENT`, as `irc.example.org=secret`, several with commas between them. [Components](components.md) says what each of these is for.",
 	"certificates":  "Variable: `PARLEY_CERTIFICATES`, as `example.org=/etc/parley/example.org.pem:/etc/parley/example.org.key`, several with commas between them.",
 }

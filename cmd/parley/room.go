@@ -52,7 +52,7 @@ func roomShow(_ context.Context, h *house, args arguments) (any, error) {
 	return in, roomFailed(room, err)
 }
 
-func roomCreate(_ context.Context, h *house, args arguments) (any, error) {
+func roomCreate(ctx context.Context, h *house, args arguments) (any, error) {
 	room, err := h.parseRoom(args["room"])
 	if err != nil {
 		return nil, err
@@ -61,6 +61,12 @@ func roomCreate(_ context.Context, h *house, args arguments) (any, error) {
 	if args["owner"] != "" {
 		if by, err = parseAnybody(h, args["owner"]); err != nil {
 			return nil, err
+		}
+		if by.Local() == "" {
+			return nil, fail(exitUsage, "%s is a domain; a room is owned by a user", by)
+		}
+		if _, found, err := h.Lookup(ctx, by); h.router.Serves(by.Domain()) && err == nil && !found {
+			return nil, fail(exitNotFound, "there is no account %s", by)
 		}
 	}
 	config, err := roomSettingsOf(args["config"])
@@ -120,6 +126,9 @@ func roomAffiliation(_ context.Context, h *house, args arguments) (any, error) {
 
 // parseRoom reads the address of a room: its name alone is one of the first domain.
 func (h *house) parseRoom(s string) (xmpp.JID, error) {
+	if h.cfg.Rooms.Prefix == "" {
+		return xmpp.JID{}, fail(exitUsage, "this server has no rooms: rooms.prefix is empty")
+	}
 	if !strings.Contains(s, "@") {
 		s += "@" + h.cfg.Rooms.Prefix + "." + h.cfg.Domains[0]
 	}
@@ -136,7 +145,7 @@ func (h *house) parseRoom(s string) (xmpp.JID, error) {
 // parseAnybody reads the address of a user of any server, or a domain; a name alone is one of
 // ours.
 func parseAnybody(h *house, s string) (xmpp.JID, error) {
-	if !strings.Contains(s, "@") && !strings.Contains(s, ".") {
+	if !strings.Contains(s, "@") && !strings.Contains(s, ".") && !slices.Contains(h.cfg.Domains, s) {
 		s += "@" + h.cfg.Domains[0]
 	}
 	j, err := xmpp.ParseJID(s)
@@ -163,7 +172,7 @@ func roomFailed(room xmpp.JID, err error) error {
 	case errors.Is(err, muc.ErrNoRoom):
 		return fail(exitNotFound, "there is no room %s", room)
 	case errors.Is(err, muc.ErrRoom):
-		return fail(exitUsage, "there is a room %s already", room)
+		return fail(exitExists, "there is a room %s already", room)
 	case errors.As(err, &refused) && refused.Cause == nil:
 		text := refused.Text
 		if text == "" {
@@ -202,8 +211,9 @@ func roomCommand(o *options) *cobra.Command {
 	}
 	create := &cobra.Command{
 		Use: "create ROOM [SETTING=VALUE...]", Short: "Make a room", Args: cobra.MinimumNArgs(1),
-		Long: "Makes a room that is open at once. The settings are those that `parley room show` has.\n\n" +
-			"  parley room create tea --owner juliet roomname='Tea at five' membersonly=1",
+		Long: "Makes a room that is open at once:\n\n" +
+			"  parley room create tea --owner juliet roomname='Tea at five' membersonly=1\n\n" +
+			"The settings are those that `parley room show` has.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			config, err := settingsArgument(args[1:])
 			if err != nil {

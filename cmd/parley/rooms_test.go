@@ -61,6 +61,36 @@ func TestSeatOutlivesRestart(t *testing.T) {
 	romeo.expect("not-acceptable")
 }
 
+// What operators may not do with rooms changes nothing, and what they do is said in the log.
+func TestRoomCommands(t *testing.T) {
+	c := startChild(t)
+	c.must("pw\n", "user", "add", "juliet")
+	for _, setting := range []string{"membersonly=maybe", "foo=1", "maxusers=-4", "whois=all", "passwordprotectedroom=1"} {
+		c.fails(exitUsage, "", "room", "create", "tea", "--owner", "juliet", setting)
+		c.fails(exitNotFound, "", "room", "show", "tea")
+	}
+	c.fails(exitNotFound, "", "room", "create", "tea", "--owner", "nobody")
+	c.must("", "room", "create", "tea", "--owner", "juliet", "membersonly=1")
+	c.fails(exitExists, "", "room", "create", "tea", "--owner", "juliet")
+	contains(t, c.fails(exitUsage, "", "room", "affiliation", "tea", "localhost", "owner"), "a whole domain does not run a room")
+	contains(t, c.fails(exitUsage, "", "room", "affiliation", "tea", "juliet", "none"), "no other owner")
+	c.must("", "room", "affiliation", "tea", "localhost", "member")
+	juliet := dialTLS(t, c.direct, "localhost").login("juliet", "pw", "one")
+	juliet.enters(roomTea, "Juliet")
+	juliet.expect("<subject")
+	c.must("", "room", "config", "tea", "moderatedroom=1")
+	juliet.expect("code='104'")
+	code, _ := c.stop()
+	if log := c.log.String(); code != 0 || strings.Contains(log, "ERROR") {
+		t.Errorf("exit code %d and\n%s", code, log)
+	} else {
+		contains(t, log, `msg="room made"`, `msg="room configured"`, `msg="affiliation changed"`)
+	}
+	contains(t, c.must("", "room", "show", "tea"), "moderatedroom          1") // of a stopped server
+	c.must("", "room", "destroy", "tea")
+	c.fails(exitNotFound, "", "room", "show", "tea")
+}
+
 // TestRoomsOutliveCrashes kills the process at random moments while people talk in a room: what
 // one of them has seen said is in the archive, once and in that order; what was acknowledged of
 // lists, subject and configuration is there.

@@ -237,10 +237,7 @@ async def is_moderated(who, room, id, reason):
         m = None if a is None else a.find("{%s}moderated" % MODERATE_0)
         return m is not None and a.get("id") == id and m.get("by") == room + "/Juliet" and m.find("{%s}retract" % RETRACT_0) is not None \
             and m.findtext("{%s}reason" % MODERATE_0) == reason
-    there = list(who.said)
-    await who.is_told(room, nick="", type="groupchat", xml=new)
-    who.said[:0] = there  # in one message or in two
-    await who.is_told(room, nick="", type="groupchat", xml=old)
+    await who.is_told(room, nick="", type="groupchat", xml=lambda xml: new(xml) and old(xml))  # one message says it in both
 
 
 async def main():

@@ -84,6 +84,7 @@ func Statements() map[string]string {
 		"conversations": sqlConversations, "seen": sqlSeen, "behind": sqlBehind, "peer name": sqlPeerName, "last words": sqlLastWords,
 		"recount": sqlRecount, "owners": sqlOwners, "first in": sqlFirstIn, "measured": sqlMeasured, "to measure": sqlToMeasure,
 		"lighter": sqlLighter, "oldest": sqlOldest, "leaving": sqlLeaving, "body owners": sqlBodyOwners, "add kept": sqlAddKept, "to exchange": sqlToExchange, "to exchange end": sqlToExchangeEnd, "to exchange of": sqlToExchangeOf, "peer end": sqlPeerEnd, "unexchange": sqlUnexchange, "exchange": sqlExchange, "speaker": sqlSpeaker,
+		"newest": sqlNewest, "recount room": sqlRecountRoom, "forget room": sqlForgetRoom,
 		"last texts": sqlLastTexts, "texts": sqlTexts, "oldest of": sqlOldestOf, "bury": sqlBury, "grave": sqlFlagGrave, "grave there": sqlFlagGraveThere,
 	}
 }

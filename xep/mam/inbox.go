@@ -52,7 +52,11 @@ func (f *feature) inbox(ctx context.Context, q *router.Request) (xmpp.Payload, e
 	var in inbox
 	changes := f.shrunk.Load()
 	err = f.store.Read(context.WithoutCancel(ctx), func(tx *storage.Tx) error {
-		all, err := in.read(tx, q.Account.ID, only)
+		rooms, err := f.roomConversations(tx, q.Account.JID)
+		if err != nil {
+			return err
+		}
+		all, err := in.read(tx, q.Account.ID, rooms, only)
 		if err != nil {
 			return err
 		}
@@ -84,19 +88,23 @@ func boolean(v string, otherwise bool) (bool, error) {
 	return false, wrong("neither true nor false")
 }
 
-// read reads all conversations, the newest first, and counts what is unread.
-func (in *inbox) read(tx *storage.Tx, owner int64, only bool) ([]conversation, error) {
+// read reads all conversations, beside those in rooms, the newest first, and counts what is
+// unread.
+func (in *inbox) read(tx *storage.Tx, owner int64, rooms []conversation, only bool) ([]conversation, error) {
 	all, err := conversations(tx, owner)
 	if err != nil {
 		return nil, err
 	}
+	if all, err = in.withRooms(tx, owner, all, rooms); err != nil {
+		return nil, err
+	}
 	for i := range all {
 		c := &all[i]
-		if err := c.countUnread(tx, owner); err != nil {
-			return nil, err
-		}
-		if c.looked > countAgain {
-			in.counted = append(in.counted, *c)
+		if c.room == nil {
+			if err := c.countUnread(tx, owner); err != nil {
+				return nil, err
+			}
+			in.note(*c)
 		}
 		in.allUnread += c.unread
 		if c.unread > 0 {
@@ -109,6 +117,13 @@ func (in *inbox) read(tx *storage.Tx, owner int64, only bool) ([]conversation, e
 	}
 	slices.SortFunc(all, func(a, b conversation) int { return int(b.last - a.last) })
 	return all, nil
+}
+
+// note has a count be remembered that it took a while to make.
+func (in *inbox) note(c conversation) {
+	if c.looked > countAgain {
+		in.counted = append(in.counted, c)
+	}
 }
 
 // pageOfInbox cuts out the page that was asked for.
@@ -153,7 +168,7 @@ func behindID(all []conversation, id storage.ID) int {
 func (in *inbox) fill(tx *storage.Tx, owner int64, words bool) error {
 	bytes := 0
 	for _, c := range in.list {
-		name, err := peerName(tx, c.peer)
+		name, err := c.name(tx)
 		if err != nil {
 			return err
 		}

@@ -30,8 +30,10 @@ type conversation struct {
 	peer   int64
 	last   storage.ID
 	unread int
-	looked int        // rows that were looked at to count them
-	seen   storage.ID // all up to it was displayed
+	looked int         // rows that were looked at to count them
+	seen   storage.ID  // all up to it was displayed
+	room   *Membership // nil: it is with somebody
+	alone  int64       // of a room: the peer that it is as to the account alone, where that has been heard last
 }
 
 // conversations reads with whom an owner has exchanged messages, in no order.
@@ -52,7 +54,12 @@ func (c *conversation) countUnread(tx *storage.Tx, owner int64) error {
 	if _, err := tx.One(sqlSeen, []any{owner, c.peer}, &c.seen, &counted, &before); err != nil {
 		return err
 	}
-	err := untilEnough(tx.Each(sqlBehind, []any{owner, c.peer, max(c.seen, counted)}, func(r *storage.Row) error {
+	return c.countBehind(tx, owner, max(c.seen, counted), before)
+}
+
+// countBehind counts what came behind an id, where before were unread up to it.
+func (c *conversation) countBehind(tx *storage.Tx, owner int64, id storage.ID, before int) error {
+	err := untilEnough(tx.Each(sqlBehind, []any{owner, c.peer, id}, func(r *storage.Row) error {
 		c.looked++
 		switch fl := flags(r.Int(0)); {
 		case fl&unread == 0:
@@ -68,17 +75,27 @@ func (c *conversation) countUnread(tx *storage.Tx, owner int64) error {
 	return err
 }
 
-// peerName returns the bare JID of a peer.
-func peerName(tx *storage.Tx, peer int64) (jid string, err error) {
-	_, err = tx.One(sqlPeerName, []any{peer}, &jid)
+// name returns whom a conversation is with: a bare JID.
+func (c *conversation) name(tx *storage.Tx) (jid string, err error) {
+	if c.room != nil {
+		return c.room.Room.String(), nil
+	}
+	_, err = tx.One(sqlPeerName, []any{c.peer}, &jid)
 	return jid, err
 }
 
 // lastWords returns the newest message of a conversation that says something, or else the
 // newest one.
 func (c *conversation) lastWords(tx *storage.Tx, owner int64) (e entry, err error) {
+	peer := c.peer
+	if c.room != nil && c.alone == 0 {
+		return c.lastSaid(tx)
+	}
+	if c.alone != 0 {
+		peer = c.alone
+	}
 	id := c.last
-	if _, err = tx.One(sqlLastWords, []any{owner, c.peer, lastWordsWithin}, &id); err != nil {
+	if _, err = tx.One(sqlLastWords, []any{owner, peer, lastWordsWithin}, &id); err != nil {
 		return e, err
 	}
 	f, _, err := byID(tx, owner, id)
@@ -97,4 +114,9 @@ func writeCount(tx *storage.Tx, owner int64, c conversation) error {
 
 // recount has the unread of the conversation that a message is in be counted anew: it is
 // about to be no more, or not to be unread. The row is there yet.
-func recount(tx *storage.Tx, owner int64, id storage.ID) error { return tx.Exec(sqlRecount, owner, id) }
+func recount(tx *storage.Tx, owner int64, id storage.ID) error {
+	if owner < 0 {
+		return tx.Exec(sqlRecountRoom, owner, id)
+	}
+	return tx.Exec(sqlRecount, owner, id)
+}

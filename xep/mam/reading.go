@@ -29,6 +29,8 @@ type reading struct {
 	// shrunk counts messages that have ceased to be unread other than by being read: what
 	// was counted before is not to be believed. It changes in the writer's transactions.
 	shrunk atomic.Int64
+	// memberships finds the rooms that an account belongs to; nil: there are none.
+	memberships func(*storage.Tx, xmpp.JID) ([]Membership, error)
 }
 
 // archive returns what holds for the archive of an account.

@@ -74,11 +74,11 @@ func (f *feature) sweepSome(ctx context.Context) (more bool, err error) {
 	return more, err
 }
 
-// shrinks notes that rows of an owner are deleted, in the transaction that does it. Of rooms
-// nothing is kept beside them that had to know.
+// shrinks notes that rows of an owner are deleted, in the transaction that does it. Those of
+// rooms are in no exchange.
 func (f *feature) shrinks(owner int64) {
+	f.shrunk.Add(1)
 	if owner > 0 {
-		f.shrunk.Add(1)
 		f.exchange.doubt()
 	}
 }

@@ -118,13 +118,16 @@ func removeOldest(tx *storage.Tx, owner int64, v verdict, freed int64, n int) (g
 			bytes += o.bytes
 			err = lighter(tx, owner, o.id, o.bytes)
 		}
-		if err == nil && o.flags&(unread|outgoing) == unread {
+		if err == nil && o.flags&(unread|outgoing) == unread && owner > 0 {
 			err = recount(tx, owner, o.id)
 		}
 		if err == nil {
 			err = removeRow(tx, owner, o.id)
 		}
 		gone++
+	}
+	if err == nil && owner < 0 && gone > 0 { // the oldest, so whoever has counted any has counted these
+		err = recount(tx, owner, list[0].id)
 	}
 	return gone, bytes, err
 }

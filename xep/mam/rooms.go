@@ -90,6 +90,7 @@ func (k *Keeper) Replace(tx *storage.Tx, archive int64, id storage.ID, stone []b
 	if err != nil || !there {
 		return err
 	}
+	k.f.shrunk.Add(1)
 	return bury(tx, id, stone)
 }
 
@@ -114,6 +115,9 @@ func (k *Keeper) Unread(tx *storage.Tx, archive int64, after storage.ID, most in
 // while little waits in the store's line, also behind a restart.
 func (k *Keeper) Remove(tx *storage.Tx, archive int64) error {
 	if err := leave(tx, archive); err != nil {
+		return err
+	}
+	if err := tx.Exec(sqlForgetRoom, archive); err != nil {
 		return err
 	}
 	k.f.sweeper.wake() // it stands in the line behind this

@@ -68,7 +68,7 @@ insert into taken_now select owner, upto, x'' from taken;
 drop table taken;
 alter table taken_now rename to taken;
 create table running (one integer primary key);
-`, readingTables, exchangedTables, roomTables}}
+`, readingTables, exchangedTables, roomTables, seenOfRooms}}
 
 // flags say what a message is for the account that has a row of it. They are on disk.
 type flags int64

@@ -40,6 +40,7 @@ type feature struct {
 	store  *storage.Store
 	log    *slog.Logger
 	nodes  router.Memo[[]*target]
+	owners owners
 }
 
 // New returns the feature.
@@ -63,10 +64,19 @@ func New(cfg Config) router.Feature {
 		},
 		Arrived: router.Hooks{Miss: f.miss},
 		Lost:    f.lost,
+		Heeds:   f.owners.has,
+		Noticed: f.noticed,
 		Load:    f.load,
-		Start:   func(h router.Hall) { f.router, f.store, f.log = h.Router, h.Store, h.Log },
+		Start:   f.start,
 		Forget:  func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
 		Schema:  schema,
+	}
+}
+
+func (f *feature) start(h router.Hall) {
+	f.router, f.store, f.log = h.Router, h.Store, h.Log
+	if err := f.owners.read(f.store); err != nil {
+		f.log.Error("who is told by push could not be read: of what is said in rooms nobody is told until they enable it again", "error", err)
 	}
 }
 
@@ -116,6 +126,7 @@ func (f *feature) enable(ctx context.Context, q *router.Request) (xmpp.Payload, 
 		}
 		list = append(list, &target{node: n})
 		f.nodes.Set(q.Account, &list)
+		f.owners.set(q.Account.ID, true)
 		return nil
 	})
 }
@@ -185,6 +196,7 @@ func (f *feature) drop(ctx context.Context, t *router.Turn, a *router.Account, w
 	}
 	if left == nil {
 		f.nodes.Set(a, nil)
+		f.owners.set(a.ID, false)
 		return nil
 	}
 	f.nodes.Set(a, &left)

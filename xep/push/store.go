@@ -36,6 +36,14 @@ func nodesOf(tx *storage.Tx, owner int64) (list []node, err error) {
 	return list, err
 }
 
+// eachOwner calls each for every account that has nodes.
+func eachOwner(tx *storage.Tx, each func(int64)) error {
+	return tx.Each(`select distinct owner from push_node`, nil, func(r *storage.Row) error {
+		each(r.Int(0))
+		return nil
+	})
+}
+
 func put(tx *storage.Tx, owner int64, n node) error {
 	options := []byte(n.options)
 	if options == nil {
