@@ -13,7 +13,6 @@ import (
 	"parley/roster"
 	"parley/router"
 	"parley/router/routertest"
-	"parley/storage"
 	"parley/xep/blocking"
 	"parley/xep/caps"
 	"parley/xmpp"
@@ -134,8 +133,4 @@ func texts(st *xmpp.Stanza) (node, text string, ok bool) {
 		return "", "", false
 	}
 	return items.Attr("node"), items.Child(nsEvent, "item").First().Text(), true
-}
-
-func inDir(dir string) routertest.Config {
-	return routertest.Config{Storage: storage.Config{Dir: dir}}
 }
