@@ -80,7 +80,7 @@ func features(h *house) []router.Feature {
 	l, office := &h.live, administration{h}
 	keeper := mam.NewKeeper(func() mam.Limits { return *l.offline.Load() })
 	h.rooms = muc.New(muc.Config{Prefix: h.cfg.Rooms.Prefix, Settings: l.roomSettings, Archives: keeper, Admin: l.admin})
-	h.published = pubsub.New(pubsub.Config{Limits: l.pubsub})
+	h.published = pubsub.New(pubsub.Config{Limits: l.pubsub, Prefix: h.cfg.Pubsub.Prefix, Settings: l.pubsubService, Admin: l.admin})
 	return []router.Feature{
 		c2s.SessionFeature(),
 		s2s.Feature(),

@@ -11,15 +11,16 @@ import (
 
 // An ask is a request to somebody's nodes.
 type ask struct {
-	s       *Service
-	ctx     context.Context
-	q       *router.Request
-	account *router.Account // whose nodes they are; nil: there is none for who asks
-	from    xmpp.JID
-	owner   bool         // who asks is the owner
-	pubsub  xmpp.Element // <pubsub/>
-	action  xmpp.Element // its first child
-	name    string       // of the node
+	s      *Service
+	ctx    context.Context
+	rd     *router.Round                           // of who asks
+	take   func(fn func(*router.Turn) error) error // takes a turn of the owner and waits for it
+	h      *home                                   // whose nodes they are; nil: there is nobody for who asks
+	from   xmpp.JID
+	owner  bool         // who asks owns all nodes there
+	pubsub xmpp.Element // <pubsub/>
+	action xmpp.Element // its first child
+	name   string       // of the node
 }
 
 // An action answers one kind of request.
@@ -55,10 +56,10 @@ func actions() map[key]action {
 }
 
 // owners is what only the owner may do (XEP-0060 §14.2). To others it is all the same, whether
-// there is such a node, and such an account, or not.
+// there is such a node, and such an account, or not; of a service's nodes mine looks.
 func owners(do action) action {
 	return func(k *ask) (xmpp.Payload, error) {
-		if !k.owner {
+		if (k.h == nil || k.h.account != nil) && !k.owner {
 			return nil, forbidden()
 		}
 		return do(k)
@@ -67,15 +68,28 @@ func owners(do action) action {
 
 // handle answers a request to an account.
 func (s *Service) handle(ctx context.Context, q *router.Request) (xmpp.Payload, error) {
-	k := &ask{
-		s: s, ctx: ctx, q: q, account: q.Account, from: q.From(), owner: q.Own() || q.Deputy(),
-		pubsub: q.Payload, action: q.Payload.First(),
+	k := s.ask(ctx, q)
+	k.owner = q.Own() || q.Deputy()
+	return k.answer(q.Stanza.Type, q.Payload)
+}
+
+// ask is a request to an account, about which nothing is known yet.
+func (s *Service) ask(ctx context.Context, q *router.Request) *ask {
+	k := &ask{s: s, ctx: ctx, rd: q.Round, take: q.Turn, from: q.From(), owner: q.Own()}
+	if q.Account != nil {
+		k.h = of(q.Account)
 	}
+	return k
+}
+
+// answer answers it.
+func (k *ask) answer(typ string, pubsub xmpp.Element) (xmpp.Payload, error) {
+	k.pubsub, k.action = pubsub, pubsub.First()
 	k.name = k.action.Attr("node")
 	name := k.action.Name()
-	do := s.actions[key{q.Stanza.Type, name.Space, name.Local}]
+	do := k.s.actions[key{typ, name.Space, name.Local}]
 	switch {
-	case do == nil || name.Space != q.Payload.Name().Space:
+	case do == nil || name.Space != pubsub.Name().Space:
 		return nil, xmpp.Refuse("bad-request", "there is no such request")
 	case len(k.name) > maxName:
 		return nil, xmpp.Refuse("not-acceptable", "the name of the node is too long")
@@ -93,27 +107,27 @@ func (k *ask) named() error {
 
 // read runs fn in a snapshot. What was pushed so far leaves first.
 func (k *ask) read(fn func(*storage.Tx) error) error {
-	k.q.Round.Flush()
+	k.rd.Flush()
 	return k.s.store.Read(k.ctx, fn)
 }
 
 // id is the number of the owner; that of nobody where there is no account, so that the store
 // is asked in any case and the time tells nothing.
 func (k *ask) id() int64 {
-	if k.account == nil {
+	if k.h == nil {
 		return noAccount
 	}
-	return k.account.ID
+	return k.h.id
 }
 
 const noAccount = 0
 
 // turn takes a turn of the owner and waits for it.
 func (k *ask) turn(fn func(*router.Turn) error) error {
-	if k.account == nil {
+	if k.h == nil {
 		return noNode()
 	}
-	return k.q.Turn(func(t *router.Turn) error {
+	return k.take(func(t *router.Turn) error {
 		t.Flush() // it will wait
 		return fn(t)
 	})
@@ -209,29 +223,39 @@ func (v *view) mayPublish() bool {
 
 // view is how somebody sees the nodes of an account. What must be asked for is asked for once,
 // and only where it matters.
-func (s *Service) view(ctx context.Context, a *router.Account, who xmpp.JID, owner bool) *view {
+func (s *Service) view(ctx context.Context, h *home, who xmpp.JID, owner bool) *view {
 	bare := who.Bare()
 	v := &view{owner: owner, bare: bare}
-	if a == nil {
+	switch {
+	case h == nil:
 		v.trusted, v.knows, v.groups = func() bool { return false }, func() bool { return false }, func() []string { return nil }
-		return v
+	case h.account == nil:
+		s.amongOwners(ctx, v)
+	default:
+		s.amongContacts(ctx, h.account, v)
 	}
-	v.trusted = once(func() bool { return owner || s.router.Trusted(ctx, a, bare) })
+	return v
+}
+
+// amongContacts is the view of the nodes of an account.
+func (s *Service) amongContacts(ctx context.Context, a *router.Account, v *view) {
+	v.trusted = once(func() bool { return v.owner || s.router.Trusted(ctx, a, v.bare) })
 	v.knows = once(func() bool {
 		if v.trusted() {
 			return true
 		}
-		in, err := s.router.Contact(ctx, a, bare)
+		in, err := s.router.Contact(ctx, a, v.bare)
 		return in && err == nil
 	})
-	v.groups = once(func() []string {
-		list, err := s.router.Groups(ctx, a, bare)
-		if err != nil {
-			s.log.Warn("the groups of a contact cannot be read", "account", a.JID.String(), "error", err)
-		}
-		return list
-	})
-	return v
+	v.groups = once(func() []string { return s.groupsOf(ctx, a, v.bare) })
+}
+
+func (s *Service) groupsOf(ctx context.Context, a *router.Account, bare xmpp.JID) []string {
+	list, err := s.router.Groups(ctx, a, bare)
+	if err != nil {
+		s.log.Warn("the groups of a contact cannot be read", "account", a.JID.String(), "error", err)
+	}
+	return list
 }
 
 // once remembers what a function has said the first time.
@@ -246,14 +270,6 @@ func once[T any](fn func() T) func() T {
 	}
 }
 
-// at reads a node and who has to do with it; n is nil where there is none.
-func (v *view) at(tx *storage.Tx, owner int64, name string) (err error) {
-	if v.n, err = find(tx, owner, name); err != nil || v.n == nil {
-		return err
-	}
-	return v.around(tx)
-}
-
 // around reads who has to do with the node.
 func (v *view) around(tx *storage.Tx) (err error) {
 	if v.affs, err = affiliations(tx, v.n.id); err == nil {
@@ -262,13 +278,32 @@ func (v *view) around(tx *storage.Tx) (err error) {
 	return err
 }
 
-// look is the view of who asks, of the node that is named.
-func (k *ask) look() (*view, error) {
-	v := k.s.view(k.ctx, k.account, k.from, k.owner)
+// beside reads what who looks has to do with the node, and who its owners are.
+func (v *view) beside(tx *storage.Tx) (err error) {
+	if v.affs, err = affiliationsOf(tx, v.n.id, v.bare); err == nil {
+		v.subs, err = subscriptionsOf(tx, v.n.id, v.bare)
+	}
+	return err
+}
+
+// look is the view of who asks, of the node that is named: n is nil where there is none. Of
+// others it has only the owners.
+func (k *ask) look() (*view, error) { return k.viewed((*view).beside) }
+
+// lookAll is look with all who have to do with the node.
+func (k *ask) lookAll() (*view, error) { return k.viewed((*view).around) }
+
+func (k *ask) viewed(read func(*view, *storage.Tx) error) (*view, error) {
+	v := k.s.view(k.ctx, k.h, k.from, k.owner)
 	if err := k.named(); err != nil {
 		return v, err
 	}
-	return v, k.read(func(tx *storage.Tx) error { return v.at(tx, k.id(), k.name) })
+	return v, k.read(func(tx *storage.Tx) (err error) {
+		if v.n, err = find(tx, k.id(), k.name); err != nil || v.n == nil {
+			return err
+		}
+		return read(v, tx)
+	})
 }
 
 // there refuses a request for a node that is not there, or not there any more.

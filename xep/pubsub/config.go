@@ -83,6 +83,13 @@ func general() config {
 	}
 }
 
+// ordinary is how a node of a service is until somebody says otherwise (XEP-0060 §4.5).
+func ordinary() config {
+	c := general()
+	c.Access, c.MaxItems, c.SendLast = accessOpen, 100, lastOnSub
+	return c
+}
+
 // private is how a node is that is for the account's own clients (XEP-0223 §2).
 func private(items int, last string) config {
 	c := general()
@@ -209,9 +216,24 @@ const (
 	maxList = 100  // entries
 )
 
+// rules are what a configuration may say somewhere.
+type rules struct {
+	Limits
+	service bool // of a domain of its own: it knows nothing of who comes online
+}
+
+// lasts are the times at which the last item may be sent.
+func (r rules) lasts() []string {
+	if r.service {
+		return []string{lastNever, lastOnSub}
+	}
+	return []string{lastNever, lastOnSub, lastPresence}
+}
+
 // fields are those of the form (XEP-0060 §16.4.4), in its order. What is not among them is not
 // there: collections, digests, transformations, leases.
-func (l Limits) fields() []field {
+func (r rules) fields() []field {
+	l := r.Limits
 	choice := func(s ...string) []string { return s }
 	return []field{
 		textField("pubsub#title", "Name", func(c *config) *string { return &c.Title }),
@@ -228,7 +250,7 @@ func (l Limits) fields() []field {
 		numberField("pubsub#item_expire", "After how many seconds items are deleted (a number, or max)", "max", maxExpire, func(c *config) *int { return &c.Expire }),
 		numberField("pubsub#max_payload_size", "How many bytes an item may have", strconv.Itoa(l.Payload), l.Payload, func(c *config) *int { return &c.MaxPayload }),
 		choiceField("pubsub#publish_node_full", "What becomes of the oldest item when there are too many", choice(fullRetract, fullDiscard, fullReject), func(c *config) *string { return &c.Full }),
-		choiceField("pubsub#send_last_published_item", "When the last item is sent", choice(lastNever, lastOnSub, lastPresence), func(c *config) *string { return &c.SendLast }),
+		choiceField("pubsub#send_last_published_item", "When the last item is sent", r.lasts(), func(c *config) *string { return &c.SendLast }),
 		boolField("pubsub#deliver_notifications", "Subscribers are notified", func(c *config) *bool { return &c.Deliver }),
 		boolField("pubsub#deliver_payloads", "Notifications have the items in them", func(c *config) *bool { return &c.Payloads }),
 		boolField("pubsub#notify_config", "Subscribers hear of a new configuration", func(c *config) *bool { return &c.Config }),
@@ -281,9 +303,9 @@ func truth(s string) (value, ok bool) {
 }
 
 // form is the configuration as a form of that type and for that purpose.
-func (l Limits) form(c config, typ, purpose string) xmpp.Form {
+func (r rules) form(c config, typ, purpose string) xmpp.Form {
 	f := xmpp.Form{Type: typ, Fields: []xmpp.Field{xmpp.FormType(purpose)}}
-	for _, fd := range l.fields() {
+	for _, fd := range r.fields() {
 		if fd.typ == "" {
 			continue
 		}

@@ -34,8 +34,8 @@ const maxFields = 256
 
 // apply returns the configuration as a form says it is to be. What the form does not speak of
 // stays, and fields that are not there are not looked at (XEP-0060 §8.2.4).
-func (l Limits) apply(c config, in xmpp.Form) (config, error) {
-	for _, fd := range l.fields() {
+func (r rules) apply(c config, in xmpp.Form) (config, error) {
+	for _, fd := range r.fields() {
 		i := slices.IndexFunc(in.Fields, func(f xmpp.Field) bool { return f.Var == fd.name })
 		if i < 0 {
 			continue
@@ -52,8 +52,8 @@ func (l Limits) apply(c config, in xmpp.Form) (config, error) {
 
 // meets reports whether a configuration is as the options of a publication say
 // (XEP-0060 §7.1.5). Of a field that is unknown it is not.
-func (l Limits) meets(c config, options xmpp.Form) bool {
-	known := l.fields()
+func (r rules) meets(c config, options xmpp.Form) bool {
+	known := r.fields()
 	for _, f := range options.Fields {
 		if f.Var == "FORM_TYPE" || f.Var == "" && f.Type == "fixed" {
 			continue
@@ -72,9 +72,9 @@ func (l Limits) meets(c config, options xmpp.Form) bool {
 
 // made returns how a node is that a publication with these options makes: as by default, in
 // all that they do not speak of (XEP-0060 §7.1.5).
-func (l Limits) made(c config, options xmpp.Form) (config, error) {
-	c, err := l.apply(c, options)
-	if err != nil || !l.meets(c, options) { // something unknown
+func (r rules) made(c config, options xmpp.Form) (config, error) {
+	c, err := r.apply(c, options)
+	if err != nil || !r.meets(c, options) { // something unknown
 		return c, preconditionNot()
 	}
 	return c, nil

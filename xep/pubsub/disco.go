@@ -18,22 +18,35 @@ const nsItems = "http://jabber.org/protocol/disco#items"
 // nodeInfo says what a node is, to who may read it (XEP-0060 §5.3, §5.4), and which items it has
 // (§5.5). To others there is nothing.
 func (s *Service) nodeInfo(ctx context.Context, q *router.Request, name string) (*router.NodeInfo, error) {
-	k := &ask{s: s, ctx: ctx, q: q, account: q.Account, from: q.From(), owner: q.Own(), name: name}
-	if len(name) > maxName {
+	k := s.ask(ctx, q)
+	k.name = name
+	return k.about(q.Payload)
+}
+
+func (k *ask) about(query xmpp.Element) (*router.NodeInfo, error) {
+	if len(k.name) > maxName {
 		return nil, nil
 	}
 	v, err := k.look()
-	if err != nil || v.n == nil || v.n.moved != "" || v.mayRead() != nil {
+	if err != nil || v.n == nil || v.n.moved != "" || !v.visible() {
 		return nil, err
 	}
-	if !q.Payload.Is(nsItems, "query") {
+	if !query.Is(nsItems, "query") {
+		var subscribers int64
+		err := k.read(func(tx *storage.Tx) (err error) {
+			subscribers, err = subscribersOf(tx, v.n.id)
+			return err
+		})
 		return &router.NodeInfo{
 			Identities: []router.Identity{{Category: "pubsub", Type: "leaf", Name: v.n.cfg.Title}},
 			Features:   []string{nsPubsub},
-			Forms:      []xmpp.Form{v.metadata()},
-		}, nil
+			Forms:      []xmpp.Form{v.metadata(subscribers)},
+		}, err
 	}
 	about := &router.NodeInfo{}
+	if v.mayRead() != nil {
+		return about, nil
+	}
 	err = k.read(func(tx *storage.Tx) error {
 		ids, err := names(tx, v.n, maxPage)
 		about.Items = nil
@@ -45,24 +58,18 @@ func (s *Service) nodeInfo(ctx context.Context, q *router.Request, name string) 
 	return about, err
 }
 
+// visible reports whether who looks may know of the node: who may read it, and who may ask for
+// that.
+func (v *view) visible() bool {
+	return v.mayRead() == nil || v.n.cfg.Access == accessAuthorize && v.aff() == affNone
+}
+
 // metadata is what is said of a node (XEP-0060 §16.4.3).
-func (v *view) metadata() xmpp.Form {
+func (v *view) metadata(subscribers int64) xmpp.Form {
 	c := &v.n.cfg
 	most := "max"
 	if c.MaxItems > 0 {
 		most = strconv.Itoa(c.MaxItems)
-	}
-	var publishers []string
-	for _, jid := range sorted(v.affs) {
-		if v.owner && v.affs[jid] == affPublisher {
-			publishers = append(publishers, jid.String())
-		}
-	}
-	n := 0
-	for _, sub := range v.subs {
-		if sub.state == subYes {
-			n++
-		}
 	}
 	f := xmpp.Form{Type: "result", Fields: []xmpp.Field{
 		xmpp.FormType(formMeta),
@@ -76,43 +83,67 @@ func (v *view) metadata() xmpp.Form {
 		{Var: "pubsub#access_model", Type: "list-single", Label: "Who may subscribe and read", Values: []string{c.Access}},
 		{Var: "pubsub#publish_model", Type: "list-single", Label: "Who may publish", Values: []string{c.Publish}},
 		{Var: "pubsub#max_items", Type: "text-single", Label: "How many items are kept", Values: []string{most}},
-		{Var: "pubsub#owner", Type: "jid-multi", Label: "Owner", Values: []string{v.n.address.String()}},
-		{Var: "pubsub#publisher", Type: "jid-multi", Label: "Who may publish", Values: publishers},
-		{Var: "pubsub#num_subscribers", Type: "text-single", Label: "How many have subscribed", Values: []string{strconv.Itoa(n)}},
+		{Var: "pubsub#owner", Type: "jid-multi", Label: "Owner", Values: v.ownerNames()},
+		{Var: "pubsub#num_subscribers", Type: "text-single", Label: "How many have subscribed", Values: []string{strconv.FormatInt(subscribers, 10)}},
 	}}
 	f.Fields = slices.DeleteFunc(f.Fields, func(fd xmpp.Field) bool { return len(fd.Values) == 0 })
 	return f
 }
 
-// nodeList returns the nodes that who asks may read (XEP-0163 §6.2).
-func (s *Service) nodeList(ctx context.Context, q *router.Request) (list []router.Item, err error) {
-	passes, err := filter(q.Payload)
-	if err != nil {
-		return nil, err
+// ownerNames are those of the owners.
+func (v *view) ownerNames() (names []string) {
+	for _, jid := range sorted(v.affs) {
+		if v.affs[jid] == affOwner {
+			names = append(names, jid.String())
+		}
 	}
-	k := &ask{s: s, ctx: ctx, q: q, account: q.Account, from: q.From(), owner: q.Own()}
-	v := s.view(ctx, k.account, k.from, k.owner)
+	if names == nil {
+		return []string{v.n.address.String()} // an account
+	}
+	return names
+}
+
+// nodeList returns the nodes that who asks may know of (XEP-0163 §6.2).
+func (s *Service) nodeList(ctx context.Context, q *router.Request) ([]router.Item, error) {
+	k := s.ask(ctx, q)
+	list, _, err := k.list(q.Payload, xmpp.Paging{Max: -1, Index: -1})
+	return list, err
+}
+
+// list returns nodes in the order of their names, the next ones behind a page, and whether these
+// are all.
+func (k *ask) list(query xmpp.Element, page xmpp.Paging) (list []router.Item, all bool, err error) {
+	passes, err := filter(query)
+	if err != nil {
+		return nil, false, err
+	}
+	most := maxPage
+	if page.Max >= 0 {
+		most = min(most, page.Max)
+	}
 	var views []*view
 	err = k.read(func(tx *storage.Tx) error {
-		views = nil
-		nodes, err := nodesOf(tx, k.id())
+		nodes, err := nodesBehind(tx, k.id(), page.After, most+1)
+		if views, all = nil, len(nodes) <= most; !all {
+			nodes = nodes[:most]
+		}
 		for _, n := range nodes {
 			if err != nil {
 				return err
 			}
-			w := *v
-			w.n = n
-			err = w.around(tx)
-			views = append(views, &w)
+			v := k.s.view(k.ctx, k.h, k.from, k.owner)
+			v.n = n
+			err = v.beside(tx)
+			views = append(views, v)
 		}
 		return err
 	})
-	for _, w := range views { // what must be asked for is not asked for in the snapshot
-		if w.mayRead() == nil && passes(w.n.cfg.Type) {
-			list = append(list, router.Item{JID: w.n.address, Node: w.n.name, Name: w.n.cfg.Title})
+	for _, v := range views { // what must be asked for is not asked for in the snapshot
+		if v.visible() && passes(v.n.cfg.Type) {
+			list = append(list, router.Item{JID: v.n.address, Node: v.n.name, Name: v.n.cfg.Title})
 		}
 	}
-	return list, err
+	return list, all, err
 }
 
 // filter reads by which types nodes are chosen (XEP-0462 §3.2).

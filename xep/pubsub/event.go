@@ -89,11 +89,11 @@ func deleted(n *node, uri string) event {
 }
 
 // configured says that the node has another configuration (XEP-0060 §8.2.5.3).
-func (s *Service) configured(n *node) event {
+func (r rules) configured(n *node) event {
 	var b xmpp.Builder
 	b.Open(nsEvent, "event").Open("", "configuration", "node", n.name)
 	if n.cfg.Payloads {
-		b.Raw(s.limits().form(n.cfg, "result", formConfig).Payload())
+		b.Raw(r.form(n.cfg, "result", formConfig).Payload())
 	}
 	return about(n, b.Payload())
 }

@@ -161,7 +161,7 @@ func (s *Service) entertain(a *router.Account, g *guest, names []string) {
 		if len(fresh) == 0 || g.session != nil && s.router.Trusted(context.Background(), a, g.full) {
 			return // a contact of this house hears as one
 		}
-		s.offer(t, a, target{full: g.full, session: g.session}, func(name string) bool { return slices.Contains(fresh, name) })
+		s.offer(t, of(a), target{full: g.full, session: g.session}, func(name string) bool { return slices.Contains(fresh, name) })
 	})
 	if err != nil {
 		s.log.Warn("the last items were not sent", "account", a.JID.String(), "to", g.full.String(), "error", err)
@@ -212,8 +212,7 @@ func (s *Service) returned(p *router.Passage) *xmpp.Error {
 		return nil
 	}
 	p.Swallow()
-	e := xmpp.ErrorOf(st)
-	if e == nil || e.Type != "cancel" && e.Condition != "gone" {
+	if !bounced(st) {
 		return nil
 	}
 	s.leaves(st.To, st.From)

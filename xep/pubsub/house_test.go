@@ -29,10 +29,16 @@ type world struct {
 func newWorld(t testing.TB, cfg routertest.Config, limits Limits) *world {
 	t.Helper()
 	w := &world{s: New(Config{Limits: func() Limits { return limits }})}
-	cfg.Features = []router.Feature{roster.New(), blocking.New(), Feature(w.s), caps.New(time.Now)}
+	cfg.Features = around(w.s)
 	w.House = routertest.NewWith(t, cfg)
 	return w
 }
+
+func around(s *Service) []router.Feature {
+	return []router.Feature{roster.New(), blocking.New(), Feature(s), caps.New(time.Now)}
+}
+
+func newHouse(t testing.TB, s *Service) *routertest.House { return routertest.New(t, around(s)...) }
 
 // info is what a client that is interested in some nodes says of itself.
 func info(nodes ...string) string {

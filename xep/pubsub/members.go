@@ -57,7 +57,7 @@ func (k *ask) resubscribe() (xmpp.Payload, error) {
 		var changed []subscription
 		for _, e := range list {
 			sub, was, ok := v.changed(e)
-			if !ok || was.state == subNone && sub.state == subYes && !k.s.router.Trusted(k.ctx, k.account, sub.jid) {
+			if !ok || was.state == subNone && sub.state == subYes && !k.befriended(v, sub.jid) {
 				failed = true
 				was.write(&wrong, "")
 				continue
@@ -66,12 +66,8 @@ func (k *ask) resubscribe() (xmpp.Payload, error) {
 				changed = append(changed, sub)
 			}
 		}
-		var all int64
-		err = k.read(func(tx *storage.Tx) (err error) {
-			all, _, err = subscribed(tx, k.id(), v.bare)
-			return err
-		})
-		if err == nil && all+int64(len(changed)) > int64(k.s.limits().Subscriptions)+maxChanges {
+		all, _, err := k.subscribed(v.n, v.bare)
+		if err == nil && all+int64(len(changed)) > int64(k.rules().Subscriptions)+maxChanges {
 			err = k.s.over("there are too many subscriptions")
 		}
 		if err == nil {
@@ -84,6 +80,13 @@ func (k *ask) resubscribe() (xmpp.Payload, error) {
 		}
 		return err
 	})
+}
+
+// befriended reports whether somebody sees the presence of the owner.
+func (k *ask) befriended(v *view, jid xmpp.JID) bool {
+	w := k.s.view(k.ctx, k.h, jid, false)
+	w.n, w.affs = v.n, v.affs
+	return w.trusted()
 }
 
 // changed reads one change of a subscription, and what there was before. A subscription that
@@ -124,7 +127,7 @@ func (k *ask) settle(t *router.Turn, v *view, changed []subscription) error {
 		return err
 	}
 	for _, sub := range changed {
-		k.s.inform(t, k.account, v.n, sub)
+		k.s.inform(t, k.h, v.n, sub)
 	}
 	return nil
 }
@@ -137,7 +140,9 @@ func (k *ask) affiliations() (xmpp.Payload, error) {
 	}
 	var b xmpp.Builder
 	b.Open(nsOwner, "pubsub").Open("", "affiliations", "node", k.name)
-	b.Open("", "affiliation", "jid", k.account.JID.String(), "affiliation", affOwner).Close()
+	if k.h.account != nil {
+		b.Open("", "affiliation", "jid", k.h.jid.String(), "affiliation", affOwner).Close()
+	}
 	for _, jid := range sorted(v.affs) {
 		b.Open("", "affiliation", "jid", jid.String(), "affiliation", v.affs[jid]).Close()
 	}
@@ -152,7 +157,7 @@ func sorted(m map[xmpp.JID]string) (list []xmpp.JID) {
 	return list
 }
 
-// affiliate changes affiliations (XEP-0060 §8.9.2). The owner of an account's nodes is the
+// affiliate changes affiliations (XEP-0060 §8.9.2), of a node of a service also who owns it. The owner of an account's nodes is the
 // account, and nobody else (XEP-0163 §2.2).
 func (k *ask) affiliate() (xmpp.Payload, error) {
 	list, err := k.changes("affiliation")
@@ -164,11 +169,11 @@ func (k *ask) affiliate() (xmpp.Payload, error) {
 		if err != nil {
 			return err
 		}
-		want, wrong, err := v.affiliated(k.account.JID, list)
+		want, wrong, err := v.affiliated(k.h, list)
 		if err != nil {
 			return err
 		}
-		if err := k.roomForMembers(len(want)); err != nil {
+		if err := k.roomForMembers(v, len(want)); err != nil {
 			return err
 		}
 		if err := k.assign(t, v, want); err != nil {
@@ -189,9 +194,13 @@ func (k *ask) affiliate() (xmpp.Payload, error) {
 }
 
 // affiliated reads changes of affiliations: those to be made, and those that cannot be, with
-// what there is.
-func (v *view) affiliated(owner xmpp.JID, list []xmpp.Element) (want, wrong map[xmpp.JID]string, err error) {
+// what there is. A node of a service keeps an owner.
+func (v *view) affiliated(h *home, list []xmpp.Element) (want, wrong map[xmpp.JID]string, err error) {
 	want, wrong = map[xmpp.JID]string{}, map[xmpp.JID]string{}
+	allowed := []string{affPublisher, affPublishOnly, affMember, affOutcast, affNone}
+	if h.account == nil {
+		allowed = append(allowed, affOwner)
+	}
 	for _, e := range list {
 		jid, err := xmpp.ParseJID(e.Attr("jid"))
 		if err != nil {
@@ -203,11 +212,12 @@ func (v *view) affiliated(owner xmpp.JID, list []xmpp.Element) (want, wrong map[
 			return nil, nil, xmpp.Refuse("bad-request", "somebody is named twice")
 		}
 		aff := e.Attr("affiliation")
+		own := h.account != nil && jid == h.jid
 		switch {
-		case jid == owner && aff != affOwner:
+		case own && aff != affOwner:
 			wrong[jid] = affOwner
-		case jid == owner, aff == "":
-		case slices.Contains([]string{affPublisher, affPublishOnly, affMember, affOutcast, affNone}, aff):
+		case own, aff == "":
+		case slices.Contains(allowed, aff):
 			want[jid] = aff
 		default:
 			if wrong[jid] = v.affs[jid]; wrong[jid] == "" {
@@ -215,17 +225,44 @@ func (v *view) affiliated(owner xmpp.JID, list []xmpp.Element) (want, wrong map[
 			}
 		}
 	}
+	if h.account == nil && !v.owned(want) {
+		for jid, aff := range want {
+			if v.affs[jid] == affOwner && aff != affOwner {
+				delete(want, jid)
+				wrong[jid] = affOwner
+			}
+		}
+	}
 	return want, wrong, nil
 }
 
+// owned reports whether the node has an owner after changes.
+func (v *view) owned(want map[xmpp.JID]string) bool {
+	for jid, aff := range v.affs {
+		if changed, ok := want[jid]; aff == affOwner && (!ok || changed == affOwner) {
+			return true
+		}
+	}
+	for _, aff := range want {
+		if aff == affOwner {
+			return true
+		}
+	}
+	return false
+}
+
 // roomForMembers refuses more affiliations than an account may have.
-func (k *ask) roomForMembers(more int) error {
+func (k *ask) roomForMembers(v *view, more int) error {
 	var all int64
 	err := k.read(func(tx *storage.Tx) (err error) {
+		if k.h.account == nil {
+			all = int64(len(v.affs))
+			return nil
+		}
 		all, err = members(tx, k.id())
 		return err
 	})
-	if err == nil && all+int64(more) > int64(k.s.limits().Affiliations) {
+	if err == nil && all+int64(more) > int64(k.rules().Affiliations) {
 		err = k.s.over("there are too many affiliations")
 	}
 	return err
@@ -253,7 +290,7 @@ func (k *ask) assign(t *router.Turn, v *view, want map[xmpp.JID]string) error {
 		switch aff := want[sub.jid.Bare()]; {
 		case aff == affOutcast, aff == affPublishOnly, aff == affNone && v.n.cfg.Access == accessWhitelist:
 			sub.state = subNone
-		case (aff == affPublisher || aff == affMember) && sub.state == subPending:
+		case (aff == affPublisher || aff == affMember || aff == affOwner) && sub.state == subPending:
 			sub.state = subYes
 		default:
 			continue

@@ -42,6 +42,18 @@ func affiliations(tx *storage.Tx, node int64) (m map[xmpp.JID]string, err error)
 	return m, err
 }
 
+// affiliationsOf reads that of one address, and those of the owners.
+func affiliationsOf(tx *storage.Tx, node int64, bare xmpp.JID) (m map[xmpp.JID]string, err error) {
+	m = map[xmpp.JID]string{}
+	err = tx.Each(`select jid, affiliation from pubsub_affiliation where node = $1 and (jid = $2 or affiliation = 'owner')`,
+		[]any{node, bare.String()}, func(r *storage.Row) error {
+			jid, err := xmpp.ParseJID(r.Text(0))
+			m[jid] = r.Text(1)
+			return err
+		})
+	return m, err
+}
+
 // affiliate writes an affiliation; that of none is not kept.
 func affiliate(tx *storage.Tx, node int64, bare xmpp.JID, affiliation string) error {
 	if affiliation == affNone {
@@ -59,6 +71,45 @@ func subscriptions(tx *storage.Tx, node int64) (list []subscription, err error) 
 		return err
 	})
 	return list, err
+}
+
+// subscriptionsOf reads those of one address.
+func subscriptionsOf(tx *storage.Tx, node int64, bare xmpp.JID) (list []subscription, err error) {
+	err = tx.Each(`select jid, subid, state from pubsub_subscription where node = $1 and bare = $2 order by jid`,
+		[]any{node, bare.String()}, func(r *storage.Row) error {
+			jid, err := xmpp.ParseJID(r.Text(0))
+			list = append(list, subscription{jid, r.Text(1), r.Text(2)})
+			return err
+		})
+	return list, err
+}
+
+// subscribersOf returns how many are subscribed to a node.
+func subscribersOf(tx *storage.Tx, node int64) (n int64, err error) {
+	_, err = tx.One(`select count(*) from pubsub_subscription where node = $1 and state = 'subscribed'`, []any{node}, &n)
+	return n, err
+}
+
+// everySubscription calls each for those of an address to the nodes of an owner, or to the one of
+// that name, in the order of the names.
+func everySubscription(tx *storage.Tx, owner int64, bare xmpp.JID, name string, each func(node string, s subscription)) error {
+	return tx.Each(`select n.name, s.jid, s.subid, s.state from pubsub_subscription s join pubsub_node n on n.id = s.node
+		where s.bare = $1 and n.owner = $2 and (n.name = $3 or $3 = '') order by n.name, s.jid`,
+		[]any{bare.String(), owner, name}, func(r *storage.Row) error {
+			jid, err := xmpp.ParseJID(r.Text(1))
+			each(r.Text(0), subscription{jid, r.Text(2), r.Text(3)})
+			return err
+		})
+}
+
+// everyAffiliation is the same for affiliations.
+func everyAffiliation(tx *storage.Tx, owner int64, bare xmpp.JID, name string, each func(node, affiliation string)) error {
+	return tx.Each(`select n.name, a.affiliation from pubsub_affiliation a join pubsub_node n on n.id = a.node
+		where a.jid = $1 and n.owner = $2 and (n.name = $3 or $3 = '') order by n.name`,
+		[]any{bare.String(), owner, name}, func(r *storage.Row) error {
+			each(r.Text(0), r.Text(1))
+			return nil
+		})
 }
 
 // subscribe writes a subscription in its new state; one of none is not kept.

@@ -11,21 +11,20 @@ import (
 
 // create makes a node (XEP-0060 §8.1).
 func (k *ask) create() (xmpp.Payload, error) {
-	if !k.owner {
-		return nil, forbidden()
+	if err := k.mayCreate(); err != nil {
+		return nil, err
 	}
 	configure := k.pubsub.Child(nsPubsub, "configure")
 	if _, named := configure.LookupAttr("node"); named { // XEP-0060 §8.1.3
 		return nil, xmpp.Refuse("bad-request", "")
 	}
-	name := k.name
-	if name == "" {
-		name = strings.ToLower(rand.Text()) // XEP-0060 §8.1.1: an instant node
+	if k.name == "" {
+		k.name = strings.ToLower(rand.Text()) // XEP-0060 §8.1.1: an instant node
 	}
-	cfg := defaults(name)
+	name, cfg := k.name, k.defaults(k.name)
 	form, filled, err := submitted(configure, formConfig)
 	if err == nil && filled && form.Type != "cancel" {
-		cfg, err = k.s.limits().apply(cfg, form)
+		cfg, err = k.rules().apply(cfg, form)
 	}
 	if err != nil {
 		return nil, err
@@ -45,17 +44,39 @@ func (k *ask) create() (xmpp.Payload, error) {
 		if err != nil {
 			return err
 		}
-		return t.Write(k.ctx, func(tx *storage.Tx) error { return create(tx, n) })
+		return t.Write(k.ctx, func(tx *storage.Tx) error { return k.make(tx, n) })
 	})
 	var b xmpp.Builder
 	return b.Open(nsPubsub, "pubsub").Open("", "create", "node", name).Payload(), err
 }
 
-// mine is the view of the owner of a node that is there.
+// make writes a new node. Who makes one of a service is its owner.
+func (k *ask) make(tx *storage.Tx, n *node) error {
+	if k.h.account != nil {
+		return create(tx, n)
+	}
+	id, err := serviceOf(tx, k.h.jid.Domain())
+	if err == nil && id == 0 {
+		id, err = addService(tx, k.h.jid.Domain())
+	}
+	if err != nil {
+		return err
+	}
+	n.owner = id
+	if err := create(tx, n); err != nil {
+		return err
+	}
+	return affiliate(tx, n.id, k.from.Bare(), affOwner)
+}
+
+// mine is the view of an owner of a node that is there, with all who have to do with it.
 func (k *ask) mine() (*view, error) {
-	v, err := k.look()
+	v, err := k.lookAll()
 	if err == nil {
 		err = v.there()
+	}
+	if err == nil && v.aff() != affOwner {
+		err = forbidden()
 	}
 	return v, err
 }
@@ -68,7 +89,7 @@ func (k *ask) configuration() (xmpp.Payload, error) {
 	}
 	var b xmpp.Builder
 	b.Open(nsOwner, "pubsub").Open("", "configure", "node", k.name)
-	return b.Raw(k.s.limits().form(v.n.cfg, "form", formConfig).Payload()).Payload(), nil
+	return b.Raw(k.rules().form(v.n.cfg, "form", formConfig).Payload()).Payload(), nil
 }
 
 // defaultConfiguration returns the form of a node that is not there yet (XEP-0060 §8.3). Who
@@ -79,7 +100,7 @@ func (k *ask) defaultConfiguration() (xmpp.Payload, error) {
 	}
 	var b xmpp.Builder
 	b.Open(nsOwner, "pubsub").Open("", "default", "node", k.name)
-	return b.Raw(k.s.limits().form(defaults(k.name), "form", formConfig).Payload()).Payload(), nil
+	return b.Raw(k.rules().form(k.defaults(k.name), "form", formConfig).Payload()).Payload(), nil
 }
 
 // configure changes the configuration of a node (XEP-0060 §8.2.4).
@@ -97,7 +118,7 @@ func (k *ask) configure() (xmpp.Payload, error) {
 			return err
 		}
 		was := v.n.cfg
-		if v.n.cfg, err = k.s.limits().apply(was, form); err != nil {
+		if v.n.cfg, err = k.rules().apply(was, form); err != nil {
 			return err
 		}
 		if len(v.n.cfg.encode()) > maxConfig {
@@ -108,12 +129,12 @@ func (k *ask) configure() (xmpp.Payload, error) {
 			return err
 		}
 		if v.n.cfg.Config { // XEP-0060 §8.2.5.3
-			k.tell(t, v, k.s.configured(v.n))
+			k.tell(t, v, k.rules().configured(v.n))
 		}
 		if len(gone) > 0 && v.n.cfg.Retract {
 			k.tell(t, v, retracted(v.n, gone))
 		}
-		k.s.reopened(t, k.account, v, &was)
+		k.s.reopened(t, k.h, v, &was)
 		return nil
 	})
 }
@@ -121,7 +142,7 @@ func (k *ask) configure() (xmpp.Payload, error) {
 // rewrite writes a new configuration, and takes out what there is too much of by it.
 func (k *ask) rewrite(t *router.Turn, v *view) (gone []string, err error) {
 	n := v.n
-	most := n.room(k.s.limits())
+	most := n.room(k.rules().Limits)
 	if !n.cfg.Persist {
 		most = 0
 	}

@@ -26,7 +26,7 @@ func (k *ask) publish() (xmpp.Payload, error) {
 	if !asked {
 		options = xmpp.Form{}
 	}
-	if k.account == nil {
+	if k.h == nil {
 		return nil, forbidden()
 	}
 	err = k.turn(func(t *router.Turn) error { return k.publication(t, &it, given, options) })
@@ -70,14 +70,14 @@ func (k *ask) published() (it item, given bool, err error) {
 
 // publication is the turn of a publication.
 func (k *ask) publication(t *router.Turn, it *item, given bool, options xmpp.Form) error {
-	v, err := k.look()
+	v, err := k.lookAll()
 	if err != nil {
 		return err
 	}
 	if err := k.prepare(v, options); err != nil {
 		return err
 	}
-	limits := k.s.limits()
+	limits := k.rules().Limits
 	if err := fits(v.n, it, given, limits); err != nil {
 		return err
 	}
@@ -109,12 +109,15 @@ func (k *ask) publication(t *router.Turn, it *item, given bool, options xmpp.For
 // prepare finds out whether who asks may publish, and what the node is like that is to be made
 // where there is none.
 func (k *ask) prepare(v *view, options xmpp.Form) error {
-	limits := k.s.limits()
+	limits := k.rules()
 	if v.n == nil || v.n.moved != "" {
-		if !k.owner {
+		switch {
+		case k.h.account == nil: // XEP-0060 §7.1.3.3
+			return v.there()
+		case !k.owner:
 			return forbidden() // also where there is no such account: it says nothing
 		}
-		cfg, err := limits.made(defaults(k.name), options)
+		cfg, err := limits.made(k.defaults(k.name), options)
 		if err != nil {
 			return err
 		}
@@ -143,10 +146,13 @@ func (k *ask) newNode(name string, cfg config) (*node, error) {
 		nodes, _, err = usage(tx, k.id())
 		return err
 	})
-	if err == nil && nodes >= int64(k.s.limits().Nodes) {
+	if err == nil && k.h.account == nil {
+		err = k.roomForOwner()
+	}
+	if err == nil && nodes >= int64(k.rules().Nodes) {
 		err = k.s.over("there are too many nodes")
 	}
-	return &node{owner: k.id(), name: name, address: k.account.JID, cfg: cfg, creator: k.from.Bare()}, err
+	return &node{owner: k.id(), name: name, address: k.h.jid, cfg: cfg, creator: k.from.Bare()}, err
 }
 
 // over refuses what is over a limit.
@@ -269,7 +275,7 @@ func (k *ask) retract() (xmpp.Payload, error) {
 	if id == "" {
 		return nil, itemRequired()
 	}
-	if k.account == nil {
+	if k.h == nil {
 		return nil, forbidden()
 	}
 	return nil, k.turn(func(t *router.Turn) error { return k.retraction(t, id) })
@@ -277,11 +283,11 @@ func (k *ask) retract() (xmpp.Payload, error) {
 
 // retraction is the turn of a retraction.
 func (k *ask) retraction(t *router.Turn, id string) error {
-	v, err := k.look()
+	v, err := k.lookAll()
 	if err != nil {
 		return err
 	}
-	if !k.owner && (v.n == nil || v.n.moved != "") {
+	if k.h.account != nil && !k.owner && (v.n == nil || v.n.moved != "") {
 		return forbidden()
 	}
 	if err := v.there(); err != nil {
@@ -296,7 +302,7 @@ func (k *ask) retraction(t *router.Turn, id string) error {
 	switch {
 	case err != nil:
 		return err
-	case !k.owner && !(found && v.mayPublish() && it.publisher.Bare() == v.bare): // XEP-0060 §7.2.3.1
+	case v.aff() != affOwner && !(found && v.mayPublish() && it.publisher.Bare() == v.bare): // XEP-0060 §7.2.3.1
 		return forbidden()
 	case !v.n.cfg.Persist: // XEP-0060 §7.2.3.5
 		return unsupported("persistent-items")

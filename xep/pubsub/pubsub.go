@@ -40,8 +40,10 @@ func DefaultLimits() Limits {
 }
 
 // Whole returns the limits with the defaults for what is not set.
-func (l Limits) Whole() Limits {
-	d := DefaultLimits()
+func (l Limits) Whole() Limits { return l.or(DefaultLimits()) }
+
+// or returns the limits with others for what is not set.
+func (l Limits) or(d Limits) Limits {
 	for _, f := range []struct{ at, def *int }{
 		{&l.Nodes, &d.Nodes}, {&l.Items, &d.Items}, {&l.Payload, &d.Payload}, {&l.Bytes, &d.Bytes},
 		{&l.Subscriptions, &d.Subscriptions}, {&l.Affiliations, &d.Affiliations},
@@ -71,7 +73,11 @@ const (
 
 // Config is what the feature is made of.
 type Config struct {
-	Limits func() Limits // asked each time; nil: DefaultLimits
+	Limits func() Limits // of accounts; asked each time; nil: DefaultLimits
+
+	Prefix   string                     // of the domain that is the service of a domain: pubsub for pubsub.example.org; "" for none
+	Settings func(host string) Settings // of that service; asked each time; nil: DefaultSettings
+	Admin    func(bare xmpp.JID) bool   // one of those who run the server
 }
 
 // Stats are counters that only grow.
@@ -82,8 +88,10 @@ type Stats struct {
 	Guests        atomic.Int64 // resources elsewhere that are not remembered, over a limit
 }
 
-// A Service is the personal eventing of all accounts.
+// A Service is what is published: at accounts, and at domains beside them.
 type Service struct {
+	cfg     Config
+	domains domains
 	limit   func() Limits
 	actions map[key]action
 
@@ -103,7 +111,7 @@ type Service struct {
 
 // New returns the service.
 func New(cfg Config) *Service {
-	s := &Service{limit: cfg.Limits, guests: map[xmpp.JID]map[xmpp.JID]*guest{}, lookers: make(chan struct{}, maxLookers), actions: actions()}
+	s := &Service{cfg: cfg, limit: cfg.Limits, guests: map[xmpp.JID]map[xmpp.JID]*guest{}, lookers: make(chan struct{}, maxLookers), actions: actions()}
 	if s.limit == nil {
 		s.limit = DefaultLimits
 	}
@@ -119,9 +127,9 @@ func (s *Service) limits() Limits { return s.limit().Whole() }
 // Feature is what the service is to the server.
 func Feature(s *Service) router.Feature {
 	return router.Feature{
-		Name: "personal eventing",
+		Name: "publishing",
 		XEPs: []router.XEP{
-			{Number: 60, Version: "1.30.0", Note: "on accounts; without collections, options and leases of subscriptions"},
+			{Number: 60, Version: "1.30.0", Note: "on accounts and as a service; without collections, options and leases of subscriptions"},
 			{Number: 163, Version: "1.2.2"},
 			{Number: 222, Version: "1.0"},
 			{Number: 223, Version: "1.1.1"},
@@ -154,11 +162,18 @@ func Feature(s *Service) router.Feature {
 		Distant:      s.distant,
 		Save:         s.save,
 		Restore:      s.restore,
-		Start:        func(h router.Hall) { s.router, s.store, s.log = h.Router, h.Store, h.Log },
+		Service:      s,
+		Items:        s.services,
+		Start:        s.start,
 		Tidy:         s.tidy,
 		Forget:       forget,
 		Schema:       schema,
 	}
+}
+
+func (s *Service) start(h router.Hall) {
+	s.router, s.store, s.log = h.Router, h.Store, h.Log
+	s.domains.start(h.Router)
 }
 
 // features are those of XEP-0060 §10 that an account has.

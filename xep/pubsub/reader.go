@@ -104,7 +104,7 @@ func (s *Service) known(t *router.Turn, a *router.Account, res router.Resource, 
 		return
 	}
 	to := target{full: res.JID(), session: res.Session}
-	s.offer(t, a, to, func(name string) bool { return slices.Contains(w.fresh, name) })
+	s.offer(t, of(a), to, func(name string) bool { return slices.Contains(w.fresh, name) })
 	if rolls {
 		s.router.Beside(func() { s.roll(a, r, w) })
 	}
@@ -201,7 +201,7 @@ func (s *Service) look(a *router.Account, r *reader, w *wave, bare xmpp.JID) {
 			r.settled(w, bare)
 			if s.reader(r.session) == r {
 				to := target{full: r.session.JID(), session: r.session}
-				s.offer(t, c, to, func(name string) bool { return slices.Contains(w.fresh, name) })
+				s.offer(t, of(c), to, func(name string) bool { return slices.Contains(w.fresh, name) })
 			}
 		})
 	})

@@ -23,8 +23,13 @@ create table pubsub_node (
 	moved text not null,
 	unique (owner, name)
 );
+create index pubsub_node_bytes on pubsub_node (owner, bytes);
 create index pubsub_node_address on pubsub_node (address);
 create index pubsub_node_expire on pubsub_node (expire) where expire > 0;
+create table pubsub_service (
+	id integer primary key,
+	domain text not null unique
+);
 create table pubsub_item (
 	node integer not null,
 	id text not null,
@@ -99,6 +104,37 @@ func nodesOf(tx *storage.Tx, owner int64) (list []*node, err error) {
 		return err
 	})
 	return list, err
+}
+
+// nodesBehind reads some nodes of an owner that have not moved, in the order of their names.
+func nodesBehind(tx *storage.Tx, owner int64, name string, limit int) (list []*node, err error) {
+	err = tx.Each(nodeColumns+`where owner = $1 and name > $2 and moved = '' order by name limit $3`, []any{owner, name, limit}, func(r *storage.Row) error {
+		n, err := readNode(r)
+		list = append(list, n)
+		return err
+	})
+	return list, err
+}
+
+// ownedBy returns how many nodes of a service an address owns.
+func ownedBy(tx *storage.Tx, owner int64, bare xmpp.JID) (n int64, err error) {
+	_, err = tx.One(`select count(*) from pubsub_affiliation a join pubsub_node n on n.id = a.node
+		where a.jid = $1 and a.affiliation = 'owner' and n.owner = $2`, []any{bare.String(), owner}, &n)
+	return n, err
+}
+
+// serviceOf reads the number of the service of a domain, 0 where it has none yet.
+func serviceOf(tx *storage.Tx, domain string) (id int64, err error) {
+	_, err = tx.One(`select id from pubsub_service where domain = $1`, []any{domain}, &id)
+	return id, err
+}
+
+// addService gives the service of a domain its number.
+func addService(tx *storage.Tx, domain string) (id int64, err error) {
+	if _, err = tx.One(`select coalesce(min(id), 0) - 1 from pubsub_service`, nil, &id); err != nil {
+		return 0, err
+	}
+	return id, tx.Exec(`insert into pubsub_service (id, domain) values ($1, $2)`, id, domain)
 }
 
 // namesOf reads the names of the nodes at an address that somebody may be interested in.

@@ -68,19 +68,19 @@ func (k *ask) subscription(t *router.Turn, sub *subscription) error {
 	if !v.eligible(&v.n.cfg) {
 		sub.state = subPending // XEP-0060 §6.1.4
 	}
-	if err := k.roomFor(sub.jid.Bare()); err != nil {
+	if err := k.roomFor(v.n, sub.jid.Bare()); err != nil {
 		return err
 	}
 	if err := t.Write(k.ctx, func(tx *storage.Tx) error { return subscribe(tx, v.n.id, *sub) }); err != nil {
 		return err
 	}
 	if sub.state == subPending {
-		k.s.askOwner(t, k.account, v.n, *sub)
+		k.s.askOwner(t, k.h, v.n, *sub)
 		return nil
 	}
 	k.announce(t, v.n, *sub)
 	if v.n.cfg.SendLast != lastNever { // XEP-0060 §6.1.7
-		k.s.welcome(t, k.account, v.n, sub.jid)
+		k.s.welcome(t, k.h, v.n, sub.jid)
 	}
 	return nil
 }
@@ -103,17 +103,30 @@ func (v *view) maySubscribe() error {
 }
 
 // roomFor refuses a subscription where there are too many (XEP-0060 §6.1.3.9).
-func (k *ask) roomFor(bare xmpp.JID) error {
-	var all, own int64
-	err := k.read(func(tx *storage.Tx) (err error) {
-		all, own, err = subscribed(tx, k.id(), bare)
-		return err
-	})
-	if err == nil && (own >= maxSubscribed || all >= int64(k.s.limits().Subscriptions)) {
+func (k *ask) roomFor(n *node, bare xmpp.JID) error {
+	all, own, err := k.subscribed(n, bare)
+	if err == nil && (own >= maxSubscribed || all >= int64(k.rules().Subscriptions)) {
 		k.s.stats.Refused.Add(1)
 		err = fault("wait", "policy-violation", "too-many-subscriptions", "")
 	}
 	return err
+}
+
+// subscribed counts subscriptions, all and those of an address: of an account to all nodes, of a
+// service to one.
+func (k *ask) subscribed(n *node, bare xmpp.JID) (all, own int64, err error) {
+	err = k.read(func(tx *storage.Tx) (err error) {
+		if k.h.account != nil {
+			all, own, err = subscribed(tx, k.id(), bare)
+			return err
+		}
+		subs, err := subscriptionsOf(tx, n.id, bare)
+		if own = int64(len(subs)); err == nil {
+			all, err = subscribersOf(tx, n.id)
+		}
+		return err
+	})
+	return all, own, err
 }
 
 // unsubscribe ends a subscription (XEP-0060 §6.2).
@@ -155,41 +168,17 @@ func (k *ask) unsubscribe() (xmpp.Payload, error) {
 // announce tells the owner who has begun to listen, or has ceased to, where the owner wants
 // that (XEP-0060 §16.4.4).
 func (k *ask) announce(t *router.Turn, n *node, sub subscription) {
-	if n.cfg.Sub && sub.jid.Bare() != k.account.JID {
-		k.s.toOwner(t, k.account, subscriptionEvent(n, sub))
+	if n.cfg.Sub && sub.jid.Bare() != k.h.jid {
+		k.s.toOwners(t, k.h, n, subscriptionEvent(n, sub))
 	}
-}
-
-// own calls each for the nodes of the account that who asks has something to do with: one that
-// is named, or all.
-func (k *ask) own(each func(v *view)) error {
-	v := k.s.view(k.ctx, k.account, k.from, k.owner)
-	return k.read(func(tx *storage.Tx) error {
-		list, err := nodesOf(tx, k.id())
-		for _, n := range list {
-			if k.name != "" && n.name != k.name {
-				continue
-			}
-			v.n = n
-			if err := v.around(tx); err != nil {
-				return err
-			}
-			each(v)
-		}
-		return err
-	})
 }
 
 // ownSubscriptions returns the subscriptions of who asks (XEP-0060 §5.6).
 func (k *ask) ownSubscriptions() (xmpp.Payload, error) {
 	var b xmpp.Builder
 	b.Open(nsPubsub, "pubsub").Open("", "subscriptions", "node", k.name)
-	err := k.own(func(v *view) {
-		for _, sub := range v.subs {
-			if sub.jid.Bare() == v.bare {
-				sub.write(&b, v.n.name)
-			}
-		}
+	err := k.read(func(tx *storage.Tx) error {
+		return everySubscription(tx, k.id(), k.from.Bare(), k.name, func(node string, sub subscription) { sub.write(&b, node) })
 	})
 	return b.Payload(), err
 }
@@ -198,10 +187,20 @@ func (k *ask) ownSubscriptions() (xmpp.Payload, error) {
 func (k *ask) ownAffiliations() (xmpp.Payload, error) {
 	var b xmpp.Builder
 	b.Open(nsPubsub, "pubsub").Open("", "affiliations", "node", k.name)
-	err := k.own(func(v *view) {
-		if aff := v.aff(); aff != affNone {
-			b.Open("", "affiliation", "node", v.n.name, "affiliation", aff).Close()
+	write := func(node, affiliation string) {
+		b.Open("", "affiliation", "node", node, "affiliation", affiliation).Close()
+	}
+	err := k.read(func(tx *storage.Tx) error {
+		if k.h == nil || k.h.account == nil || !k.owner {
+			return everyAffiliation(tx, k.id(), k.from.Bare(), k.name, write)
 		}
+		list, err := nodesOf(tx, k.id())
+		for _, n := range list {
+			if k.name == "" || n.name == k.name {
+				write(n.name, affOwner)
+			}
+		}
+		return err
 	})
 	return b.Payload(), err
 }
