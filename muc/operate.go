@@ -249,14 +249,11 @@ func (s *Service) Affiliate(jid, who xmpp.JID, name, reason string) error {
 	case aff >= member && s.Has(who.Domain()):
 		return fmt.Errorf("%s is no person's address", who)
 	case aff >= admin && who.Local() == "":
-		return fmt.Errorf("a whole domain, as %s, does not run a room", who)
+		return fmt.Errorf("%s is a whole domain, which does not run a room: it may be member, none or outcast", who)
 	}
 	return s.existing(jid, func(t *turn) error {
 		c := change{jid: who.Bare(), aff: aff, reason: reason}
-		switch {
-		case who.Local() == "" && aff >= admin:
-			return errors.New("a whole domain does not run a room: it may be member, none or outcast")
-		case t.noOwner([]change{c}):
+		if t.noOwner([]change{c}) {
 			return errors.New("the room has no other owner; make somebody its owner first")
 		}
 		if _, there := t.lists.by[c.jid]; !there && aff != none && len(t.lists.by) >= t.settings().Affiliations {

@@ -72,7 +72,7 @@ func TestRoomCommands(t *testing.T) {
 	c.fails(exitNotFound, "", "room", "create", "tea", "--owner", "nobody")
 	c.must("", "room", "create", "tea", "--owner", "juliet", "membersonly=1")
 	c.fails(exitExists, "", "room", "create", "tea", "--owner", "juliet")
-	contains(t, c.fails(exitUsage, "", "room", "affiliation", "tea", "localhost", "owner"), "a whole domain does not run a room")
+	contains(t, c.fails(exitUsage, "", "room", "affiliation", "tea", "localhost", "owner"), "is a whole domain, which does not run a room")
 	contains(t, c.fails(exitUsage, "", "room", "affiliation", "tea", "juliet", "none"), "no other owner")
 	c.must("", "room", "affiliation", "tea", "localhost", "member")
 	juliet := dialTLS(t, c.direct, "localhost").login("juliet", "pw", "one")
