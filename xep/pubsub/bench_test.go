@@ -87,3 +87,43 @@ func TestNotificationsShareTheirBody(t *testing.T) {
 		t.Errorf("%v allocations for each who hears, %v for a publication that nobody hears", each, none)
 	}
 }
+
+// BenchmarkComing is somebody coming who sees 500 others, all away, of whom each has published
+// something that the newcomer is interested in: until it has heard of all.
+func BenchmarkComing(b *testing.B) {
+	w := newWorld(b, routertest.Config{}, Limits{})
+	juliet := w.Online("juliet@example.com/x")
+	w.interested(b, "prover@example.net/x", "n").Leaves()
+	for i := range online {
+		bare := xmpp.MustJID(fmt.Sprintf("r%d@example.com", i))
+		w.Exists(bare)
+		q, err := w.Bind(xmpp.MustJID(bare.String() + "/x"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		q.Session.Tap(func(*xmpp.Stanza) {})
+		say(b, juliet.Peer(), `<presence type='subscribe' to='`+bare.String()+`'/>`)
+		say(b, q, `<presence type='subscribed' to='juliet@example.com'/>`)
+		say(b, q, publishes("n", "1", "text", ""))
+		q.Sender.Leave("")
+	}
+	w.Settle()
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		p, err := w.Bind(xmpp.MustJID(fmt.Sprintf("juliet@example.com/c%d", i)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		n, all := 0, make(chan struct{})
+		p.Session.Tap(func(st *xmpp.Stanza) {
+			if st.Kind == xmpp.Message {
+				if n++; n == online {
+					close(all)
+				}
+			}
+		})
+		say(b, p, `<presence>`+shown(b, "n")+`</presence>`)
+		<-all
+		p.Sender.Leave("")
+	}
+}
