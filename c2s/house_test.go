@@ -34,6 +34,7 @@ import (
 	"parley/xep/mam"
 	"parley/xep/ping"
 	"parley/xep/private"
+	"parley/xep/pubsub"
 	"parley/xep/push"
 	"parley/xep/register"
 	"parley/xep/vcard"
@@ -102,7 +103,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		private.New(), vcard.New(func() []string { return nil }),
 		lastactivity.New(time.Now), command.New(time.Now), admin.New(office{h}),
 		announce.New(&announce.Announcer{}, office{h}, admin.May(office{h}.Admin)),
-		caps.New(time.Now), carbons.New(), push.New(push.Config{}), vcard.Search(true, func() int { return 3 }),
+		pubsub.Feature(pubsub.New(pubsub.Config{Prefix: "pubsub"})), caps.New(time.Now), carbons.New(), push.New(push.Config{}), vcard.Search(true, func() int { return 3 }),
 		devices.New(clients{h}),
 		muc.Feature(rooms),
 	}

@@ -53,6 +53,7 @@ func (f *feature) assign(ctx context.Context, t *router.Turn, a *router.Account,
 	case was.seenByContact() && !next.seenByContact() && !shared.seen:
 		f.hide(t, a, want.JID)
 	}
+	f.admit(t, a, want.JID, was, next, shared.seen)
 	if !was.seesContact() && next.seesContact() && available(a) {
 		f.inquire(t, a, want.JID, nil)
 	}

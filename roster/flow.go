@@ -111,6 +111,7 @@ func (f *feature) outgoing(t *router.Turn, a *router.Account, st *xmpp.Stanza) e
 	if !was.seenByContact() && r.next.seenByContact() && !f.router.Serves(st.To.Domain()) {
 		f.reveal(t, a, st.To, nil) // one of this house asks for it, behind the approval
 	}
+	f.admit(t, a, st.To, was, r.next, shared.seen)
 	return nil
 }
 
@@ -209,6 +210,7 @@ func (f *feature) follow(t *router.Turn, a *router.Account, st *xmpp.Stanza, was
 	if local && !was.seesContact() && r.next.seesContact() {
 		f.ask(t, a, contact, nil) // RFC 6121 §3.1.6: the contact's presence, behind the push
 	}
+	f.admit(t, a, contact, was, r.next, shared.seen)
 }
 
 // keepable is a request as it is kept: whole (RFC 6121 §3.1.3), unless it is larger than
@@ -237,9 +239,11 @@ func presenceOf(typ, id string, from, to xmpp.JID) *xmpp.Stanza {
 // (RFC 6121 §2.5.2). A request that has not been answered is taken back.
 func (f *feature) sever(t *router.Turn, a *router.Account, it Item) {
 	s := stateOf(it.Subscription, it.Ask, false)
-	if shared, _ := f.shared.list(a.JID).find(it.JID); s.seenByContact() && !shared.seen {
+	shared, _ := f.shared.list(a.JID).find(it.JID)
+	if s.seenByContact() && !shared.seen {
 		f.hide(t, a, it.JID)
 	}
+	f.admit(t, a, it.JID, s, none, shared.seen)
 	if s.seesContact() || s.pendingOut() {
 		f.router.Deliver(&t.Round, presenceOf("unsubscribe", "", a.JID, it.JID))
 	}

@@ -168,6 +168,9 @@ func (f *feature) exchange(t *router.Turn, a *router.Account, own map[xmpp.JID]I
 		if s.now.seen && !s.was.seen && !st.seenByContact() && f.shared.attends(s.jid) {
 			f.reveal(t, a, s.jid, nil)
 		}
+		if s.was.seen != s.now.seen && !st.seenByContact() {
+			f.router.Admitted(t, a, s.jid, s.now.seen)
+		}
 		if s.now.sees && !s.was.sees && !st.seesContact() {
 			f.inquire(t, a, s.jid, nil)
 		}

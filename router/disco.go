@@ -18,6 +18,7 @@ type disco struct {
 	server  []string   // features of the server
 	account []string   // features of an account
 	who     []Identity // identities of the server
+	as      []Identity // identities of an account
 	forms   []func(host string) []xmpp.Form
 
 	mu   sync.Mutex      // a leaf
@@ -26,11 +27,13 @@ type disco struct {
 
 func (d *disco) compile(features []Feature) {
 	d.who = []Identity{{"server", "im", "Parley"}}
+	d.as = []Identity{{Category: "account", Type: "registered"}}
 	d.forgetCaps()
 	for _, f := range features {
 		d.server = append(d.server, f.Disco...)
 		d.account = append(d.account, f.AccountDisco...)
 		d.who = append(d.who, f.Identities...)
+		d.as = append(d.as, f.AccountAs...)
 		if f.Forms != nil {
 			d.forms = append(d.forms, f.Forms)
 		}
@@ -127,35 +130,60 @@ func (r *Router) serverItems(ctx context.Context, q *Request) (xmpp.Payload, err
 }
 
 // accountInfo answers disco#info to an account. To strangers it is not there
-// (XEP-0030 §8, first rule).
+// (XEP-0030 §8, first rule), but for nodes that are for everybody.
 func (r *Router) accountInfo(ctx context.Context, q *Request) (xmpp.Payload, error) {
-	if q.Payload.Attr("node") != "" && !q.Own() {
-		if h := r.elsewhere(q); h != nil {
-			return h(ctx, q)
-		}
+	if q.Payload.Attr("node") != "" {
+		return r.accountNodeInfo(ctx, q, q.Payload.Attr("node"))
 	}
 	if q.Account == nil || !r.Trusted(ctx, q.Account, q.From()) {
 		return nil, xmpp.Refuse("service-unavailable", "")
 	}
-	if node := q.Payload.Attr("node"); node != "" {
-		if !q.Own() {
-			return nil, xmpp.Refuse("item-not-found", "")
-		}
-		n, err := r.node(ctx, q, node)
-		if err != nil {
-			return nil, err
-		}
-		if h := r.elsewhere(q); n == nil && h != nil {
-			return h(ctx, q)
-		}
-		return n.info(node)
-	}
-	about := r.nest(q.Host, true, NodeInfo{Identities: []Identity{{Category: "account", Type: "registered"}}, Features: r.disco.account})
+	about := r.nest(q.Host, true, NodeInfo{Identities: r.disco.as, Features: r.disco.account})
 	return info("", about.Identities, about.Features, about.Forms), nil
 }
 
+// accountNodeInfo is accountInfo for a node: of the asker's own account, of any account, or
+// one that somebody else knows.
+func (r *Router) accountNodeInfo(ctx context.Context, q *Request, node string) (xmpp.Payload, error) {
+	h := r.elsewhere(q)
+	if h != nil && !q.Own() {
+		return h(ctx, q)
+	}
+	var n *NodeInfo
+	var err error
+	if q.Own() {
+		n, err = r.node(ctx, q, node)
+	}
+	if n == nil && err == nil {
+		n, err = r.accountNode(ctx, q, node)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case n == nil && h != nil:
+		return h(ctx, q)
+	case n == nil && (q.Account == nil || !r.Trusted(ctx, q.Account, q.From())):
+		return nil, xmpp.Refuse("service-unavailable", "")
+	}
+	return n.info(node)
+}
+
+// accountNode asks the features what stands under a node of an account.
+func (r *Router) accountNode(ctx context.Context, q *Request, node string) (*NodeInfo, error) {
+	for _, f := range r.features {
+		if f.AccountNode == nil {
+			continue
+		}
+		if n, err := f.AccountNode(ctx, q, node); n != nil || err != nil {
+			return n, err
+		}
+	}
+	return nil, nil
+}
+
 // accountItems answers disco#items to an account: the available resources to the account
-// itself and its subscribers, nothing to anybody else, existing or not (XEP-0030 §8, second rule).
+// itself and its subscribers, nodes to who may see them, nothing to anybody else, existing or
+// not (XEP-0030 §8, second rule).
 func (r *Router) accountItems(ctx context.Context, q *Request) (xmpp.Payload, error) {
 	node := q.Payload.Attr("node")
 	if node != "" && q.Own() {
@@ -167,22 +195,29 @@ func (r *Router) accountItems(ctx context.Context, q *Request) (xmpp.Payload, er
 	if h := r.elsewhere(q); h != nil {
 		return h(ctx, q)
 	}
-	if node != "" || q.Account == nil || !r.Trusted(ctx, q.Account, q.From()) {
-		return noItems(node), nil
+	if node != "" {
+		n, err := r.accountNode(ctx, q, node)
+		return n.items(node), err
 	}
-	var b xmpp.Builder
-	b.Open(nsItems, "query")
-	for _, res := range q.Account.Resources() {
-		if res.Available() {
-			b.Open("", "item", "jid", res.JID().String()).Close()
+	about := &NodeInfo{}
+	if q.Account != nil && r.Trusted(ctx, q.Account, q.From()) {
+		for _, res := range q.Account.Resources() {
+			if res.Available() {
+				about.Items = append(about.Items, Item{JID: res.JID()})
+			}
 		}
 	}
-	return b.Payload(), nil
-}
-
-func noItems(node string) xmpp.Payload {
-	var b xmpp.Builder
-	return b.Open(nsItems, "query", "node", node).Payload()
+	for _, f := range r.features {
+		if f.AccountNodes == nil {
+			continue
+		}
+		nodes, err := f.AccountNodes(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		about.Items = append(about.Items, nodes...)
+	}
+	return about.items(""), nil
 }
 
 func info(node string, who []Identity, features []string, forms []xmpp.Form) xmpp.Payload {

@@ -53,6 +53,20 @@ func (r *Router) noticed(rd *Round, st *xmpp.Stanza) {
 	}
 }
 
+// showed tells the features of presence that a client of this house has sent to an account
+// alone.
+func (r *Router) showed(rd *Round, st *xmpp.Stanza) {
+	if !st.To.IsBare() || st.To.Local() == "" || st.From.Bare() == st.To || st.Type != "" {
+		return
+	}
+	defer r.caught("a look at presence", nil)
+	for _, f := range r.features {
+		if f.Shares != nil {
+			f.Shares(rd, st)
+		}
+	}
+}
+
 // instead asks the features for a handler that goes before all others.
 func (r *Router) instead(ctx context.Context, q *Request, to xmpp.JID) (Handler, error) {
 	for _, f := range r.features {

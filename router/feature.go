@@ -20,6 +20,7 @@ type Feature struct {
 	Disco        []string                      // features of the server (XEP-0030 §3.1)
 	AccountDisco []string                      // features of an account's bare JID
 	Identities   []Identity                    // of the server, beside its own
+	AccountAs    []Identity                    // identities of an account's bare JID, beside account/registered
 	Forms        func(host string) []xmpp.Form // extended information of the server (XEP-0128)
 
 	IQ []IQ
@@ -27,6 +28,9 @@ type Feature struct {
 	Commands []Command                                                             // of the server (XEP-0050)
 	Node     func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // what stands under a node of the server; nil: none of this feature's
 	OwnNode  func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // the same of the asker's own account
+
+	AccountNode  func(ctx context.Context, q *Request, node string) (*NodeInfo, error) // what stands under a node of any account, if who asks may see it; nil: nothing. q.Account is nil where there is no such account for who asks
+	AccountNodes func(ctx context.Context, q *Request) ([]Item, error)                 // the nodes of any account that who asks may see; q.Account as above
 
 	Service Service // domains of its own
 
@@ -40,6 +44,7 @@ type Feature struct {
 
 	Attached func(component xmpp.JID)                       // see Router.Attached
 	Shows    func(rd *Round, st *xmpp.Stanza)               // presence has come for an account's bare JID, whoever is there; from others than the account
+	Shares   func(rd *Round, st *xmpp.Stanza)               // a client of this house has sent available presence to an account's bare JID alone (RFC 6121 §4.6)
 	Pushed   func(t *Turn, a *Account, change xmpp.Payload) // see Router.Pushed
 
 	Inline []Inline                 // what Bind 2 may enable with a session (XEP-0386 §3.1)
@@ -60,6 +65,9 @@ type Feature struct {
 	Incoming func(t *Turn, a *Account, st *xmpp.Stanza)                     // a subscription stanza or a probe for a
 	Trusted  func(ctx context.Context, a *Account, from xmpp.JID) bool      // the bare JID from may see a's presence; anyone asks
 	Barred   func(t *Turn, a *Account, match func(xmpp.JID) bool, now bool) // a begins (now) or ceases to bar others; see Router.Barred
+	Watchers func(t *Turn, a *Account, each func(bare xmpp.JID))            // see Router.Watchers
+	Watched  func(t *Turn, a *Account, each func(bare xmpp.JID))            // see Router.Watched
+	Admitted func(t *Turn, a *Account, bare xmpp.JID, now bool)             // see Router.Admitted
 	Leaving  func(t *Turn, a *Account) error                                // a is about to be removed
 	Distant  func(local, remote string, reached bool)                       // see Router.Distant; never waits
 	Joined   func(bare xmpp.JID)                                            // an account has been made
@@ -69,10 +77,12 @@ type Feature struct {
 	Save    func(t *Turn, a *Account, res Resource) []byte             // what is to be kept of a session over a restart, beside what the router knows
 	Restore func(t *Turn, a *Account, res Resource, data []byte) error // the session is there again, data as saved, nil for nothing; an error: it is not what it was
 
-	Contact func(ctx context.Context, a *Account, bare xmpp.JID) (bool, error) // the address is in a's roster; anyone asks
+	Contact func(ctx context.Context, a *Account, bare xmpp.JID) (bool, error)     // the address is in a's roster; anyone asks
+	Groups  func(ctx context.Context, a *Account, bare xmpp.JID) ([]string, error) // the groups of a's roster that it is in; anyone asks
 
 	Capabilities func(full xmpp.JID, st *xmpp.Stanza) ([]string, bool)      // see Router.Capabilities
 	Known        func(t *Turn, a *Account, res Resource, features []string) // see Router.Known
+	Inquire      func(a *Account, st *xmpp.Stanza, then func([]string))     // see Router.Inquire
 
 	Load   func(tx *storage.Tx, a *Account) error                  // an account comes into use: fill the Memo
 	Start  func(Hall)                                              // before the first stanza

@@ -145,6 +145,7 @@ func (s *Sender) direct(rd *Round, st *xmpp.Stanza) {
 	}
 	if s.r.Serves(st.To.Domain()) {
 		s.r.directed(context.Background(), rd, s.r.shown(s.account, st))
+		s.r.showed(rd, st)
 	} else if err := s.r.abroad(rd, s.r.shown(s.account, st)); err != nil {
 		s.parted(st.To)
 		s.refuse(rd, st, err)

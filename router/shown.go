@@ -78,3 +78,16 @@ func (r *Router) Known(t *Turn, a *Account, res Resource, features []string) {
 		}
 	}
 }
+
+// Inquire finds out what a resource of another house can do, which has sent the presence st
+// to an account: from memory, from the disk, or by asking it in the account's name. then is
+// called once with the disco features, at once or later and by anybody, and not at all where
+// they do not come to be known. It never waits. The list must not be changed.
+func (r *Router) Inquire(a *Account, st *xmpp.Stanza, then func(features []string)) {
+	for _, f := range r.features {
+		if f.Inquire != nil {
+			f.Inquire(a, st, then)
+			return
+		}
+	}
+}

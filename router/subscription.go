@@ -148,6 +148,47 @@ func (r *Router) Contact(ctx context.Context, a *Account, bare xmpp.JID) (bool, 
 	return false, nil
 }
 
+// Groups returns the groups of the roster of a that a bare address is in. It may wait for
+// storage.
+func (r *Router) Groups(ctx context.Context, a *Account, bare xmpp.JID) ([]string, error) {
+	for _, f := range r.features {
+		if f.Groups != nil {
+			return f.Groups(ctx, a, bare)
+		}
+	}
+	return nil, nil
+}
+
+// Watchers calls each once for every bare address that may see the presence of a: those who
+// have it from shared groups alone only if they are there.
+func (r *Router) Watchers(t *Turn, a *Account, each func(bare xmpp.JID)) {
+	for _, f := range r.features {
+		if f.Watchers != nil {
+			f.Watchers(t, a, each)
+		}
+	}
+}
+
+// Watched calls each once for every bare address whose presence a may see.
+func (r *Router) Watched(t *Turn, a *Account, each func(bare xmpp.JID)) {
+	for _, f := range r.features {
+		if f.Watched != nil {
+			f.Watched(t, a, each)
+		}
+	}
+}
+
+// Admitted tells the features that a bare address may see the presence of a from now on, or
+// (not now) that it may do so no longer. Who keeps rosters calls it in the turn of the change,
+// behind what the clients are told of it.
+func (r *Router) Admitted(t *Turn, a *Account, bare xmpp.JID, now bool) {
+	for _, f := range r.features {
+		if f.Admitted != nil {
+			f.Admitted(t, a, bare, now)
+		}
+	}
+}
+
 // Leaving has the features take leave for an account that is about to be removed, while
 // all that is kept of it is there yet. For an account that does not exist it does nothing.
 func (r *Router) Leaving(ctx context.Context, bare xmpp.JID) error {

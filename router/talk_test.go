@@ -26,6 +26,7 @@ import (
 	"parley/xep/mam"
 	"parley/xep/ping"
 	"parley/xep/private"
+	"parley/xep/pubsub"
 	"parley/xep/push"
 	"parley/xep/register"
 	"parley/xep/vcard"
@@ -53,7 +54,7 @@ func fullHouse(t testing.TB) *routertest.House {
 		mam.Feature(keeper),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(o), private.New(),
 		vcard.New(func() []string { return nil }), lastactivity.New(time.Now), command.New(time.Now), admin.New(o),
-		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)), caps.New(time.Now),
+		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)), pubsub.Feature(pubsub.New(pubsub.Config{Prefix: "pubsub"})), caps.New(time.Now),
 		vcard.Search(true, func() int { return 3 }), carbons.New(), push.New(push.Config{}), devices.New(noDevices{}),
 		muc.Feature(rooms),
 	}})

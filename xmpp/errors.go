@@ -11,6 +11,7 @@ type Error struct {
 	Detail    string  // character data of gone and redirect: an address (RFC 6120 §8.3.3.5)
 	App       Payload // an application-specific condition (RFC 6120 §8.3.4)
 	Echo      Payload // of the request, before <error/> (RFC 6120 §8.3.1); usually nothing
+	Code      string  // what stood for the condition once (XEP-0086), for clients that look at nothing else; usually ""
 	Cause     error
 }
 
@@ -72,7 +73,7 @@ func Failure(cause error) *Error {
 // Payload returns the <error/> element.
 func (e *Error) Payload() Payload {
 	var b Builder
-	b.Open("", "error", "type", e.Type)
+	b.Open("", "error", "type", e.Type, "code", e.Code)
 	b.Leaf(NSStanzas, e.Condition, e.Detail)
 	if e.Text != "" {
 		b.Leaf(NSStanzas, "text", Clean(e.Text), "xml:lang", "en")

@@ -23,7 +23,7 @@ func hostCerts(cfg Config) (list []auth.HostCert) {
 		files := cfg.Certificates[d]
 		list = append(list, auth.HostCert{Host: d, CertFile: files.Cert, KeyFile: files.Key})
 	}
-	for _, d := range roomDomains(cfg) {
+	for _, d := range serviceDomains(cfg) {
 		files := cfg.Certificates[d]
 		list = append(list, auth.HostCert{Host: d, Names: []string{}, CertFile: files.Cert, KeyFile: files.Key, Spare: true})
 	}

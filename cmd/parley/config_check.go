@@ -45,7 +45,7 @@ func (b *badKey) at(file, text string, from map[string]string) *configError {
 // one form.
 func checkConfig(cfg *Config) *badKey {
 	for _, check := range []func(*Config) *badKey{
-		checkDomains, checkAdmins, checkListeners, checkNumbers, checkDurations, checkContact, checkSharedGroups, checkArchive, checkComponents, checkRooms, checkCertificates, checkLog, checkS2S,
+		checkDomains, checkAdmins, checkListeners, checkNumbers, checkDurations, checkContact, checkSharedGroups, checkArchive, checkComponents, checkRooms, checkPubsub, checkCertificates, checkLog, checkS2S,
 	} {
 		if wrong := check(cfg); wrong != nil {
 			return wrong
@@ -169,6 +169,16 @@ func checkNumbers(cfg *Config) *badKey {
 		{"rooms.max_avatar", cfg.Rooms.AvatarBytes, 1 << 10, 16 << 20},
 		{"rooms.max_watchers", cfg.Rooms.Watchers, 1, 1 << 20},
 		{"rooms.max_watched", cfg.Rooms.Watched, 1, 1 << 20},
+		{"pubsub.max_nodes", cfg.Pubsub.Nodes, 1, 1 << 20},
+		{"pubsub.max_items", cfg.Pubsub.Items, 1, 1 << 20},
+		{"pubsub.max_payload", cfg.Pubsub.Payload, 1024, 16 << 20},
+		{"pubsub.max_bytes", cfg.Pubsub.Bytes, 1024, 1 << 40},
+		{"pubsub.max_subscriptions", cfg.Pubsub.Subscriptions, 1, 1 << 20},
+		{"pubsub.service_max_nodes", cfg.Pubsub.ServiceNodes, 1, 1 << 30},
+		{"pubsub.service_max_nodes_per_user", cfg.Pubsub.PerUser, 1, 1 << 30},
+		{"pubsub.service_max_bytes", cfg.Pubsub.ServiceBytes, 1024, 1 << 50},
+		{"pubsub.service_max_subscriptions", cfg.Pubsub.ServiceSubscriptions, 1, 1 << 20},
+		{"pubsub.max_affiliations", cfg.Pubsub.Affiliations, 1, 1 << 20},
 		{"components.max_stanza", cfg.Components.Stanza, 10000, 64 << 20},
 		{"components.queue_bytes", cfg.Components.QueueBytes, 64 << 10, 1 << 30},
 		{"components.max_unproven_per_address", cfg.Components.PerAddress, 0, 1 << 30},
@@ -278,7 +288,7 @@ func checkCertificates(cfg *Config) *badKey {
 		wrong := func(text string) *badKey { return &badKey{[]string{"certificates", domain}, text} }
 		name, ok := domainOf(domain)
 		_, component := cfg.Component[name]
-		if !ok || !component && !slices.Contains(cfg.Domains, name) && !slices.Contains(roomDomains(*cfg), name) {
+		if !ok || !component && !slices.Contains(cfg.Domains, name) && !slices.Contains(serviceDomains(*cfg), name) {
 			text := "this is none of the domains, " + strings.Join(cfg.Domains, ", ")
 			if len(cfg.Component) > 0 {
 				text += ", nor a component's"

@@ -136,11 +136,15 @@ func roomKind(kind string) muc.RoomConfig {
 	return muc.DefaultRoom()
 }
 
-// roomDomains are the domains that have rooms.
-func roomDomains(cfg Config) (list []string) {
-	if cfg.Rooms.Prefix != "" {
+// serviceDomains are the domains beside those that have accounts: of rooms, and of what is
+// published.
+func serviceDomains(cfg Config) (list []string) {
+	for _, prefix := range []string{cfg.Rooms.Prefix, cfg.Pubsub.Prefix} {
+		if prefix == "" {
+			continue
+		}
 		for _, d := range cfg.Domains {
-			list = append(list, cfg.Rooms.Prefix+"."+d)
+			list = append(list, prefix+"."+d)
 		}
 	}
 	return list

@@ -225,7 +225,7 @@ func TestEnvironmentHasEveryKey(t *testing.T) {
 				value, text = "a@localhost, b@localhost", `["a@localhost", "b@localhost"]`
 			}
 		case string:
-			value = map[string]string{"log.level": "warn", "archive.default": "roster", "rooms.create": "admins", "rooms.kind": "company", "rooms.prefix": "rooms", "log.format": "json", "metrics.listen": "127.0.0.1:9", "data": "/srv/parley"}[key]
+			value = map[string]string{"log.level": "warn", "archive.default": "roster", "pubsub.create": "admins", "pubsub.prefix": "publish", "rooms.create": "admins", "rooms.kind": "company", "rooms.prefix": "rooms", "log.format": "json", "metrics.listen": "127.0.0.1:9", "data": "/srv/parley"}[key]
 			text = fmt.Sprintf("%q", value)
 		case bool:
 			value = fmt.Sprint(!v)

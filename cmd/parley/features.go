@@ -25,6 +25,7 @@ import (
 	"parley/xep/ping"
 	"parley/xep/private"
 	"parley/xep/privilege"
+	"parley/xep/pubsub"
 	"parley/xep/push"
 	"parley/xep/register"
 	"parley/xep/strangers"
@@ -35,15 +36,16 @@ import (
 
 // live is what features ask for at run time, so that it may change with a reload.
 type live struct {
-	contact atomic.Pointer[contact.Addresses]
-	offline atomic.Pointer[mam.Limits]
-	admins  atomic.Pointer[[]xmpp.JID]
-	limits  atomic.Pointer[LimitsConfig]
-	results atomic.Int64 // of one search
-	summary atomic.Bool  // of notifications
-	groups  *roster.Groups
-	trusted atomic.Pointer[trusted]
-	rooms   atomic.Pointer[map[string]*muc.Settings] // by domain; "" for all others
+	contact   atomic.Pointer[contact.Addresses]
+	offline   atomic.Pointer[mam.Limits]
+	admins    atomic.Pointer[[]xmpp.JID]
+	limits    atomic.Pointer[LimitsConfig]
+	results   atomic.Int64 // of one search
+	summary   atomic.Bool  // of notifications
+	published atomic.Pointer[PubsubConfig]
+	groups    *roster.Groups
+	trusted   atomic.Pointer[trusted]
+	rooms     atomic.Pointer[map[string]*muc.Settings] // by domain; "" for all others
 }
 
 // administrators returns the addresses of those who run the server.
@@ -78,6 +80,7 @@ func features(h *house) []router.Feature {
 	l, office := &h.live, administration{h}
 	keeper := mam.NewKeeper(func() mam.Limits { return *l.offline.Load() })
 	h.rooms = muc.New(muc.Config{Prefix: h.cfg.Rooms.Prefix, Settings: l.roomSettings, Archives: keeper, Admin: l.admin})
+	h.published = pubsub.New(pubsub.Config{Limits: l.pubsub, Prefix: h.cfg.Pubsub.Prefix, Settings: l.pubsubService, Admin: l.admin})
 	return []router.Feature{
 		c2s.SessionFeature(),
 		s2s.Feature(),
@@ -96,6 +99,7 @@ func features(h *house) []router.Feature {
 		command.New(time.Now),
 		admin.New(office),
 		announce.New(&h.announcer, office, admin.May(l.admin)),
+		pubsub.Feature(h.published),
 		caps.New(time.Now),
 		carbons.New(),
 		strangers.New(l.strangers, time.Now),

@@ -18,23 +18,25 @@ import (
 	"parley/xep/announce"
 	"parley/xep/contact"
 	"parley/xep/mam"
+	"parley/xep/pubsub"
 	"parley/xmpp"
 )
 
 // A house is what stands below the doors: the store, the accounts, the features and the
 // router. Commands that work while the server is stopped open one too.
 type house struct {
-	cfg      Config
-	log      *slog.Logger
-	store    *storage.Store
-	auth     *auth.Auth
-	accounts *auth.Accounts
-	features []router.Feature
-	router   *router.Router
-	rooms    *muc.Service
-	live     live
-	reload   func() (reloaded, error) // set while the server runs
-	s2s      *s2s.Server              // the same
+	cfg       Config
+	log       *slog.Logger
+	store     *storage.Store
+	auth      *auth.Auth
+	accounts  *auth.Accounts
+	features  []router.Feature
+	router    *router.Router
+	rooms     *muc.Service
+	published *pubsub.Service
+	live      live
+	reload    func() (reloaded, error) // set while the server runs
+	s2s       *s2s.Server              // the same
 
 	components *s2s.Components // the same
 
@@ -87,6 +89,7 @@ func (h *house) settle(cfg Config) {
 	h.live.results.Store(int64(cfg.Search.Results))
 	h.live.trusted.Store(trustedOf(cfg))
 	h.live.groups.Set(sharedGroups(cfg))
+	h.live.published.Store(&cfg.Pubsub)
 	rooms := cfg.roomSettings()
 	h.live.rooms.Store(&rooms)
 	if h.router != nil {

@@ -25,12 +25,14 @@ type witness struct {
 	heard map[int]bool    // messages that juliet was given
 	sure  map[int]bool    // those of them that she has answered for, and not been given again
 	items map[string]bool // contacts whose roster set was answered
+	told  int             // the number that romeo has published last, and was answered
+	tried int             // the same, answered or not
 	asked bool            // a ping behind romeo's request was answered
 	added int
 }
 
 // TestKilledAtWork kills the server in the middle of messages for somebody who is away,
-// changes of a roster and a request for a subscription. Whatever it has acknowledged, with
+// changes of a roster, publications and a request for a subscription. Whatever it has acknowledged, with
 // a result or with the answer to a later ping, is there after each restart, once and in
 // order.
 func TestKilledAtWork(t *testing.T) {
@@ -54,7 +56,7 @@ func TestKilledAtWork(t *testing.T) {
 		}
 	}
 	t.Logf("%d messages sent, %d acknowledged, %d heard, %d contacts", w.sent, len(w.acked), len(w.heard), len(w.items))
-	if len(w.acked) < 5*killings || len(w.items) < killings {
+	if len(w.acked) < 5*killings || len(w.items) < killings || w.told < killings {
 		t.Error("too little happened to prove anything")
 	}
 }
@@ -120,6 +122,12 @@ func (w *witness) works() {
 			return
 		}
 		w.items[contact] = true
+		w.tried++
+		publish := fmt.Sprintf("<iq type='set' id='e%d'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='numbers'><item id='1'><n xmlns='urn:n'>%d.</n></item></publish></pubsub></iq>", n, w.tried)
+		if _, ok := try(c, publish, fmt.Sprintf("id='e%d'", n)); !ok {
+			return
+		}
+		w.told = w.tried
 	}
 }
 
@@ -200,6 +208,15 @@ func (w *witness) given(c *client) string {
 	return all
 }
 
+// published looks at what romeo has published: the last that was answered, or the one behind it.
+func (w *witness) published(c *client) {
+	items, _ := try(c, "<iq type='get' id='items'><pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='numbers'/></pubsub></iq>", "</pubsub></iq>")
+	last, next := fmt.Sprintf(">%d.<", w.told), fmt.Sprintf(">%d.<", w.tried)
+	if w.told > 0 && !strings.Contains(items, last) && !strings.Contains(items, next) || strings.Count(items, "<item ") > 1 {
+		w.t.Errorf("%d was published and answered, %d was tried: %s", w.told, w.tried, items)
+	}
+}
+
 // compare looks at romeo's roster after a restart.
 func (w *witness) compare() {
 	c := w.enter("romeo")
@@ -207,6 +224,7 @@ func (w *witness) compare() {
 		w.t.Fatalf("nobody can log in\n%s", w.c.log)
 	}
 	roster, _ := try(c, "<iq type='get' id='all'><query xmlns='jabber:iq:roster'/></iq>", "</query>")
+	w.published(c)
 	c.conn.Close()
 	for contact := range w.items {
 		if strings.Count(roster, "'"+contact+"'") != 1 {

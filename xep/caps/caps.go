@@ -39,6 +39,8 @@ type feature struct {
 	cache cache
 	there map[xmpp.JID]*client
 	open  map[digest]*question
+
+	abroad abroad
 }
 
 // New returns the feature. now is the clock.
@@ -47,7 +49,7 @@ func New(now func() time.Time) router.Feature { return newFeature(now).feature()
 func newFeature(now func() time.Time) *feature {
 	return &feature{
 		now: now, patience: patience, rows: maxRows,
-		there: map[xmpp.JID]*client{}, open: map[digest]*question{},
+		there: map[xmpp.JID]*client{}, open: map[digest]*question{}, abroad: newAbroad(),
 	}
 }
 
@@ -61,6 +63,7 @@ func (f *feature) feature() router.Feature {
 		Presence:     f.presence,
 		Restore:      f.restore,
 		Capabilities: f.capabilities,
+		Inquire:      f.inquire,
 		Start:        func(h router.Hall) { f.router, f.store, f.log = h.Router, h.Store, h.Log },
 		Schema:       schema,
 	}
