@@ -52,10 +52,13 @@ func (t *turn) pose(st *xmpp.Stanza, by *seat, o *occupant) {
 		to = o.real
 	}
 	svc, v := t.s, t.veil(o, by.occ)
-	svc.router.Ask(by.occ.jid, to, st.Type, st.Payload().Payload(), askPatience, func(answer *xmpp.Stanza) {
-		back := v.over(answer)
-		back.To, back.From, back.ID = st.From, st.To, st.ID
-		svc.post(back)
+	from := by.occ.jid
+	svc.router.Beside(func() { // an account that answers may take a turn of its own
+		svc.router.Ask(from, to, st.Type, st.Payload().Payload(), askPatience, func(answer *xmpp.Stanza) {
+			back := v.over(answer)
+			back.To, back.From, back.ID = st.From, st.To, st.ID
+			svc.post(back)
+		})
 	})
 }
 
