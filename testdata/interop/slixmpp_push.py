@@ -94,6 +94,7 @@ async def main():
     romeo.send_message(J, "Hist again!", mtype="chat")
     await service.hears("token-1", "eruio234vzxc2kla-91", 0)
     await service.hears("token-2", None, 0)
+    await service.person.settled()  # the server has its answer
     romeo.send_message(J, "And again!", mtype="chat")
     await service.hears("token-2", None, 0)
     await service.quiet()
