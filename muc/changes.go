@@ -13,17 +13,13 @@ func (t *turn) setRole(c change, actor string) func() {
 	if o.role == c.role {
 		return nil
 	}
-	t.shift(o, c.role)
+	o.role = c.role
 	return func() {
 		if t.byNick[key(o.nick())] == o {
 			t.inform(o, because{actor: actor, reason: c.reason})
 		}
 	}
 }
-
-// shift gives an occupant another role. Who becomes a moderator may learn addresses, and does by
-// the next presence of each.
-func (t *turn) shift(o *occupant, to role) { o.role = to }
 
 // because is why somebody is something else now, or is not in the room any more.
 type because struct {
@@ -93,7 +89,7 @@ func (t *turn) moved(o *occupant, before affiliation, why because) func() {
 	case t.evicts(o):
 		why.codes = []int{statusAffiliation}
 	default:
-		t.shift(o, t.roleAfter(o, before))
+		o.role = t.roleAfter(o, before)
 		return func() { t.inform(o, why) }
 	}
 	return t.evict(o, why)

@@ -14,7 +14,6 @@ const (
 	nsRegister   = nsMUC + "#register"
 	nsConfig     = nsMUC + "#roomconfig"
 	nsRoomInfo   = nsMUC + "#roominfo"
-	nsRooms      = nsMUC + "#rooms"
 	nsTraffic    = nsMUC + "#traffic"
 	nsStable     = nsMUC + "#stable_id"
 	nsSelfPing   = nsMUC + "#self-ping-optimization" // XEP-0410 §4
@@ -76,23 +75,20 @@ func parseAffiliation(s string) (affiliation, bool) {
 
 // Status codes (XEP-0045 §16.6).
 const (
-	statusNonAnonymous  = 100 // everybody sees the occupant's full JID
-	statusChangedAbsent = 101 // the affiliation of somebody who is not there has changed
-	statusConfig        = 104 // the configuration has changed, not its privacy
-	statusSelf          = 110 // this is about who hears it
-	statusLogged        = 170
-	statusNotLogged     = 171
-	statusNowNonAnon    = 172
-	statusNowSemiAnon   = 173
-	statusCreated       = 201
-	statusNickSet       = 210 // the room has given or changed the nickname
-	statusBanned        = 301
-	statusNewNick       = 303
-	statusKicked        = 307
-	statusAffiliation   = 321 // removed because of an affiliation
-	statusMembersOnly   = 322 // removed because the room is for members now
-	statusShutdown      = 332
-	statusTechnical     = 333 // removed because of an error
+	statusNonAnonymous = 100 // everybody sees the occupant's full JID
+	statusConfig       = 104 // the configuration has changed, not its privacy
+	statusSelf         = 110 // this is about who hears it
+	statusLogged       = 170
+	statusNotLogged    = 171
+	statusNowNonAnon   = 172
+	statusNowSemiAnon  = 173
+	statusCreated      = 201
+	statusBanned       = 301
+	statusNewNick      = 303
+	statusKicked       = 307
+	statusAffiliation  = 321 // removed because of an affiliation
+	statusMembersOnly  = 322 // removed because the room is for members now
+	statusTechnical    = 333 // removed because of an error
 )
 
 func wrong(text string) error { return xmpp.Refuse("bad-request", text) }
