@@ -33,6 +33,7 @@ type Feature struct {
 	AccountNodes func(ctx context.Context, q *Request) ([]Item, error)                 // the nodes of any account that who asks may see; q.Account as above
 
 	Service Service // domains of its own
+	HTTP    []HTTP  // what it serves to browsers and other programs that speak HTTP
 
 	Items func(host string) []Item                      // services of a domain of this house that have addresses of their own
 	Nest  func(host string, bare bool, about *NodeInfo) // may change what is said of a domain, or (bare) of the accounts there; see Router.Nested

@@ -190,6 +190,14 @@ func (s *socket) waitReadable(fd uintptr) bool {
 	return true
 }
 
+// ahead puts bytes before what the socket has: at most socketRead of them.
+func (s *socket) ahead(p []byte) {
+	if s.stash == nil {
+		s.stash = readBuffers.Get().(*[]byte)
+	}
+	s.at, s.end = 0, copy(*s.stash, p)
+}
+
 func (s *socket) dropRead() {
 	s.at, s.end = 0, 0
 	if s.stash != nil {

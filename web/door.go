@@ -1,0 +1,160 @@
+package web
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	proxyproto "github.com/pires/go-proxyproto"
+
+	"parley/xmpp"
+)
+
+// A door is a listener that counts connections and learns from proxies whose they are.
+type door struct {
+	net.Listener
+	s *Server
+}
+
+// Accept implements net.Listener. A connection over the limit is closed without a word.
+func (d *door) Accept() (net.Conn, error) {
+	for {
+		nc, err := d.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if c := d.s.take(nc.(*net.TCPConn)); c != nil {
+			return c, nil
+		}
+	}
+}
+
+// take makes a connection ready for the HTTP server, nil if it is refused.
+func (s *Server) take(nc *net.TCPConn) net.Conn {
+	s.stats.Accepted.Add(1)
+	from := nc.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+	set := s.settings.Load()
+	proxy := trusted(set, from)
+	t, err := xmpp.NewTCP(nc)
+	if err != nil || !proxy && !s.admit(from, set.PerAddress) {
+		s.stats.Refused.Add(1)
+		nc.Close()
+		return nil
+	}
+	s.stats.Open.Add(1)
+	return &conn{Conn: t.Lend(), t: t, s: s, peer: from, client: from, counted: !proxy, proxied: proxy && set.Proxied}
+}
+
+func trusted(set *Settings, addr netip.Addr) bool {
+	return slices.ContainsFunc(set.Trusted, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+func (s *Server) admit(addr netip.Addr, max int) bool {
+	from := network(addr)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if max > 0 && s.conns[from] >= max {
+		return false
+	}
+	s.conns[from]++
+	return true
+}
+
+func (s *Server) gone(addr netip.Addr) {
+	from := network(addr)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns[from]--; s.conns[from] <= 0 {
+		delete(s.conns, from)
+	}
+}
+
+// network is what an address is counted by: itself, or for IPv6 the /64 around it.
+func network(addr netip.Addr) netip.Prefix {
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.WithZone("").Prefix(bits)
+	return p
+}
+
+// A conn is a connection that knows whom it is from.
+type conn struct {
+	net.Conn
+	t       *xmpp.TCP
+	s       *Server
+	peer    netip.Addr
+	client  netip.Addr // peer, or whom a proxy speaks for
+	counted bool
+	proxied bool // a PROXY header comes first
+	ends    sync.Once
+	begin   sync.Once
+	wrong   error
+}
+
+// Read implements net.Conn; the first call reads the PROXY header, if there is to be one.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.proxied {
+		c.begin.Do(c.readHeader)
+		if c.wrong != nil {
+			return 0, c.wrong
+		}
+	}
+	return c.Conn.Read(p)
+}
+
+// readHeader reads the PROXY header (versions 1 and 2). What comes behind it is kept.
+func (c *conn) readHeader() {
+	c.SetReadDeadline(time.Now().Add(headerWithin))
+	r := bufio.NewReaderSize(c.Conn, 4096)
+	h, err := proxyproto.Read(r)
+	if err != nil {
+		c.wrong = errors.New("web: a trusted proxy did not begin with a PROXY header")
+		c.s.stats.Refused.Add(1)
+		c.s.log.Warn("a proxy did not begin with the PROXY protocol; is it told to, and is http.proxy_protocol meant?", "address", c.peer.String(), "error", err)
+		return
+	}
+	c.SetReadDeadline(time.Time{})
+	if src, ok := h.SourceAddr.(*net.TCPAddr); ok && h.Command.IsProxy() {
+		c.client = src.AddrPort().Addr().Unmap()
+	}
+	rest, _ := r.Peek(r.Buffered())
+	if len(rest) > 0 {
+		c.t.Ahead(rest)
+	}
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.leave()
+	return c.Conn.Close()
+}
+
+// leave takes the connection off the counts.
+func (c *conn) leave() {
+	c.ends.Do(func() {
+		c.s.stats.Open.Add(-1)
+		if c.counted {
+			c.s.gone(c.peer)
+		}
+	})
+}
+
+// RemoteAddr implements net.Conn: the client's address, where a proxy has told it.
+func (c *conn) RemoteAddr() net.Addr {
+	if a, ok := c.Conn.RemoteAddr().(*net.TCPAddr); ok && c.client != c.peer {
+		return &net.TCPAddr{IP: c.client.AsSlice(), Port: a.Port}
+	}
+	return c.Conn.RemoteAddr()
+}
+
+// Lent returns the connection as xmpp.Regain takes it back. It then counts no more here.
+func (c *conn) Lent() net.Conn {
+	c.leave()
+	return c.Conn
+}
