@@ -151,6 +151,9 @@ func (c *Client) TLS() *tls.ConnectionState {
 		s := tc.ConnectionState()
 		return &s
 	}
+	if m, ok := c.Conn.(*messages); ok {
+		return m.tls
+	}
 	return nil
 }
 
