@@ -40,11 +40,11 @@ func natives(e router.Edit) (list []native, err error) {
 // listAt reads the list at its node; the zero Element where there is none. What is no list at all
 // is strange.
 func listAt(e router.Edit) (list xmpp.Element, strange bool, err error) {
-	all, err := e.Items(nodeList)
-	if err != nil || len(all) == 0 {
+	it, found, err := e.Last(nodeList)
+	if err != nil || !found {
 		return list, false, err
 	}
-	list = xmpp.NewStanza(xmpp.IQ, all[len(all)-1].Payload).Payload()
+	list = xmpp.NewStanza(xmpp.IQ, it.Payload).Payload()
 	if !list.Is(nodeList, "storage") {
 		return xmpp.Element{}, true, nil
 	}

@@ -18,11 +18,10 @@ const idCard = "current"
 
 // last reads the vCard4 that was published last; the zero Element where there is none.
 func (h *holder) last() (card xmpp.Element, id string, err error) {
-	all, err := h.e.Items(node4)
-	if err != nil || len(all) == 0 {
+	p, found, err := h.e.Last(node4)
+	if err != nil || !found {
 		return card, idCard, err
 	}
-	p := all[len(all)-1]
 	if card = element(p.Payload); !card.Is(ns4, "vcard") {
 		card = xmpp.Element{}
 	}

@@ -100,11 +100,11 @@ func (h *holder) public() (bool, error) {
 // cannot be told: the image is somewhere else, is not there yet, or is another one than its id
 // says; and where nothing was ever said of an avatar, unless told: then it was taken back.
 func (h *holder) current(told bool) (p *picture, said bool, err error) {
-	all, err := h.e.Items(nodeMetadata)
-	if err != nil || len(all) == 0 {
+	it, found, err := h.e.Last(nodeMetadata)
+	if err != nil || !found {
 		return nil, told, err
 	}
-	metadata := element(all[len(all)-1].Payload)
+	metadata := element(it.Payload)
 	if metadata.Child(nodeMetadata, "info").IsZero() { // XEP-0084 §4.2: this disables it
 		return nil, metadata.Is(nodeMetadata, "metadata"), nil
 	}
