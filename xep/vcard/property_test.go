@@ -6,18 +6,51 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"parley/router"
 	"parley/router/routertest"
 	"parley/storage"
+	"parley/xep/caps"
 	"parley/xep/pubsub"
 	"parley/xmpp"
 )
 
+// told are the items of which a client is told, as node and id, or name of a card.
+func told(watch *routertest.Actor) (list []string) {
+	for st := watch.Hears(); st != nil; st = watch.Hears() {
+		items := st.Child(nsPubsub+"#event", "event").Child(nsPubsub+"#event", "items")
+		if st.Kind != xmpp.Message {
+			continue
+		}
+		what := items.First().Attr("id")
+		if items.Attr("node") == "urn:xmpp:vcard4" {
+			what = items.First().First().Child("", "fn").ChildText("", "text")
+		}
+		list = append(list, what)
+	}
+	return list
+}
+
+// interested has a client be told of avatars and cards.
+func interested(h *routertest.House) *routertest.Actor {
+	watch := h.Connected("romeo@example.com/watch")
+	watch.Says(`<presence><c xmlns='http://jabber.org/protocol/caps' node='urn:n' ver='1'/></presence>`)
+	for st := watch.Hears(); st != nil; st = watch.Hears() {
+		if st.Kind == xmpp.IQ && st.Type == "get" {
+			watch.Says(xmpp.Result(st, xmpp.Payload(`<query xmlns='`+xmpp.NSInfo+`'><identity category='client' type='pc'/>`+
+				`<feature var='urn:xmpp:avatar:metadata+notify'/><feature var='urn:xmpp:vcard4+notify'/></query>`)).String())
+		}
+	}
+	return watch
+}
+
 // TestOneAvatar has clients of both kinds change the avatar and the card at random, over several
-// lives of the house: both sides and presence say the same after each.
+// lives of the house: both sides and presence say the same after each, and who is interested is
+// told of what is new, once, and of nothing else.
 func TestOneAvatar(t *testing.T) {
 	dir, accounts := t.TempDir(), &routertest.Directory{}
 	seed := rand.Uint64()
@@ -28,7 +61,7 @@ func TestOneAvatar(t *testing.T) {
 	for life := range 3 {
 		t.Run(strconv.Itoa(life), func(t *testing.T) {
 			h := routertest.NewWith(t, routertest.Config{
-				Features: []router.Feature{feature(), pubsub.Feature(pubsub.New(pubsub.Config{}))},
+				Features: []router.Feature{feature(), pubsub.Feature(pubsub.New(pubsub.Config{})), caps.New(time.Now)},
 				Storage:  storage.Config{Dir: dir}, Dir: accounts,
 			})
 			a := h.Connected(romeo)
@@ -37,8 +70,20 @@ func TestOneAvatar(t *testing.T) {
 				a.Does(publish("urn:xmpp:avatar:metadata", `<item id='none'><metadata xmlns='urn:xmpp:avatar:metadata'/></item>`))
 			}
 			a.Sends(away)
-			a.Forgets()
+			watch := interested(h)
 			for step := range 50 {
+				var news []string
+				was := photo
+				asOld := func() { // what follows from a vCard: the card is always a new one
+					switch {
+					case photo != "" && photo != was:
+						news = append(news, photo)
+					case photo == "" && was != "":
+						news = append(news, "none")
+					}
+					news = append(news, name)
+				}
+				a.Forgets()
 				text := []byte(fmt.Sprintf("image %d", r.IntN(5)))
 				sum := sha1.Sum(text)
 				id, data := hex.EncodeToString(sum[:]), base64.StdEncoding.EncodeToString(text)
@@ -46,23 +91,28 @@ func TestOneAvatar(t *testing.T) {
 				case 0:
 					a.Does(avatarData(id, data))
 					a.Does(avatarMetadata(id))
-					photo = id
+					photo, news = id, []string{id}
 				case 1:
 					a.Does(publish("urn:xmpp:avatar:metadata", `<item id='none'><metadata xmlns='urn:xmpp:avatar:metadata'/></item>`))
-					photo = ""
+					photo, news = "", []string{"none"}
 				case 2:
-					name, photo = "name"+strconv.Itoa(step), id
+					name, photo = "name"+strconv.Itoa(100*life+step), id
 					card = `<FN>` + name + `</FN><PHOTO><TYPE>image/png</TYPE><BINVAL>` + data + `</BINVAL></PHOTO>`
 					a.Does(set(card))
+					asOld()
 				case 3:
-					name, photo = "name"+strconv.Itoa(step), ""
+					name, photo = "name"+strconv.Itoa(100*life+step), ""
 					card = `<FN>` + name + `</FN>`
 					a.Does(set(card))
+					asOld()
 				case 4:
-					name = "name" + strconv.Itoa(step)
+					name = "name" + strconv.Itoa(100*life+step)
+					news = []string{name}
 					a.Does(publish("urn:xmpp:vcard4", `<item id='1'><vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'><fn><text>`+name+`</text></fn></vcard></item>`))
 				}
-				a.Forgets()
+				if got := told(watch); !slices.Equal(got, news) {
+					t.Fatalf("step %d: it was told %q instead of %q", step, got, news)
+				}
 				seen := view(a)
 				if want := (sides{photo, photo, name, name}); seen != want {
 					t.Fatalf("step %d: %v instead of %v", step, seen, want)
