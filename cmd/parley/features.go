@@ -19,6 +19,7 @@ import (
 	"parley/xep/contact"
 	"parley/xep/delegation"
 	"parley/xep/devices"
+	"parley/xep/displayed"
 	"parley/xep/entitytime"
 	"parley/xep/lastactivity"
 	"parley/xep/mam"
@@ -113,6 +114,7 @@ func features(h *house) []router.Feature {
 		pubsub.Feature(h.published),
 		caps.New(time.Now),
 		carbons.New(),
+		displayed.New(),
 		strangers.New(l.strangers, time.Now),
 		push.New(push.Config{Summary: l.summary.Load}),
 		devices.New(clients{h}),
