@@ -10,6 +10,7 @@ import (
 	"time"
 
 	proxyproto "github.com/pires/go-proxyproto"
+	"github.com/pires/go-proxyproto/tlvparse"
 
 	"parley/xmpp"
 )
@@ -83,6 +84,8 @@ func network(addr netip.Addr) netip.Prefix {
 	return p
 }
 
+type connKey struct{}
+
 // A conn is a connection that knows whom it is from.
 type conn struct {
 	net.Conn
@@ -92,6 +95,7 @@ type conn struct {
 	client  netip.Addr // peer, or whom a proxy speaks for
 	counted bool
 	proxied bool // a PROXY header comes first
+	secure  bool // which says that the client has TLS with the proxy
 	ends    sync.Once
 	begin   sync.Once
 	wrong   error
@@ -123,6 +127,11 @@ func (c *conn) readHeader() {
 	if src, ok := h.SourceAddr.(*net.TCPAddr); ok && h.Command.IsProxy() {
 		c.client = src.AddrPort().Addr().Unmap()
 	}
+	if tlvs, err := h.TLVs(); err == nil {
+		if ssl, found := tlvparse.FindSSL(tlvs); found {
+			c.secure = ssl.ClientSSL()
+		}
+	}
 	rest, _ := r.Peek(r.Buffered())
 	if len(rest) > 0 {
 		c.t.Ahead(rest)
@@ -143,14 +152,6 @@ func (c *conn) leave() {
 			c.s.gone(c.peer)
 		}
 	})
-}
-
-// RemoteAddr implements net.Conn: the client's address, where a proxy has told it.
-func (c *conn) RemoteAddr() net.Addr {
-	if a, ok := c.Conn.RemoteAddr().(*net.TCPAddr); ok && c.client != c.peer {
-		return &net.TCPAddr{IP: c.client.AsSlice(), Port: a.Port}
-	}
-	return c.Conn.RemoteAddr()
 }
 
 // Lent returns the connection as xmpp.Regain takes it back. It then counts no more here.

@@ -128,10 +128,16 @@ func (t *teller) Write(p []byte) (int, error) {
 func (t *teller) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
 // visitor finds out who asks. Only what trusted proxies say is believed: of several in a row
-// the last untrusted address is the client's (RFC 7239 §8.1).
+// the last untrusted address is the client's (RFC 7239 §8.1). What stands behind a PROXY header
+// for an untrusted address was written by that client, or might have been: it counts for
+// nothing.
 func (s *Server) visitor(r *http.Request) router.Visitor {
 	set := s.settings.Load()
 	v := router.Visitor{Addr: addrOf(r.RemoteAddr), Secure: r.TLS != nil}
+	if c, _ := r.Context().Value(connKey{}).(*conn); c != nil {
+		v.Addr = c.client // r has it from before the PROXY header was read
+		v.Secure, v.Proxy = v.Secure || c.secure, c.secure
+	}
 	if !trusted(set, v.Addr) {
 		return v
 	}
@@ -200,7 +206,7 @@ func forwarded(element string) (h hop) {
 	return h
 }
 
-// split cuts at a separator outside of quoted strings (RFC 9110 §5.6.4).
+// split cuts at a separator outside of quoted strings (RFC 7239 §4).
 func split(s string, at byte) []string {
 	var parts []string
 	from, quoted := 0, false

@@ -85,10 +85,18 @@ func NewServer(cfg Config) *Server {
 
 func (s *Server) server(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: headerWithin, IdleTimeout: idleFor, MaxHeaderBytes: maxHeader,
+		Handler: h, ConnContext: connOf, ReadHeaderTimeout: headerWithin, IdleTimeout: idleFor, MaxHeaderBytes: maxHeader,
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog: slog.NewLogLogger(s.log.With("from", "http").Handler(), slog.LevelDebug),
 	}
+}
+
+// connOf puts our connection into the context of its requests.
+func connOf(ctx context.Context, nc net.Conn) context.Context {
+	if above, ok := nc.(*tls.Conn); ok {
+		nc = above.NetConn()
+	}
+	return context.WithValue(ctx, connKey{}, nc)
 }
 
 // SetSettings changes the settings. Open connections keep who they were said to be from.

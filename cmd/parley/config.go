@@ -22,6 +22,7 @@ type Config struct {
 	C2S          C2SConfig                    `toml:"c2s" doc:"Clients."`
 	S2S          S2SConfig                    `toml:"s2s" doc:"Other servers: the rest of the world's addresses."`
 	Components   ComponentsConfig             `toml:"components" doc:"Services beside this server, as gateways to other networks (XEP-0114)."`
+	HTTP         HTTPConfig                   `toml:"http" doc:"Browsers, and other programs that speak HTTP."`
 	Pubsub       PubsubConfig                 `toml:"pubsub" doc:"What users publish for their contacts and for their own other clients: avatars, bookmarks, keys and so on (XEP-0163)."`
 	Rooms        RoomsConfig                  `toml:"rooms" doc:"Group chat: the rooms of each domain are at a domain beside it (XEP-0045)."`
 	SM           StreamManagementConfig       `toml:"stream_management" doc:"What clients have acknowledged, and sessions that outlive their connection (XEP-0198)."`
@@ -201,6 +202,7 @@ func defaults() Config {
 		},
 		S2S:          defaultS2S(),
 		Components:   defaultComponents(),
+		HTTP:         defaultHTTP(),
 		Pubsub:       defaultPubsub(),
 		Rooms:        defaultRooms(),
 		SM:           StreamManagementConfig{Timeout: d(10 * time.Minute), Stanzas: 2500, Bytes: 2 << 20, Sessions: 5, AckWithin: d(100 * time.Millisecond)},

@@ -221,11 +221,14 @@ func TestEnvironmentHasEveryKey(t *testing.T) {
 			if key == "rooms.defaults" {
 				value, text = "moderated, hidden", `["moderated", "hidden"]`
 			}
+			if key == "http.trusted_proxies" {
+				value, text = "192.0.2.0/24, ::1", `["192.0.2.0/24", "::1"]`
+			}
 			if key == "admins" {
 				value, text = "a@localhost, b@localhost", `["a@localhost", "b@localhost"]`
 			}
 		case string:
-			value = map[string]string{"log.level": "warn", "archive.default": "roster", "pubsub.create": "admins", "pubsub.prefix": "publish", "rooms.create": "admins", "rooms.kind": "company", "rooms.prefix": "rooms", "log.format": "json", "metrics.listen": "127.0.0.1:9", "data": "/srv/parley"}[key]
+			value = map[string]string{"log.level": "warn", "archive.default": "roster", "pubsub.create": "admins", "pubsub.prefix": "publish", "rooms.create": "admins", "rooms.kind": "company", "rooms.prefix": "rooms", "log.format": "json", "metrics.listen": "127.0.0.1:9", "http.url": "https://chat.example.org/{domain}", "data": "/srv/parley"}[key]
 			text = fmt.Sprintf("%q", value)
 		case bool:
 			value = fmt.Sprint(!v)

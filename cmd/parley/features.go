@@ -43,6 +43,8 @@ type live struct {
 	results   atomic.Int64 // of one search
 	summary   atomic.Bool  // of notifications
 	published atomic.Pointer[PubsubConfig]
+	web       atomic.Pointer[HTTPConfig]
+	webPort   atomic.Pointer[string] // of the first listener with TLS, once it is open
 	groups    *roster.Groups
 	trusted   atomic.Pointer[trusted]
 	rooms     atomic.Pointer[map[string]*muc.Settings] // by domain; "" for all others
@@ -50,6 +52,15 @@ type live struct {
 
 // administrators returns the addresses of those who run the server.
 func (l *live) administrators() []string { return (*l.contact.Load())["admin"] }
+
+// baseURL returns where a domain's web listeners are reached; see HTTPConfig.baseURL.
+func (l *live) baseURL(host string) string {
+	port := ""
+	if p := l.webPort.Load(); p != nil {
+		port = *p
+	}
+	return l.web.Load().baseURL(host, port)
+}
 
 // admin reports whether a bare address is one of those who may administrate.
 func (l *live) admin(bare xmpp.JID) bool { return slices.Contains(*l.admins.Load(), bare) }

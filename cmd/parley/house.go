@@ -90,6 +90,7 @@ func (h *house) settle(cfg Config) {
 	h.live.trusted.Store(trustedOf(cfg))
 	h.live.groups.Set(sharedGroups(cfg))
 	h.live.published.Store(&cfg.Pubsub)
+	h.live.web.Store(&cfg.HTTP)
 	rooms := cfg.roomSettings()
 	h.live.rooms.Store(&rooms)
 	if h.router != nil {

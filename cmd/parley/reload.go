@@ -60,6 +60,9 @@ func (s *server) reload() (reloaded, error) {
 	set := settings(cfg)
 	set.RequireTLS = was.C2S.RequireTLS
 	s.c2s.SetSettings(set)
+	if s.site != nil {
+		s.site.SetSettings(webSettings(cfg))
+	}
 	s.policy.Store(policy)
 	s.s2s.SetPolicy(policy)
 	s.s2s.SetSettings(s2sSettings(cfg))

@@ -25,6 +25,7 @@ import (
 	"parley/c2s"
 	"parley/s2s"
 	"parley/storage"
+	"parley/web"
 	"parley/xmpp"
 )
 
@@ -38,6 +39,7 @@ type server struct {
 	level  *slog.LevelVar
 	certs  *auth.Certs
 	c2s    *c2s.Server
+	site   *web.Server // for everybody's browsers; nil if switched off
 	asks   *s2s.Resolver
 	judge  *s2s.Judge
 	policy atomic.Pointer[s2s.Policy]
@@ -155,6 +157,9 @@ func start(ctx context.Context, o *options, cfg Config, log *slog.Logger, level 
 	if err = s.listenToComponents(); err != nil {
 		return s, err
 	}
+	if err = s.openWeb(); err != nil {
+		return s, err
+	}
 	if err = s.openControl(); err != nil {
 		return s, err
 	}
@@ -226,7 +231,7 @@ func listen(address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program; is a server running already? (c2s.listen, c2s.listen_tls, s2s.listen, s2s.listen_tls, components.listen, components.listen_tls and metrics.listen set the addresses)", address)
+		return nil, fmt.Errorf("%s is in use by another program; is a server running already? (c2s.listen, c2s.listen_tls, s2s.listen, s2s.listen_tls, components.listen, components.listen_tls, http.listen, http.listen_tls and metrics.listen set the addresses)", address)
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("%s: this user may not listen on a port below 1024", address)
 	case err != nil:
@@ -337,6 +342,13 @@ func (s *server) closeAll() error {
 		sub, done := context.WithTimeout(ctx, stopWithin/2)
 		if err := s.c2s.Shutdown(sub); err != nil {
 			s.log.Warn("some streams did not end in time", "error", err)
+		}
+		done()
+	}
+	if s.site != nil {
+		sub, done := context.WithTimeout(ctx, stopWithin/5)
+		if err := s.site.Shutdown(sub); err != nil {
+			s.log.Warn("some HTTP requests did not end in time", "error", err)
 		}
 		done()
 	}

@@ -29,6 +29,7 @@ var mayImport = map[string]string{
 	"muc":     "xmpp storage router xep/mam", // rooms keep archives
 	"c2s":     "xmpp auth router storage",
 	"s2s":     "xmpp auth router storage",
+	"web":     "xmpp auth router",
 }
 
 // sources yields every Go file of the tree.
