@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -40,6 +41,7 @@ import (
 	"parley/xep/pubsub"
 	"parley/xep/push"
 	"parley/xep/register"
+	"parley/xep/upload"
 	"parley/xep/vcard"
 	"parley/xep/version"
 	"parley/xmpp"
@@ -100,6 +102,7 @@ func open(t testing.TB, change func(*plan)) *house {
 	keeper := mam.NewKeeper(func() mam.Limits { return mam.Limits{Messages: p.waiting} })
 	set := muc.Settings{Defaults: muc.DefaultRoom(), RateBytes: 1 << 40, Rate: 1 << 30}.Whole()
 	rooms := muc.New(muc.Config{Prefix: "conference", Settings: func(string) *muc.Settings { return set }, Archives: keeper})
+	files := upload.New(upload.Config{Prefix: "upload", URL: func(host string) string { return "https://" + host + ":5443" }, Shelf: upload.NewDisk(filepath.Join(t.TempDir(), "upload"))})
 	features := []router.Feature{
 		c2s.SessionFeature(), roster.NewWith(roster.Config{Directory: groups}), blocking.New(),
 		mam.Feature(keeper),
@@ -109,7 +112,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		announce.New(&announce.Announcer{}, office{h}, admin.May(office{h}.Admin)),
 		pubsub.Feature(pubsub.New(pubsub.Config{Prefix: "pubsub"})), caps.New(time.Now), carbons.New(), push.New(push.Config{}), vcard.Search(true, func() int { return 3 }),
 		devices.New(clients{h}),
-		muc.Feature(rooms),
+		muc.Feature(rooms), upload.Feature(files),
 	}
 	features = append(features, p.features...)
 	schemas := []storage.Schema{auth.Schema()}

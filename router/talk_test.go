@@ -29,6 +29,7 @@ import (
 	"parley/xep/pubsub"
 	"parley/xep/push"
 	"parley/xep/register"
+	"parley/xep/upload"
 	"parley/xep/vcard"
 	"parley/xep/version"
 	"parley/xmpp"
@@ -49,6 +50,7 @@ func fullHouse(t testing.TB) *routertest.House {
 	keeper := mam.NewKeeper(func() mam.Limits { return mam.Limits{Messages: talkOffline} })
 	set := muc.Settings{Defaults: muc.DefaultRoom()}.Whole()
 	rooms := muc.New(muc.Config{Prefix: "conference", Settings: func(string) *muc.Settings { return set }, Archives: keeper})
+	files := upload.New(upload.Config{Prefix: "upload", URL: func(host string) string { return "https://" + host + ":5443" }, Shelf: upload.NewDisk(filepath.Join(t.TempDir(), "upload"))})
 	h := routertest.NewWith(t, routertest.Config{Dir: dir, Features: []router.Feature{
 		roster.NewWith(roster.Config{Directory: groups}), blocking.New(),
 		mam.Feature(keeper),
@@ -56,7 +58,7 @@ func fullHouse(t testing.TB) *routertest.House {
 		vcard.New(func() []string { return nil }), lastactivity.New(time.Now), command.New(time.Now), admin.New(o),
 		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)), pubsub.Feature(pubsub.New(pubsub.Config{Prefix: "pubsub"})), caps.New(time.Now),
 		vcard.Search(true, func() int { return 3 }), carbons.New(), push.New(push.Config{}), devices.New(noDevices{}),
-		muc.Feature(rooms),
+		muc.Feature(rooms), upload.Feature(files),
 	}})
 	o.house = h
 	return h

@@ -29,6 +29,7 @@ import (
 	"parley/xep/push"
 	"parley/xep/register"
 	"parley/xep/strangers"
+	"parley/xep/upload"
 	"parley/xep/vcard"
 	xepversion "parley/xep/version"
 	"parley/xmpp"
@@ -43,6 +44,7 @@ type live struct {
 	results   atomic.Int64 // of one search
 	summary   atomic.Bool  // of notifications
 	published atomic.Pointer[PubsubConfig]
+	files     atomic.Pointer[UploadConfig]
 	web       atomic.Pointer[HTTPConfig]
 	webPort   atomic.Pointer[string] // of the first listener with TLS, once it is open
 	groups    *roster.Groups
@@ -92,6 +94,7 @@ func features(h *house) []router.Feature {
 	keeper := mam.NewKeeper(func() mam.Limits { return *l.offline.Load() })
 	h.rooms = muc.New(muc.Config{Prefix: h.cfg.Rooms.Prefix, Settings: l.roomSettings, Archives: keeper, Admin: l.admin})
 	h.published = pubsub.New(pubsub.Config{Limits: l.pubsub, Prefix: h.cfg.Pubsub.Prefix, Settings: l.pubsubService, Admin: l.admin})
+	h.uploads = upload.New(upload.Config{Prefix: h.cfg.Upload.Prefix, Settings: l.uploads, URL: l.baseURL, Shelf: shelf(h.cfg)})
 	return []router.Feature{
 		c2s.SessionFeature(),
 		s2s.Feature(),
@@ -120,5 +123,6 @@ func features(h *house) []router.Feature {
 		privilege.New(func() *privilege.Table { return l.trusted.Load().privileges }),
 		delegation.New(func() *delegation.Table { return l.trusted.Load().delegated }),
 		muc.Feature(h.rooms),
+		upload.Feature(h.uploads),
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"parley/xep/contact"
 	"parley/xep/mam"
 	"parley/xep/pubsub"
+	"parley/xep/upload"
 	"parley/xmpp"
 )
 
@@ -34,6 +35,7 @@ type house struct {
 	router    *router.Router
 	rooms     *muc.Service
 	published *pubsub.Service
+	uploads   *upload.Service
 	live      live
 	reload    func() (reloaded, error) // set while the server runs
 	s2s       *s2s.Server              // the same
@@ -90,6 +92,7 @@ func (h *house) settle(cfg Config) {
 	h.live.trusted.Store(trustedOf(cfg))
 	h.live.groups.Set(sharedGroups(cfg))
 	h.live.published.Store(&cfg.Pubsub)
+	h.live.files.Store(&cfg.Upload)
 	h.live.web.Store(&cfg.HTTP)
 	rooms := cfg.roomSettings()
 	h.live.rooms.Store(&rooms)
