@@ -215,7 +215,7 @@ func TestEnvironmentHasEveryKey(t *testing.T) {
 		switch v := valueOf(key).Interface().(type) {
 		case []string:
 			value, text = "127.0.0.1:1,127.0.0.1:2", `["127.0.0.1:1", "127.0.0.1:2"]`
-			if key == "domains" || key == "s2s.allow" || key == "s2s.deny" {
+			if key == "domains" || key == "upload.allow" || key == "s2s.allow" || key == "s2s.deny" {
 				value, text = "a.example, b.example", `["a.example", "b.example"]`
 			}
 			if key == "rooms.defaults" {
@@ -228,7 +228,7 @@ func TestEnvironmentHasEveryKey(t *testing.T) {
 				value, text = "a@localhost, b@localhost", `["a@localhost", "b@localhost"]`
 			}
 		case string:
-			value = map[string]string{"log.level": "warn", "archive.default": "roster", "pubsub.create": "admins", "pubsub.prefix": "publish", "rooms.create": "admins", "rooms.kind": "company", "rooms.prefix": "rooms", "log.format": "json", "metrics.listen": "127.0.0.1:9", "http.url": "https://chat.example.org/{domain}", "data": "/srv/parley"}[key]
+			value = map[string]string{"log.level": "warn", "archive.default": "roster", "pubsub.create": "admins", "pubsub.prefix": "publish", "rooms.create": "admins", "rooms.kind": "company", "rooms.prefix": "rooms", "upload.prefix": "files", "log.format": "json", "metrics.listen": "127.0.0.1:9", "http.url": "https://chat.example.org/{domain}", "data": "/srv/parley"}[key]
 			text = fmt.Sprintf("%q", value)
 		case bool:
 			value = fmt.Sprint(!v)

@@ -14,7 +14,7 @@ const listed = 100
 
 // commands is what users may do with their own files (XEP-0050): XEP-0363 has no way to.
 func (s *Service) commands() []router.Command {
-	return []router.Command{{Node: "parley#files", Name: "My Files", May: s.hasFiles, Run: s.files}}
+	return []router.Command{{Node: "urn:x-parley:upload#files", Name: "My Files", May: s.hasFiles, Run: s.files}}
 }
 
 // hasFiles reports whether who asks could have files.

@@ -246,14 +246,14 @@ func TestWhoseFilesGo(t *testing.T) {
 	if n, err := h.Delete(t.Context(), "romeo@example.com", id(hers)); n != 0 || err != nil {
 		t.Errorf("%d %v", n, err)
 	}
-	romeo.Sends(`<iq type='set' id='c' to='example.com'><command xmlns='http://jabber.org/protocol/commands' node='parley#files'/></iq>`)
+	romeo.Sends(`<iq type='set' id='c' to='example.com'><command xmlns='http://jabber.org/protocol/commands' node='urn:x-parley:upload#files'/></iq>`)
 	st := romeo.Gets(`<iq type='result' id='c'>…</iq>`)
 	form, _ := xmpp.ParseForm(st.Payload().Child(xmpp.NSForm, "x"))
 	if len(form.Fields) != 1 || len(form.Fields[0].Options) != 2 || !strings.Contains(form.Fields[0].Options[0].Label, ".txt (1 B, of ") {
 		t.Fatalf("%+v", form)
 	}
 	submit := func(id string) string {
-		return `<iq type='set' id='c' to='example.com'><command xmlns='http://jabber.org/protocol/commands' node='parley#files' sessionid='` + st.Payload().Attr("sessionid") + `'>
+		return `<iq type='set' id='c' to='example.com'><command xmlns='http://jabber.org/protocol/commands' node='urn:x-parley:upload#files' sessionid='` + st.Payload().Attr("sessionid") + `'>
 			<x xmlns='jabber:x:data' type='submit'><field var='files'><value>` + id + `</value></field></x></command></iq>`
 	}
 	romeo.Sends(submit(id(hers))) // it is not among those that were offered
