@@ -34,6 +34,7 @@ import (
 	"parley/xep/contact"
 	"parley/xep/devices"
 	"parley/xep/entitytime"
+	"parley/xep/extdisco"
 	"parley/xep/lastactivity"
 	"parley/xep/mam"
 	"parley/xep/ping"
@@ -81,6 +82,15 @@ type plan struct {
 	waiting   int64            // how many messages wait for one account
 }
 
+// talkServices are the external services of the conversations.
+func talkServices(string) []extdisco.Service {
+	return []extdisco.Service{
+		{Type: "stun", Host: "stun.example.com", Port: 3478, Transport: "udp"},
+		{Type: "turn", Host: "turn.example.com", Name: "Relay", Port: 3478, Transport: "udp", Secret: "secret"},
+		{Type: "turns", Host: "turn.example.com", Port: 5349, Transport: "tcp", Username: "guest", Password: "none"},
+	}
+}
+
 // open builds a house and opens its doors. Looks at silent sessions are frequent.
 func open(t testing.TB, change func(*plan)) *house {
 	t.Helper()
@@ -113,6 +123,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		pubsub.Feature(pubsub.New(pubsub.Config{Prefix: "pubsub"})), caps.New(time.Now), carbons.New(), push.New(push.Config{}), vcard.Search(true, func() int { return 3 }),
 		devices.New(clients{h}),
 		muc.Feature(rooms), upload.Feature(files),
+		extdisco.New(extdisco.Config{Services: talkServices}),
 	}
 	features = append(features, p.features...)
 	schemas := []storage.Schema{auth.Schema()}

@@ -22,6 +22,7 @@ import (
 	"parley/xep/contact"
 	"parley/xep/devices"
 	"parley/xep/entitytime"
+	"parley/xep/extdisco"
 	"parley/xep/lastactivity"
 	"parley/xep/mam"
 	"parley/xep/ping"
@@ -59,9 +60,19 @@ func fullHouse(t testing.TB) *routertest.House {
 		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)), pubsub.Feature(pubsub.New(pubsub.Config{Prefix: "pubsub"})), caps.New(time.Now),
 		vcard.Search(true, func() int { return 3 }), carbons.New(), push.New(push.Config{}), devices.New(noDevices{}),
 		muc.Feature(rooms), upload.Feature(files),
+		extdisco.New(extdisco.Config{Services: talkServices}),
 	}})
 	o.house = h
 	return h
+}
+
+// talkServices are the external services of the conversations.
+func talkServices(string) []extdisco.Service {
+	return []extdisco.Service{
+		{Type: "stun", Host: "stun.example.com", Port: 3478, Transport: "udp"},
+		{Type: "turn", Host: "turn.example.com", Name: "Relay", Port: 3478, Transport: "udp", Secret: "secret"},
+		{Type: "turns", Host: "turn.example.com", Port: 5349, Transport: "tcp", Username: "guest", Password: "none"},
+	}
 }
 
 // talkGroups are the shared groups of the conversations.

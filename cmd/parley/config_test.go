@@ -155,7 +155,7 @@ func TestExampleUncommented(t *testing.T) {
 			table += "."
 			changed[i+1], changed[i+2] = strings.TrimPrefix(lines[i+1], "# "), strings.TrimPrefix(lines[i+2], "# ")
 			changed[0] = "domains = [\"example.org\"]"
-		} else if table == "certificates." || table == "shared_groups." || table == "archive_domains." || table == "rooms_domains." || table == "s2s_domains." || table == "component." {
+		} else if table == "certificates." || table == "shared_groups." || table == "archive_domains." || table == "rooms_domains." || table == "s2s_domains." || table == "component." || table == "external_services." {
 			continue
 		}
 		name, _, _ := strings.Cut(m[1], " =")

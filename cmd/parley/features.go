@@ -20,6 +20,7 @@ import (
 	"parley/xep/delegation"
 	"parley/xep/devices"
 	"parley/xep/entitytime"
+	"parley/xep/extdisco"
 	"parley/xep/lastactivity"
 	"parley/xep/mam"
 	"parley/xep/ping"
@@ -45,6 +46,7 @@ type live struct {
 	summary   atomic.Bool  // of notifications
 	published atomic.Pointer[PubsubConfig]
 	files     atomic.Pointer[UploadConfig]
+	relays    atomic.Pointer[[]extdisco.Service]
 	web       atomic.Pointer[HTTPConfig]
 	webPort   atomic.Pointer[string] // of the first listener with TLS, once it is open
 	groups    *roster.Groups
@@ -124,5 +126,6 @@ func features(h *house) []router.Feature {
 		delegation.New(func() *delegation.Table { return l.trusted.Load().delegated }),
 		muc.Feature(h.rooms),
 		upload.Feature(h.uploads),
+		extdisco.New(extdisco.Config{Services: l.external}),
 	}
 }

@@ -93,12 +93,14 @@ func (h *house) settle(cfg Config) {
 	h.live.groups.Set(sharedGroups(cfg))
 	h.live.published.Store(&cfg.Pubsub)
 	h.live.files.Store(&cfg.Upload)
+	relays := cfg.services()
+	h.live.relays.Store(&relays)
 	h.live.web.Store(&cfg.HTTP)
 	rooms := cfg.roomSettings()
 	h.live.rooms.Store(&rooms)
 	if h.router != nil {
 		h.accounts.SetDevices(devicePolicy(cfg))
-		h.router.SetHosts(cfg.Domains)
+		h.router.SetHosts(cfg.Domains) // which forgets what was announced, too
 		h.router.SetMaxResources(cfg.Limits.Resources)
 		h.router.SetLastActivity(cfg.Presence.LastActivity)
 		h.router.SetUnknownErrors(cfg.Limits.UnknownErrors)

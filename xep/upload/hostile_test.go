@@ -196,6 +196,7 @@ func TestManyAtOnce(t *testing.T) {
 		nc.Close()
 	}
 	h.lieEventually(0)
+	routertest.Eventually(t, "nothing is under way", func() bool { return h.Stats().Uploading.Load() == 0 })
 	h.puts(s.put, "0123456789", 201)
 	h.set.Store(&upload.Settings{Downloads: -1})
 	h.gets(s.get, 503)
