@@ -28,6 +28,7 @@ import (
 	"parley/xep/admin"
 	"parley/xep/announce"
 	"parley/xep/blocking"
+	"parley/xep/bytestreams"
 	"parley/xep/caps"
 	"parley/xep/carbons"
 	"parley/xep/command"
@@ -123,6 +124,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		pubsub.Feature(pubsub.New(pubsub.Config{Prefix: "pubsub"})), caps.New(time.Now), carbons.New(), push.New(push.Config{}), vcard.Search(true, func() int { return 3 }),
 		devices.New(clients{h}),
 		muc.Feature(rooms), upload.Feature(files),
+		bytestreams.Feature(bytestreams.New(bytestreams.Config{Prefix: "proxy", Address: func(domain string) (string, int) { return domain, 7777 }})),
 		extdisco.New(extdisco.Config{Services: talkServices}),
 	}
 	features = append(features, p.features...)

@@ -16,6 +16,7 @@ import (
 	"parley/xep/admin"
 	"parley/xep/announce"
 	"parley/xep/blocking"
+	"parley/xep/bytestreams"
 	"parley/xep/caps"
 	"parley/xep/carbons"
 	"parley/xep/command"
@@ -60,6 +61,7 @@ func fullHouse(t testing.TB) *routertest.House {
 		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)), pubsub.Feature(pubsub.New(pubsub.Config{Prefix: "pubsub"})), caps.New(time.Now),
 		vcard.Search(true, func() int { return 3 }), carbons.New(), push.New(push.Config{}), devices.New(noDevices{}),
 		muc.Feature(rooms), upload.Feature(files),
+		bytestreams.Feature(bytestreams.New(bytestreams.Config{Prefix: "proxy", Address: func(domain string) (string, int) { return domain, 7777 }})),
 		extdisco.New(extdisco.Config{Services: talkServices}),
 	}})
 	o.house = h

@@ -228,7 +228,7 @@ func TestEnvironmentHasEveryKey(t *testing.T) {
 				value, text = "a@localhost, b@localhost", `["a@localhost", "b@localhost"]`
 			}
 		case string:
-			value = map[string]string{"log.level": "warn", "archive.default": "roster", "pubsub.create": "admins", "pubsub.prefix": "publish", "rooms.create": "admins", "rooms.kind": "company", "rooms.prefix": "rooms", "upload.prefix": "files", "log.format": "json", "metrics.listen": "127.0.0.1:9", "http.url": "https://chat.example.org/{domain}", "data": "/srv/parley"}[key]
+			value = map[string]string{"log.level": "warn", "archive.default": "roster", "pubsub.create": "admins", "pubsub.prefix": "publish", "rooms.create": "admins", "rooms.kind": "company", "rooms.prefix": "rooms", "upload.prefix": "files", "file_proxy.prefix": "relay", "file_proxy.host": "relay.example.org", "log.format": "json", "metrics.listen": "127.0.0.1:9", "http.url": "https://chat.example.org/{domain}", "data": "/srv/parley"}[key]
 			text = fmt.Sprintf("%q", value)
 		case bool:
 			value = fmt.Sprint(!v)

@@ -13,6 +13,7 @@ import (
 	"parley/xep/admin"
 	"parley/xep/announce"
 	"parley/xep/blocking"
+	"parley/xep/bytestreams"
 	"parley/xep/caps"
 	"parley/xep/carbons"
 	"parley/xep/command"
@@ -47,6 +48,8 @@ type live struct {
 	published atomic.Pointer[PubsubConfig]
 	files     atomic.Pointer[UploadConfig]
 	relays    atomic.Pointer[[]extdisco.Service]
+	proxied   atomic.Pointer[FileProxyConfig]
+	proxyPort atomic.Int64 // of the first listener of the file proxy, once it is open
 	web       atomic.Pointer[HTTPConfig]
 	webPort   atomic.Pointer[string] // of the first listener with TLS, once it is open
 	groups    *roster.Groups
@@ -97,6 +100,7 @@ func features(h *house) []router.Feature {
 	h.rooms = muc.New(muc.Config{Prefix: h.cfg.Rooms.Prefix, Settings: l.roomSettings, Archives: keeper, Admin: l.admin})
 	h.published = pubsub.New(pubsub.Config{Limits: l.pubsub, Prefix: h.cfg.Pubsub.Prefix, Settings: l.pubsubService, Admin: l.admin})
 	h.uploads = upload.New(upload.Config{Prefix: h.cfg.Upload.Prefix, Settings: l.uploads, URL: l.baseURL, Shelf: shelf(h.cfg)})
+	h.proxy = bytestreams.New(bytestreams.Config{Prefix: h.cfg.FileProxy.Prefix, Address: l.proxyAddress, Settings: l.fileProxy})
 	return []router.Feature{
 		c2s.SessionFeature(),
 		s2s.Feature(),
@@ -126,6 +130,7 @@ func features(h *house) []router.Feature {
 		delegation.New(func() *delegation.Table { return l.trusted.Load().delegated }),
 		muc.Feature(h.rooms),
 		upload.Feature(h.uploads),
+		bytestreams.Feature(h.proxy),
 		extdisco.New(extdisco.Config{Services: l.external}),
 	}
 }

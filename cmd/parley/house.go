@@ -16,6 +16,7 @@ import (
 	"parley/s2s"
 	"parley/storage"
 	"parley/xep/announce"
+	"parley/xep/bytestreams"
 	"parley/xep/contact"
 	"parley/xep/mam"
 	"parley/xep/pubsub"
@@ -36,6 +37,7 @@ type house struct {
 	rooms     *muc.Service
 	published *pubsub.Service
 	uploads   *upload.Service
+	proxy     *bytestreams.Proxy
 	live      live
 	reload    func() (reloaded, error) // set while the server runs
 	s2s       *s2s.Server              // the same
@@ -93,6 +95,7 @@ func (h *house) settle(cfg Config) {
 	h.live.groups.Set(sharedGroups(cfg))
 	h.live.published.Store(&cfg.Pubsub)
 	h.live.files.Store(&cfg.Upload)
+	h.live.proxied.Store(&cfg.FileProxy)
 	relays := cfg.services()
 	h.live.relays.Store(&relays)
 	h.live.web.Store(&cfg.HTTP)

@@ -40,3 +40,12 @@ func TestInteropGoSendxmppUpload(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+// Two slixmpp clients send each other a file through the proxy.
+func TestInteropSlixmppFileProxy(t *testing.T) {
+	p := startProcess(t, "")
+	out := foreign(t, "", nil, "/usr/bin/python3", "-B", script(t, "slixmpp_bytestreams.py"), p.port, p.cert())
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+}

@@ -12,8 +12,23 @@ var (
 	descSent        = desc("upload_sent_bytes_total", "Bytes of files sent.")
 	descRemoved     = desc("upload_removed_total", "Files removed, by their owners or since their time was over.")
 	descUploading   = desc("upload_receiving", "Files on their way in.")
+	descProxied     = desc("file_proxy_streams_total", "Files carried from client to client.")
+	descProxyBytes  = desc("file_proxy_bytes_total", "Bytes of these.")
+	descProxyNo     = desc("file_proxy_refused_total", "Connections and streams refused for a limit, or since they spoke something else.")
+	descProxyOpen   = desc("file_proxy_streams", "Files on their way.")
+	descProxyWaits  = desc("file_proxy_waiting", "Connections that are not joined yet.")
 	descServing     = desc("upload_sending", "Files on their way out.")
 )
+
+// collectFileProxy reads the counters of the relay.
+func (c *collector) collectFileProxy(ch chan<- prometheus.Metric) {
+	s := c.s.proxy.Stats()
+	for d, v := range map[*prometheus.Desc]int64{descProxied: s.Streams.Load(), descProxyBytes: s.Bytes.Load(), descProxyNo: s.Refused.Load()} {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
+	}
+	ch <- prometheus.MustNewConstMetric(descProxyOpen, prometheus.GaugeValue, float64(s.Open.Load()))
+	ch <- prometheus.MustNewConstMetric(descProxyWaits, prometheus.GaugeValue, float64(s.Waiting.Load()))
+}
 
 // collectUpload reads the counters of files.
 func (c *collector) collectUpload(ch chan<- prometheus.Metric) {
