@@ -170,14 +170,17 @@ func (h *house) listen(direct bool) string {
 	return l.Addr().String()
 }
 
-// openWeb opens a listener for what comes by HTTP. It believes proxies on 127.0.0.2.
-func (h *house) openWeb() {
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
+// pages are those of this door.
+func (h *house) pages() []router.HTTP {
 	certs := h.certs.Server(auth.TLSOptions{})
-	site := web.NewServer(web.Config{
-		Pages:    []router.HTTP{h.WebSocket(func(r *http.Request) auth.Channel { return certs.Channel(*r.TLS) })},
-		TLS:      certs.Config(),
-		Settings: web.Settings{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}},
-	})
+	return []router.HTTP{h.WebSocket(func(r *http.Request) auth.Channel { return certs.Channel(*r.TLS) }), h.BOSH()}
+}
+
+// openWeb opens a listener for what comes by HTTP.
+func (h *house) openWeb() {
+	site := web.NewServer(web.Config{Pages: h.pages(), TLS: h.certs.Server(auth.TLSOptions{}).Config()})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		h.t.Fatal(err)

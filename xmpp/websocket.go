@@ -17,6 +17,7 @@ type WebSocket struct {
 
 	buf     *[]byte // what was read of frames: buf[at:end]; nil while that is nothing
 	at, end int
+	short   bool // what is there is not enough
 
 	left    uint64 // bytes of the frame's payload to come
 	key     [4]byte
@@ -65,7 +66,9 @@ func NewWebSocket(t *TCP, ahead []byte) *WebSocket {
 	w := &WebSocket{TCP: t}
 	if len(ahead) > 0 {
 		b := append(make([]byte, 0, max(socketRead, len(ahead))), ahead...)
-		w.buf, w.end = &b, len(b)
+		w.end = len(b)
+		b = b[:cap(b)]
+		w.buf = &b
 	}
 	return w
 }
@@ -93,7 +96,7 @@ func (w *WebSocket) RemoteAddr() net.Addr {
 
 // Wait implements Transport.
 func (w *WebSocket) Wait() error {
-	if w.at < w.end {
+	if w.at < w.end && !w.short {
 		return nil
 	}
 	return w.TCP.Wait()
@@ -156,6 +159,7 @@ func (w *WebSocket) fill() error {
 	}
 	n, err := w.TCP.Read((*w.buf)[w.end:])
 	w.end += n
+	w.short = n == 0
 	if n == 0 && w.end == 0 {
 		w.release()
 	}
@@ -310,7 +314,7 @@ func (w *WebSocket) Write(p []byte) error {
 	b := writeBuffers.Get().(*[]byte)
 	out := (*b)[:0]
 	for len(p) > 0 {
-		n := elementLen(p)
+		n := ElementLen(p)
 		out = appendFrame(out, opText, p[:n])
 		p = p[n:]
 	}

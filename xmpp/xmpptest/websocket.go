@@ -3,6 +3,7 @@ package xmpptest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 type messages struct {
 	net.Conn // below the WebSocket
 	ws       *websocket.Conn
+	tls      *tls.ConnectionState
 	in       chan []byte
 	failed   error // once in is closed
 	rest     []byte
@@ -55,7 +57,7 @@ func overWebSocket(o Options) (net.Conn, error) {
 		return nil, errors.New("xmpptest: the subprotocol was not agreed on")
 	}
 	ws.SetReadLimit(64 << 20)
-	m.ws = ws
+	m.ws, m.tls = ws, resp.TLS
 	go m.pump()
 	return m, nil
 }
