@@ -160,9 +160,8 @@ func (s *Service) unseat(owner string) {
 // take reads the body onto the shelf, and says in the database that it is there. The client
 // hears 201 behind that (XEP-0363 §7).
 func (s *Service) take(w http.ResponseWriter, r *http.Request, f file, set Settings) {
-	from := &sender{r: r.Body, w: http.NewResponseController(w), pause: s.pause, until: time.Now().Add(s.grace + time.Duration(f.size/int64(set.Rate))*time.Second)}
+	from := &sender{r: r.Body, left: f.size, w: http.NewResponseController(w), pause: s.pause, until: time.Now().Add(s.grace + time.Duration(f.size/int64(set.Rate))*time.Second)}
 	err := s.cfg.Shelf.Put(r.Context(), f.id, f.size, from)
-	from.done()
 	ctx := context.WithoutCancel(r.Context()) // whoever has gone, the slot is used up
 	if err != nil {
 		s.fail(ctx, w, f, from, err)
@@ -207,12 +206,23 @@ func lasts(set Settings, f file, now time.Time) int64 {
 	return until
 }
 
-// fail says whose fault it is that a file did not come to its end. Nothing is on the shelf.
-func (s *Service) fail(ctx context.Context, w http.ResponseWriter, f file, from *sender, err error) {
-	s.stats.Failed.Add(1)
-	if err := s.store.Write(ctx, func(tx *storage.Tx) error { return dropSlot(tx, f.id) }); err != nil {
+// drop has nothing be left of an upload that has failed: no slot, and nothing on the shelf. Where
+// the shelf does not answer, Tidy asks it again.
+func (s *Service) drop(ctx context.Context, f file) {
+	end := dropSlot
+	if err := s.cfg.Shelf.Remove(ctx, f.id); err != nil {
+		s.log.Warn("what may be left of an upload that has failed is removed later", "error", err)
+		end = leaveSlot
+	}
+	if err := s.store.Write(ctx, func(tx *storage.Tx) error { return end(tx, f.id) }); err != nil {
 		s.log.Warn("the slot of an upload that failed is over only when its time is", "error", err)
 	}
+}
+
+// fail says whose fault it is that a file did not come to its end.
+func (s *Service) fail(ctx context.Context, w http.ResponseWriter, f file, from *sender, err error) {
+	s.stats.Failed.Add(1)
+	s.drop(ctx, f)
 	w.Header().Set("Connection", "close")
 	switch {
 	case from.err != nil && errors.Is(from.err, os.ErrDeadlineExceeded):
@@ -232,6 +242,7 @@ func (s *Service) fail(ctx context.Context, w http.ResponseWriter, f file, from 
 type sender struct {
 	r     io.Reader
 	w     *http.ResponseController
+	left  int64 // bytes
 	pause time.Duration
 	until time.Time // for all of it
 	err   error     // the sender's fault
@@ -245,15 +256,10 @@ func (b *sender) Read(p []byte) (int, error) {
 	}
 	b.w.SetReadDeadline(next) // a listener that has none waits for ever; those of the house have
 	n, err := b.r.Read(p)
-	if err != nil && err != io.EOF || err == io.EOF && n == 0 {
+	if b.left -= int64(n); b.left <= 0 { // the connection is as it was: what it is read for now may take its time
+		b.w.SetReadDeadline(time.Time{})
+	} else if err != nil {
 		b.err = err
 	}
 	return n, err
-}
-
-// done gives the connection back as it was.
-func (b *sender) done() {
-	if b.err == nil {
-		b.w.SetReadDeadline(time.Time{})
-	}
 }

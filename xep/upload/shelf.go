@@ -10,8 +10,8 @@ import (
 type Shelf interface {
 	// Begin makes the shelf ready, and takes off it what a crash has left half done.
 	Begin() error
-	// Put reads size bytes and puts them under id. It returns when they are there for good;
-	// after an error nothing is. An error of from is returned as it is.
+	// Put reads size bytes and puts them under id. It returns when they are there for good. After
+	// an error Remove is called: it may be that they are there all the same.
 	Put(ctx context.Context, id string, size int64, from io.Reader) error
 	// Open reads what is under id; the error is fs.ErrNotExist where there is nothing.
 	Open(ctx context.Context, id string, size int64) (io.ReadSeekCloser, error)

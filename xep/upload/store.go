@@ -84,6 +84,11 @@ func dropSlot(tx *storage.Tx, id string) error {
 	return tx.Exec(`delete from upload_file where id = $1 and state = $2`, id, slot)
 }
 
+// leaveSlot says that nothing will come for a slot, and that something may be on the shelf for it.
+func leaveSlot(tx *storage.Tx, id string) error {
+	return tx.Exec(`update upload_file set state = $1 where id = $2 and state = $3`, gone, id, slot)
+}
+
 // usage is what a user has sent and has.
 type usage struct {
 	slots, files int
