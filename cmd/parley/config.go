@@ -25,6 +25,7 @@ type Config struct {
 	HTTP         HTTPConfig                       `toml:"http" doc:"Browsers, and other programs that speak HTTP."`
 	Pubsub       PubsubConfig                     `toml:"pubsub" doc:"What users publish for their contacts and for their own other clients: avatars, bookmarks, keys and so on (XEP-0163)."`
 	Upload       UploadConfig                     `toml:"upload" doc:"Files that users send by HTTP and others fetch by their addresses (XEP-0363)."`
+	S3           S3Config                         `toml:"upload_s3" doc:"A bucket of a store that speaks S3, in the place of the data directory, for the files that users upload."`
 	FileProxy    FileProxyConfig                  `toml:"file_proxy" doc:"A relay for files that clients send to each other without HTTP, for users of this server (XEP-0065)."`
 	Rooms        RoomsConfig                      `toml:"rooms" doc:"Group chat: the rooms of each domain are at a domain beside it (XEP-0045)."`
 	SM           StreamManagementConfig           `toml:"stream_management" doc:"What clients have acknowledged, and sessions that outlive their connection (XEP-0198)."`
@@ -208,6 +209,7 @@ func defaults() Config {
 		HTTP:         defaultHTTP(),
 		Pubsub:       defaultPubsub(),
 		Upload:       defaultUpload(),
+		S3:           defaultS3(),
 		FileProxy:    defaultFileProxy(),
 		Rooms:        defaultRooms(),
 		SM:           StreamManagementConfig{Timeout: d(10 * time.Minute), Stanzas: 2500, Bytes: 2 << 20, Sessions: 5, AckWithin: d(100 * time.Millisecond)},

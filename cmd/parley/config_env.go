@@ -153,6 +153,8 @@ func setValue(v reflect.Value, s string) (err error) {
 	switch p := v.Addr().Interface().(type) {
 	case *string:
 		*p = s
+	case *Secret:
+		*p = Secret(s)
 	case *[]string:
 		*p = list(s)
 	case *bool:

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -55,11 +54,6 @@ func (l *live) uploads(string) upload.Settings {
 		ProfileSize: int64(c.ProfileSize), ProfileKept: none(int64(c.ProfileKept)), ProfileRetention: none(c.ProfileKeep.Duration), PermanentKept: int64(c.Permanent),
 		Slot: c.Slot.Duration, Rate: c.Rate, Uploads: c.Uploads, PerUser: c.PerUser, Downloads: c.Downloads, Allow: c.AllowDomains,
 	}
-}
-
-// shelf is where the files are.
-func shelf(cfg Config) upload.Shelf {
-	return upload.NewDisk(filepath.Join(cfg.Data, "upload"))
 }
 
 // checkUpload finds what could not be, and writes domains as addresses do.

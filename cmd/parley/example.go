@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -66,6 +67,9 @@ func tomlValue(v reflect.Value) string {
 	var b strings.Builder
 	if v.Kind() == reflect.Slice && v.Len() == 0 {
 		return "[]"
+	}
+	if s, ok := v.Interface().(Secret); ok {
+		return strconv.Quote(string(s)) // of the defaults, which have none
 	}
 	toml.NewEncoder(&b).Encode(map[string]any{"v": v.Interface()})
 	_, value, _ := strings.Cut(strings.TrimSpace(b.String()), "= ")
