@@ -10,6 +10,7 @@ import (
 	"parley/roster"
 	"parley/router"
 	"parley/s2s"
+	"parley/web"
 	"parley/xep/admin"
 	"parley/xep/announce"
 	"parley/xep/blocking"
@@ -42,6 +43,7 @@ type live struct {
 	limits    atomic.Pointer[LimitsConfig]
 	results   atomic.Int64 // of one search
 	summary   atomic.Bool  // of notifications
+	open      atomic.Bool  // to registration
 	published atomic.Pointer[PubsubConfig]
 	web       atomic.Pointer[HTTPConfig]
 	webPort   atomic.Pointer[string] // of the first listener with TLS, once it is open
@@ -120,5 +122,6 @@ func features(h *house) []router.Feature {
 		privilege.New(func() *privilege.Table { return l.trusted.Load().privileges }),
 		delegation.New(func() *delegation.Table { return l.trusted.Load().delegated }),
 		muc.Feature(h.rooms),
+		web.Feature(h.pagesOf()),
 	}
 }

@@ -91,6 +91,7 @@ func (h *house) settle(cfg Config) {
 	h.live.groups.Set(sharedGroups(cfg))
 	h.live.published.Store(&cfg.Pubsub)
 	h.live.web.Store(&cfg.HTTP)
+	h.live.open.Store(cfg.Registration.Open)
 	rooms := cfg.roomSettings()
 	h.live.rooms.Store(&rooms)
 	if h.router != nil {
