@@ -27,7 +27,7 @@ const linger = 2 * time.Second
 type conn struct {
 	srv    *Server
 	set    *Settings
-	t      *xmpp.TCP
+	t      line
 	s      *xmpp.Stream
 	id     string // in every line of the log about this connection
 	addr   netip.Addr
@@ -79,10 +79,10 @@ type login struct {
 	stop     context.CancelFunc
 }
 
-func newConn(s *Server, t *xmpp.TCP, addr netip.Addr, direct bool) *conn {
-	c := &conn{srv: s, set: s.settings.Load(), t: t, addr: addr, direct: direct, login: &login{}}
+func newConn(s *Server, t line, framed bool, addr netip.Addr) *conn {
+	c := &conn{srv: s, set: s.settings.Load(), t: t, addr: addr, login: &login{}}
 	c.id = strings.ToLower(rand.Text()[:10])
-	c.s = xmpp.NewStream(t, xmpp.NSClient, false, xmpp.Limits{Stanza: c.set.StanzaBefore})
+	c.s = xmpp.NewStream(t, xmpp.NSClient, framed, xmpp.Limits{Stanza: c.set.StanzaBefore})
 	c.out.pass(&queue{stream: c.s, set: c.set})
 	c.expectHeader()
 	return c

@@ -35,22 +35,20 @@ func (c *conn) appendFeatures(dst []byte) []byte {
 	case l.known:
 		c.sessionFeatures(&b)
 	default:
-		if !overTLS {
+		if !overTLS && !c.s.Framed() { // RFC 7395 §3.9
 			b.Open(xmpp.NSTLS, "starttls")
 			if c.set.RequireTLS {
 				b.Open("", "required").Close()
 			}
 			b.Close()
 		}
-		if overTLS || !c.set.RequireTLS {
+		if c.secure() {
 			c.loginFeatures(&b, overTLS)
 		}
 	}
 	c.limitFeature(&b)
-	dst = append(dst, "<stream:features>"...)
 	c.versionFeature(&b)
-	dst = append(dst, b.Payload()...)
-	return append(dst, "</stream:features>"...)
+	return c.s.AppendFeatures(dst, b.Payload())
 }
 
 // loginFeatures announces how to authenticate: SASL (RFC 6120 §6.4.1), under TLS also

@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,6 +23,7 @@ import (
 	"parley/router"
 	"parley/storage"
 	"parley/storage/storagetest"
+	"parley/web"
 	"parley/xep/admin"
 	"parley/xep/announce"
 	"parley/xep/blocking"
@@ -61,6 +64,7 @@ type house struct {
 	certs    *auth.Certs
 	starttls string
 	direct   string
+	web      string
 	log      *record
 }
 
@@ -136,6 +140,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		t.Fatal(err)
 	}
 	h.starttls, h.direct = h.listen(false), h.listen(true)
+	h.openWeb()
 	t.Cleanup(h.stop)
 	return h
 }
@@ -147,6 +152,31 @@ func (h *house) listen(direct bool) string {
 	}
 	go h.Serve(l, direct)
 	return l.Addr().String()
+}
+
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
+// pages are those of this door.
+func (h *house) pages() []router.HTTP {
+	certs := h.certs.Server(auth.TLSOptions{})
+	return []router.HTTP{h.WebSocket(func(r *http.Request) auth.Channel { return certs.Channel(*r.TLS) })}
+}
+
+// openWeb opens a listener for what comes by HTTP.
+func (h *house) openWeb() {
+	site := web.NewServer(web.Config{Pages: h.pages(), TLS: h.certs.Server(auth.TLSOptions{}).Config()})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	go site.Serve(l, true)
+	h.web = l.Addr().String()
+	h.t.Cleanup(func() { site.Shutdown(context.Background()) })
+}
+
+// webOptions connect to the first domain by WebSocket.
+func (h *house) webOptions() xmpptest.Options {
+	return xmpptest.Options{Addr: h.web, Host: host, TLS: h.trust(host), WebSocket: "wss://" + host + c2s.WebSocketPath}
 }
 
 func (h *house) stop() {

@@ -166,19 +166,27 @@ func (s *Server) accept(nc *net.TCPConn, direct bool) {
 		nc.Close() // over the limit: no XMPP error (XEP-0205 §4.1)
 		return
 	}
-	c := newConn(s, t, addr, direct)
+	c := newConn(s, t, false, addr)
+	c.direct = direct
+	if !s.enter(c) {
+		nc.Close()
+	}
+}
+
+// enter begins the negotiation of a connection that was admitted, unless the server stops.
+func (s *Server) enter(c *conn) bool {
 	s.mu.Lock()
 	if s.stopping.Load() {
 		s.mu.Unlock()
-		s.known(addr)
-		nc.Close()
-		return
+		s.known(c.addr)
+		return false
 	}
 	s.conns[c] = struct{}{}
 	s.done.Add(1)
 	s.mu.Unlock()
 	s.stats.Open.Add(1)
 	go c.negotiate()
+	return true
 }
 
 // admit counts a connection that is not logged in against its address.

@@ -1,6 +1,7 @@
 package c2s
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -153,7 +154,7 @@ func (c *conn) steps() error {
 // step takes one element before a resource is bound.
 func (c *conn) step(st *xmpp.Stanza) error {
 	l := c.login
-	secure := c.t.Secure() || !c.set.RequireTLS
+	secure := c.secure()
 	switch {
 	case st.Kind == xmpp.Nonza && st.Name == xmpp.Name{Space: xmpp.NSTLS, Local: "starttls"}:
 		return c.starttls()
@@ -186,7 +187,7 @@ func known(ns string) bool {
 // starttls answers <starttls/> (RFC 6120 §5.4.2). Bytes that the client sent behind it
 // are dropped unread: the handshake begins with nothing buffered (§5.4.3.3).
 func (c *conn) starttls() error {
-	if c.t.Secure() || c.login.known {
+	if c.t.Secure() || c.login.known || c.s.Framed() { // RFC 7395 §3.9
 		c.out.write([]byte("<failure xmlns='" + xmpp.NSTLS + "'/>"))
 		return xmpp.EndStream("policy-violation", "")
 	}
@@ -209,7 +210,7 @@ func (c *conn) startTLS(direct bool) error {
 		t = c.srv.cfg.TLS(c.login.host)
 	}
 	c.s.Restart(c.limits())
-	err := c.t.StartTLS(t.Config(), time.Now().Add(c.set.LoginTimeout/2), func(tc *tls.Conn) (err error) {
+	err := c.t.(*xmpp.TCP).StartTLS(t.Config(), time.Now().Add(c.set.LoginTimeout/2), func(tc *tls.Conn) (err error) {
 		c.login.channel, err = t.Handshake(context.Background(), tc)
 		return err
 	})
@@ -231,7 +232,7 @@ func (c *conn) bindIQ(st *xmpp.Stanza) error {
 	p := st.Payload()
 	if st.Type != "set" || !p.Is(xmpp.NSBind, "bind") || st.ID == "" {
 		if answer := xmpp.Bounce(st, xmpp.Refuse("not-authorized", "bind a resource first")); answer != nil {
-			c.out.write(answer.Append(nil))
+			c.out.write(c.s.Append(nil, answer))
 		}
 		return xmpp.EndStream("not-authorized", "bind a resource first")
 	}
@@ -240,13 +241,13 @@ func (c *conn) bindIQ(st *xmpp.Stanza) error {
 		if !errors.As(err, &refused) {
 			return err
 		}
-		return c.out.write(xmpp.Bounce(st, refused).Append(nil))
+		return c.out.write(c.s.Append(nil, xmpp.Bounce(st, refused)))
 	}
 	var b xmpp.Builder // RFC 6120 §7.6.1
 	b.Open(xmpp.NSBind, "bind").Leaf("", "jid", c.jid.String())
 	answer := xmpp.Result(st, b.Payload())
 	answer.From, answer.To = xmpp.JID{}, xmpp.JID{}
-	return c.enter(answer.Append(nil))
+	return c.enter(c.s.Append(nil, answer))
 }
 
 // bind makes the connection a session, with what inline asks for, and returns what that
@@ -281,15 +282,11 @@ func (c *conn) tryBind(resource string, inline xmpp.Element) (xmpp.Payload, erro
 // enter closes the negotiation with its last answer, behind which everything comes that
 // was pushed meanwhile.
 func (c *conn) enter(answer []byte) error {
-	version := "none"
-	if state := c.t.TLS(); state != nil {
-		version = tlsName(state)
-	}
 	c.lives()
 	c.budgets()
 	c.bound.Store(true)
 	c.srv.stats.Logins.Add(1)
-	c.log().Info("session opened", "tls", version)
+	c.log().Info("session opened", "tls", cmp.Or(c.tls(), "none"))
 	c.t.SetUnread(2*c.set.Queue + c.set.Stanza) // the queue looks first
 	return c.out.release(answer)
 }

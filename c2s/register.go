@@ -21,7 +21,7 @@ func (c *conn) register(st *xmpp.Stanza) error {
 		return nil
 	}
 	answer.From, answer.To = xmpp.JID{}, xmpp.JID{}
-	return c.out.write(answer.Append(nil))
+	return c.out.write(c.s.Append(nil, answer))
 }
 
 func (c *conn) registration(st *xmpp.Stanza) (xmpp.Payload, *xmpp.Error) {

@@ -181,8 +181,5 @@ func (s *session) Describe() (id, address, tls string) {
 	if c == nil {
 		return "", "", ""
 	}
-	if state := c.t.TLS(); state != nil {
-		tls = tlsName(state)
-	}
-	return c.id, c.t.RemoteAddr().String(), tls
+	return c.id, c.t.RemoteAddr().String(), c.tls()
 }

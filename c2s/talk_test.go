@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/c2s"
 	"parley/router"
 	"parley/router/routertest"
 	"parley/xmpp"
@@ -25,7 +26,22 @@ func TestTalk(t *testing.T) {
 		t.Run(filepath.Base(f), func(t *testing.T) {
 			h := open(t, nil)
 			h.router.SetLastActivity(strings.HasPrefix(filepath.Base(f), "0256-"))
-			routertest.Play(t, f, &people{h})
+			routertest.Play(t, f, &people{house: h})
+		})
+	}
+}
+
+// TestTalkByWebSocket plays them once more, through the door for browsers.
+func TestTalkByWebSocket(t *testing.T) {
+	files, err := filepath.Glob("../testdata/talk/*.talk")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no conversations: %v", err)
+	}
+	for _, f := range files {
+		t.Run(filepath.Base(f), func(t *testing.T) {
+			h := open(t, nil)
+			h.router.SetLastActivity(strings.HasPrefix(filepath.Base(f), "0256-"))
+			routertest.Play(t, f, &people{house: h, framed: true})
 		})
 	}
 }
@@ -33,6 +49,7 @@ func TestTalk(t *testing.T) {
 // people are the clients of a house.
 type people struct {
 	*house
+	framed bool // they come by WebSocket
 }
 
 // settle waits for the turns that stand in the accounts' lines, and for those that these
@@ -55,7 +72,11 @@ func (p *people) Exists(bare xmpp.JID) {
 // Connect implements routertest.People.
 func (p *people) Connect(full xmpp.JID) routertest.Person {
 	p.t.Helper()
-	c := xmpptest.Dial(p.t, xmpptest.Options{Addr: p.starttls, Host: full.Domain(), TLS: p.trust(full.Domain())})
+	o := xmpptest.Options{Addr: p.starttls, Host: full.Domain(), TLS: p.trust(full.Domain())}
+	if p.framed {
+		o.Addr, o.WebSocket = p.web, "wss://"+full.Domain()+c2s.WebSocketPath
+	}
+	c := xmpptest.Dial(p.t, o)
 	c.Login(xmpptest.Login{User: full.Local(), Password: password, Resource: full.Resource()})
 	return &person{people: p, c: c, since: time.Now()}
 }

@@ -15,6 +15,7 @@ const (
 	NSServer    = "jabber:server"
 	NSComponent = "jabber:component:accept"
 	NSStream    = "http://etherx.jabber.org/streams"
+	NSFraming   = "urn:ietf:params:xml:ns:xmpp-framing" // RFC 7395
 	NSStreams   = "urn:ietf:params:xml:ns:xmpp-streams" // stream error conditions, RFC 6120 §4.9.2
 	NSStanzas   = "urn:ietf:params:xml:ns:xmpp-stanzas" // stanza error conditions, RFC 6120 §8.3.2
 	NSTLS       = "urn:ietf:params:xml:ns:xmpp-tls"

@@ -68,10 +68,36 @@ func (s *Stream) Header() (*Header, error) {
 			return nil, err
 		case ev == EventHeader:
 			return s.sc.Header(), nil
+		case s.framed:
+			return s.open(s.sc.Stanza())
 		default:
 			return nil, EndStream("bad-format", "a stream begins with a stream header")
 		}
 	}
+}
+
+// open reads the header of a framed stream (RFC 7395 §3.4).
+func (s *Stream) open(st *Stanza) (*Header, error) {
+	switch {
+	case st.Name == Name{NSFraming, "close"}:
+		s.ended = true
+		return nil, io.EOF
+	case st.Name.Local != "open":
+		return nil, EndStream("bad-format", "a stream begins with <open/>")
+	case st.Name.Space != NSFraming: // RFC 7395 §3.3.2
+		return nil, EndStream("invalid-namespace", "the namespace of <open/> is %s", NSFraming)
+	}
+	h := &Header{Name: Name{NSStream, "stream"}, NS: s.NS, Lang: st.Lang, Minor: 9}
+	h.To, _ = st.Attr("to")
+	h.From, _ = st.Attr("from")
+	h.ID, _ = st.Attr("id")
+	h.ToJID, _ = ParseJID(h.To)
+	h.FromJID, _ = ParseJID(h.From)
+	if v, found := st.Attr("version"); found {
+		h.Version = v
+		h.Major, h.Minor = parseVersion(v)
+	}
+	return h, nil
 }
 
 // Next returns the next stanza, or ErrMore where none is complete yet: it never waits.
@@ -84,12 +110,25 @@ func (s *Stream) Next() (*Stanza, error) {
 	}
 	switch ev {
 	case EventStanza:
-		return s.sc.Stanza(), nil
+		st := s.sc.Stanza()
+		if s.framed && st.Kind == Nonza && st.Name.Space == NSFraming {
+			return nil, s.frame(st)
+		}
+		return st, nil
 	case EventEnd:
 		s.ended = true
 		return nil, io.EOF
 	}
 	return nil, EndStream("bad-format", "a second stream header")
+}
+
+// frame takes what stands for the tags of the stream (RFC 7395 §3.3.1).
+func (s *Stream) frame(st *Stanza) error {
+	if st.Name.Local == "close" {
+		s.ended = true
+		return io.EOF
+	}
+	return EndStream("bad-format", "a second stream header")
 }
 
 // Await is Next for negotiation, which may be plain waiting code.
@@ -111,6 +150,9 @@ func (s *Stream) event() (Event, error) {
 		ev, err := s.sc.Next()
 		if !errors.Is(err, ErrMore) {
 			return ev, err
+		}
+		if w, ok := s.T.(*WebSocket); ok && w.Between() && s.sc.Pending() { // RFC 7395 §3.3.3
+			return 0, EndStream("bad-format", "a message that is no whole element")
 		}
 		buf := s.sc.Space(socketRead / 2)
 		n, err := s.T.Read(buf)
@@ -146,10 +188,23 @@ func (s *Stream) Append(dst []byte, st *Stanza) []byte {
 	return st.AppendNS(dst, "")
 }
 
+// AppendFeatures writes stream features (RFC 6120 §4.3.2) around what is announced.
+func (s *Stream) AppendFeatures(dst, features []byte) []byte {
+	dst = append(dst, "<stream:features"...)
+	if s.framed { // RFC 7395 §3.3.3
+		dst = append(dst, " xmlns:stream='"+NSStream+"'"...)
+	}
+	dst = append(append(dst, '>'), features...)
+	return append(dst, "</stream:features>"...)
+}
+
+// Framed reports whether every element of the stream stands alone (RFC 7395 §3.3).
+func (s *Stream) Framed() bool { return s.framed }
+
 // AppendHeader writes our stream header (RFC 6120 §4.7) or <open/> (RFC 7395 §3.4).
 func (s *Stream) AppendHeader(dst []byte, to, from, id, lang string) []byte {
 	if s.framed {
-		dst = append(dst, "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing'"...)
+		dst = append(dst, "<open xmlns='"+NSFraming+"'"...)
 	} else {
 		dst = append(dst, "<?xml version='1.0'?><stream:stream xmlns='"...)
 		dst = append(dst, s.NS...)
@@ -173,7 +228,7 @@ func (s *Stream) AppendClose(dst []byte, err *StreamError) []byte {
 		dst = err.Append(dst, s.framed)
 	}
 	if s.framed {
-		return append(dst, "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>"...)
+		return append(dst, "<close xmlns='"+NSFraming+"'/>"...)
 	}
 	return append(dst, "</stream:stream>"...)
 }

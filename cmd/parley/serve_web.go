@@ -61,5 +61,8 @@ func (s *server) pages(certs *auth.TLS) []router.HTTP {
 	for _, f := range s.features {
 		list = append(list, f.HTTP...)
 	}
+	if s.cfg.HTTP.WebSocket {
+		list = append(list, s.c2s.WebSocket(func(r *http.Request) auth.Channel { return certs.Channel(*r.TLS) }))
+	}
 	return list
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,9 @@ type Options struct {
 	From   string      // of the stream header; "" leaves it out
 	TLS    *tls.Config // what certificates to trust, which version, ALPN; nil stays in clear
 	Direct bool        // TLS comes first (XEP-0368); else STARTTLS (RFC 6120 §5)
+
+	WebSocket string      // the URL of one, which Addr has (RFC 7395)
+	HTTP      http.Header // of the request for it
 }
 
 // A Client is one connection to a server. What fails the test belongs to the test's own
@@ -57,6 +61,15 @@ func Connect(t testing.TB, o Options) *Client {
 // Try is Connect for any goroutine: only what returns an error may be called of its Client,
 // whose user closes it.
 func Try(o Options) (*Client, error) {
+	if o.WebSocket != "" {
+		m, err := overWebSocket(o)
+		if err != nil {
+			return nil, err
+		}
+		c := &Client{Conn: m, o: o}
+		c.reset()
+		return c, nil
+	}
 	raw, err := net.DialTimeout("tcp", o.Addr, Patience)
 	if err != nil {
 		return nil, err
@@ -87,7 +100,7 @@ func (c *Client) Start() error {
 	if err := c.Open(); err != nil {
 		return err
 	}
-	if c.o.TLS == nil || c.o.Direct {
+	if c.o.TLS == nil || c.o.Direct || c.o.WebSocket != "" {
 		return nil
 	}
 	if err := c.StartTLS(); err != nil {
@@ -137,6 +150,9 @@ func (c *Client) TLS() *tls.ConnectionState {
 	if tc, ok := c.Conn.(*tls.Conn); ok {
 		s := tc.ConnectionState()
 		return &s
+	}
+	if m, ok := c.Conn.(*messages); ok {
+		return m.tls
 	}
 	return nil
 }
