@@ -98,6 +98,9 @@ func (c *chat) index(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, index, struct{ Version, Domain, Settings string }{c.bundle.version, domain, string(settings)})
 }
 
+// emptyStyles are the sums of the style elements that Converse makes.
+const emptyStyles = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' 'sha256-JRf3eZJIF59VkE1tlxlBPiCQXjGJ1uE88pEYh49RtTY='"
+
 // policy is what the page may load: what this server has, and nothing of anybody else. Files
 // that users send lie where the world sees the server, which may have another name.
 func (c *chat) policy(domain string) string {
@@ -108,8 +111,9 @@ func (c *chat) policy(domain string) string {
 	}
 	return strings.Join([]string{
 		"default-src 'none'", "script-src 'self'", "worker-src 'self'", "font-src 'self'", "manifest-src 'none'",
-		// The client writes colours and sizes into its elements.
-		"style-src 'self'", "style-src-attr 'unsafe-inline'", "style-src-elem 'self'",
+		// The client writes colours and sizes into its elements, and style elements that have nothing
+		// in them but, at most, a comment: their sums. Old browsers know the first line alone.
+		"style-src 'self' 'unsafe-inline'", "style-src-attr 'unsafe-inline'", "style-src-elem 'self' " + emptyStyles,
 		"img-src " + ours + " data: blob:", "media-src " + ours + " blob:", "connect-src " + connect,
 	}, "; ")
 }
@@ -137,14 +141,14 @@ func (c *chat) settings(domain string) map[string]any {
 		"play_sounds":                 false, // none are bundled
 
 		// Nobody else is asked for anything.
-		"autocomplete_providers_url": "", "xmpp_providers_url": "", "providers_link": "", "muc_search_service": "",
+		"autocomplete_providers_url": "", "xmpp_providers_url": "", "providers_link": "",
 		"embed_3rd_party_media_players": false, "fetch_url_headers": false, "use_system_emojis": true,
 		"render_media": c.mediaHosts(domain),
 
 		"allow_registration": false,
 		// Its library for encryption is not bundled: see docs/web-client.md.
 		"blacklisted_plugins": []string{"converse-omemo", "converse-omemo-views"},
-		"enable_smacks":       true, "message_archiving": "always", "allow_public_bookmarks": false,
+		"enable_smacks":       true, "message_archiving": "always", "muc_nickname_from_jid": true,
 		"websocket": c.site.WebSocket, "bosh": c.site.BOSH, // for start.js
 	}
 	if len(c.site.Domains) == 1 {
@@ -152,9 +156,14 @@ func (c *chat) settings(domain string) map[string]any {
 	} else {
 		set["default_domain"] = domain
 	}
+	rooms := domain
 	if c.site.Rooms != nil && c.site.Rooms(domain) != "" {
-		set["muc_domain"] = c.site.Rooms(domain)
+		rooms = c.site.Rooms(domain)
+		set["muc_domain"] = rooms
 	}
+	// By itself the client asks somebody else's directory of rooms for what is typed. Without any
+	// service its dialogue is broken; ours answers that it has none.
+	set["muc_search_service"] = rooms
 	if c.site.Register != nil && c.site.Register() {
 		set["allow_registration"], set["registration_domain"] = true, domain
 	}

@@ -29,7 +29,7 @@ func TestChatSettings(t *testing.T) {
 	for key, want := range map[string]any{
 		"default_domain": "bücher.example", "muc_domain": "conference.bücher.example", "websocket": "/ws", "bosh": "/bosh",
 		"discover_connection_methods": false, "allow_registration": false, "view_mode": "fullscreen",
-		"xmpp_providers_url": "", "autocomplete_providers_url": "", "muc_search_service": "", "embed_3rd_party_media_players": false,
+		"xmpp_providers_url": "", "autocomplete_providers_url": "", "muc_search_service": "conference.bücher.example", "embed_3rd_party_media_players": false,
 	} {
 		if set[key] != want {
 			t.Errorf("%s is %v, want %v", key, set[key], want)

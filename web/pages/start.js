@@ -21,8 +21,39 @@ settings.notification_icon = `./${page.version}/images/logo/conversejs-filled-19
 // ?transport=bosh is for whoever wants to know whether a network lets BOSH pass.
 if (new URLSearchParams(location.search).get('transport') === 'bosh' && bosh) delete settings.websocket_url
 
+// The client's own foot loads pictures from its makers' site. An element that is already there is
+// not defined again.
+customElements.define('converse-footer', class extends HTMLElement {
+  connectedCallback () {
+    const link = document.createElement('a')
+    link.href = 'about'
+    link.textContent = `Converse.js ${page.version}`
+    this.className = 'notices'
+    this.replaceChildren(link)
+  }
+})
+
 try {
   const { default: converse } = await import(`./${page.version}/converse.min.js`)
+  // A tab that is loaded again goes on with its stream (XEP-0198). By itself the client (14.0.0)
+  // takes a new resource then, speaks in its name on the stream of the old one, and is thrown out.
+  converse.plugins.add('parley-same-resource', {
+    initialize () {
+      const { _converse } = this
+      const { api } = _converse
+      const keep = () => sessionStorage.setItem('parley-jid', _converse.session.get('jid'))
+      api.listen.once('setUserJID', () => {
+        const jid = sessionStorage.getItem('parley-jid')
+        const { session } = _converse
+        if (!jid?.startsWith(session.get('bare_jid') + '/') || !session.get('smacks_stream_id')) return
+        session.save({ jid, resource: jid.slice(jid.indexOf('/') + 1) })
+        api.connection.get().jid = jid
+      })
+      api.listen.on('connected', keep)
+      api.listen.on('reconnected', keep)
+    }
+  })
+  settings.whitelisted_plugins = ['parley-same-resource']
   await converse.initialize(settings)
 } catch (err) {
   document.getElementById('failed').hidden = false
