@@ -159,7 +159,7 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 // pages are those of this door.
 func (h *house) pages() []router.HTTP {
 	certs := h.certs.Server(auth.TLSOptions{})
-	return []router.HTTP{h.WebSocket(func(r *http.Request) auth.Channel { return certs.Channel(*r.TLS) })}
+	return []router.HTTP{h.WebSocket(func(r *http.Request) auth.Channel { return certs.Channel(*r.TLS) }), h.BOSH()}
 }
 
 // openWeb opens a listener for what comes by HTTP.

@@ -90,6 +90,7 @@ type Server struct {
 	newDay    time.Time
 	sleepers
 	closed bool           // Shutdown has begun
+	bosh   sync.Map       // session id -> *bosh
 	done   sync.WaitGroup // readers, those that end sessions, and one until Shutdown
 }
 

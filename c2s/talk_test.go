@@ -41,7 +41,22 @@ func TestTalkByWebSocket(t *testing.T) {
 		t.Run(filepath.Base(f), func(t *testing.T) {
 			h := open(t, nil)
 			h.router.SetLastActivity(strings.HasPrefix(filepath.Base(f), "0256-"))
-			routertest.Play(t, f, &people{house: h, framed: true})
+			routertest.Play(t, f, &people{house: h, by: "WebSocket"})
+		})
+	}
+}
+
+// TestTalkByBOSH plays them through the requests of BOSH.
+func TestTalkByBOSH(t *testing.T) {
+	files, err := filepath.Glob("../testdata/talk/*.talk")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no conversations: %v", err)
+	}
+	for _, f := range files {
+		t.Run(filepath.Base(f), func(t *testing.T) {
+			h := open(t, nil)
+			h.router.SetLastActivity(strings.HasPrefix(filepath.Base(f), "0256-"))
+			routertest.Play(t, f, &people{house: h, by: "BOSH"})
 		})
 	}
 }
@@ -49,7 +64,7 @@ func TestTalkByWebSocket(t *testing.T) {
 // people are the clients of a house.
 type people struct {
 	*house
-	framed bool // they come by WebSocket
+	by string // how they come: by TCP, if this is empty
 }
 
 // settle waits for the turns that stand in the accounts' lines, and for those that these
@@ -73,8 +88,11 @@ func (p *people) Exists(bare xmpp.JID) {
 func (p *people) Connect(full xmpp.JID) routertest.Person {
 	p.t.Helper()
 	o := xmpptest.Options{Addr: p.starttls, Host: full.Domain(), TLS: p.trust(full.Domain())}
-	if p.framed {
+	switch p.by {
+	case "WebSocket":
 		o.Addr, o.WebSocket = p.web, "wss://"+full.Domain()+c2s.WebSocketPath
+	case "BOSH":
+		o.Addr, o.BOSH = p.web, "https://"+full.Domain()+c2s.BOSHPath
 	}
 	c := xmpptest.Dial(p.t, o)
 	c.Login(xmpptest.Login{User: full.Local(), Password: password, Resource: full.Resource()})

@@ -314,7 +314,7 @@ func (w *WebSocket) Write(p []byte) error {
 	b := writeBuffers.Get().(*[]byte)
 	out := (*b)[:0]
 	for len(p) > 0 {
-		n := elementLen(p)
+		n := ElementLen(p)
 		out = appendFrame(out, opText, p[:n])
 		p = p[n:]
 	}

@@ -30,9 +30,9 @@ func cdataEnd(p []byte, i int) int {
 	return i + n + len(cdataClose) - 1
 }
 
-// elementLen returns how long the first element of p is, which is XML of ours: well-formed,
+// ElementLen returns how long the first element of p is, which is XML of ours: well-formed,
 // without comments, and whole. CDATA sections may be in what was received and is passed on.
-func elementLen(p []byte) int {
+func ElementLen(p []byte) int {
 	depth := 0
 	for i := 0; i < len(p); i++ {
 		if p[i] != '<' || i+1 == len(p) {

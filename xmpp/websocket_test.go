@@ -243,7 +243,7 @@ func TestMessagesAreElements(t *testing.T) {
 func FuzzElementLen(f *testing.F) {
 	f.Add([]byte("<a b='>'><![CDATA[x]]></a><b/>"))
 	f.Fuzz(func(t *testing.T, p []byte) {
-		if n := elementLen(p); len(p) > 0 && (n <= 0 || n > len(p)) {
+		if n := ElementLen(p); len(p) > 0 && (n <= 0 || n > len(p)) {
 			t.Errorf("%d of %d", n, len(p))
 		}
 	})

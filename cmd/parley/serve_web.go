@@ -64,5 +64,8 @@ func (s *server) pages(certs *auth.TLS) []router.HTTP {
 	if s.cfg.HTTP.WebSocket {
 		list = append(list, s.c2s.WebSocket(func(r *http.Request) auth.Channel { return certs.Channel(*r.TLS) }))
 	}
+	if s.cfg.HTTP.BOSH {
+		list = append(list, s.c2s.BOSH())
+	}
 	return list
 }

@@ -29,7 +29,8 @@ type Options struct {
 	Direct bool        // TLS comes first (XEP-0368); else STARTTLS (RFC 6120 §5)
 
 	WebSocket string      // the URL of one, which Addr has (RFC 7395)
-	HTTP      http.Header // of the request for it
+	BOSH      string      // the URL for requests, which Addr has (XEP-0206)
+	HTTP      http.Header // of the requests for these
 }
 
 // A Client is one connection to a server. What fails the test belongs to the test's own
@@ -70,6 +71,11 @@ func Try(o Options) (*Client, error) {
 		c.reset()
 		return c, nil
 	}
+	if o.BOSH != "" {
+		c := &Client{Conn: overBOSH(o), o: o}
+		c.reset()
+		return c, nil
+	}
 	raw, err := net.DialTimeout("tcp", o.Addr, Patience)
 	if err != nil {
 		return nil, err
@@ -100,7 +106,7 @@ func (c *Client) Start() error {
 	if err := c.Open(); err != nil {
 		return err
 	}
-	if c.o.TLS == nil || c.o.Direct || c.o.WebSocket != "" {
+	if c.o.TLS == nil || c.o.Direct || c.o.WebSocket != "" || c.o.BOSH != "" {
 		return nil
 	}
 	if err := c.StartTLS(); err != nil {
