@@ -41,16 +41,20 @@ try {
     initialize () {
       const { _converse } = this
       const { api } = _converse
-      const keep = () => sessionStorage.setItem('parley-jid', _converse.session.get('jid'))
-      api.listen.once('setUserJID', () => {
+      let loaded = true // and not connected since
+      api.listen.on('setUserJID', () => {
         const jid = sessionStorage.getItem('parley-jid')
         const { session } = _converse
-        if (!jid?.startsWith(session.get('bare_jid') + '/') || !session.get('smacks_stream_id')) return
+        if (!loaded || !jid?.startsWith(session.get('bare_jid') + '/') || !session.get('smacks_stream_id')) return
         session.save({ jid, resource: jid.slice(jid.indexOf('/') + 1) })
         api.connection.get().jid = jid
       })
-      api.listen.on('connected', keep)
-      api.listen.on('reconnected', keep)
+      const connected = () => {
+        loaded = false
+        sessionStorage.setItem('parley-jid', _converse.session.get('jid'))
+      }
+      api.listen.on('connected', connected)
+      api.listen.on('reconnected', connected)
     }
   })
   settings.whitelisted_plugins = ['parley-same-resource']
