@@ -14,19 +14,26 @@ const (
 	boshPath      = "/http-bind"
 )
 
-// pagesOf is what the pages for people and the well-known documents say of this house.
+// pagesOf is what the pages for people and the well-known documents say of this house, as it is
+// at the moment.
 func (h *house) pagesOf() web.Site {
-	l, cfg := &h.live, &h.cfg
+	site := siteOf(h.cfg)
+	site.Base, site.Register = h.live.baseURL, h.live.open.Load
+	site.Contacts = func(string) map[string][]string { return *h.live.contact.Load() }
+	return site
+}
+
+// siteOf is what can be said of a configuration.
+func siteOf(cfg Config) web.Site {
 	site := web.Site{
-		Version: versionInfo().Version, Domains: cfg.Domains, Base: l.baseURL, Chat: cfg.HTTP.Chat,
-		Contacts: func(string) map[string][]string { return *l.contact.Load() },
+		Version: versionInfo().Version, Domains: cfg.Domains, Chat: cfg.HTTP.Chat,
+		Base: func(host string) string { return cfg.HTTP.baseURL(host, "") },
 		Rooms: func(host string) string {
 			if cfg.Rooms.Prefix == "" {
 				return ""
 			}
 			return cfg.Rooms.Prefix + "." + host
 		},
-		Register: l.open.Load,
 		Ports: web.Ports{
 			STARTTLS: worldPort(cfg.C2S.Listen), DirectTLS: worldPort(cfg.C2S.ListenTLS), ServersTLS: worldPort(cfg.S2S.ListenTLS),
 		},
