@@ -358,7 +358,7 @@ func (b *bosh) take(t *boshTurn) {
 		b.fail("policy-violation", t)
 		return
 	}
-	b.quiet = empty && b.hold == 0 && b.outLen == 0
+	b.quiet = empty && b.hold == 0 && b.outLen == 0 && b.opened
 	b.feed(t.boshBody)
 	if t.pause >= 0 { // XEP-0124 §10
 		b.pause = time.Duration(t.pause) * time.Second
@@ -369,7 +369,7 @@ func (b *bosh) take(t *boshTurn) {
 	}
 	t.timer = time.AfterFunc(b.wait, func() { b.late(t) })
 	b.answerIfAny()
-	for len(b.held) > b.hold && b.opened && b.outLen == 0 && !b.closing {
+	for len(b.held) > b.hold && b.opened && b.outLen == 0 && !b.closing && !t.terminate {
 		b.reply(&boshAnswer{})
 	}
 	b.conclude()

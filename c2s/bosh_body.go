@@ -1,9 +1,9 @@
 package c2s
 
 import (
+	"bytes"
 	"errors"
 	"mime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +35,11 @@ type boshBody struct {
 	payload                  []byte // the elements, each for itself
 }
 
+var (
+	declaresBOSH   = []byte(" xmlns='" + nsBOSH + "'")
+	declaresClient = []byte(" xmlns='" + xmpp.NSClient + "'")
+)
+
 var errBadBody = errors.New("c2s: no <body/> of BOSH")
 
 // parseBody reads the <body/> of a request, which must be well-formed and within limits as a
@@ -63,9 +68,8 @@ func parseBody(b []byte, l xmpp.Limits) (*boshBody, error) {
 	}
 	for e := range st.Children {
 		raw := e.Payload()
-		if e.Name().Space == "" || e.Name().Space == nsBOSH {
-			end := 1 + len(e.Name().Local)
-			raw = slices.Concat(raw[:end], []byte(" xmlns='"+xmpp.NSClient+"'"), raw[end:])
+		if e.Name().Space == nsBOSH { // of the body, by inheritance
+			raw = bytes.Replace(raw, declaresBOSH, declaresClient, 1)
 		}
 		p.payload = append(p.payload, raw...)
 	}

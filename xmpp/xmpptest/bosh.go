@@ -272,3 +272,18 @@ func (p *polls) SetReadDeadline(t time.Time) error {
 
 // SetWriteDeadline implements net.Conn.
 func (p *polls) SetWriteDeadline(time.Time) error { return nil }
+
+// TakeSession stops making requests for a client over BOSH, after what is under way, and
+// returns the session's id and the last request's, for somebody else to go on.
+func TakeSession(c *Client) (sid string, rid int) {
+	p := c.Conn.(*polls)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fail(net.ErrClosed)
+	p.say.Broadcast()
+	p.send("<body xmlns='" + nsBOSH + "' pause='60'/>") // nothing is held then (XEP-0124 §10)
+	for p.open > 0 {
+		p.say.Wait()
+	}
+	return p.sid, int(p.rid - 1)
+}
