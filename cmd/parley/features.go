@@ -97,6 +97,7 @@ func features(h *house) []router.Feature {
 	return []router.Feature{
 		c2s.SessionFeature(),
 		s2s.Feature(),
+		web.Feature(h.pagesOf()),
 		roster.NewWith(roster.Config{Directory: l.groups, Limits: l.roster}),
 		blocking.NewWith(func() int { return l.limits.Load().Blocked }, func() []xmpp.JID { return *l.admins.Load() }),
 		mam.Feature(keeper),
@@ -122,6 +123,5 @@ func features(h *house) []router.Feature {
 		privilege.New(func() *privilege.Table { return l.trusted.Load().privileges }),
 		delegation.New(func() *delegation.Table { return l.trusted.Load().delegated }),
 		muc.Feature(h.rooms),
-		web.Feature(h.pagesOf()),
 	}
 }

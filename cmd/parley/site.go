@@ -19,7 +19,7 @@ const (
 func (h *house) pagesOf() web.Site {
 	site := siteOf(h.cfg)
 	site.Base, site.Register = h.live.baseURL, h.live.open.Load
-	site.Contacts = func(string) map[string][]string { return *h.live.contact.Load() }
+	site.Contacts = func(host string) map[string][]string { return h.live.contact.Load().For(host) }
 	return site
 }
 
