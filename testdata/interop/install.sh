@@ -26,6 +26,7 @@ look() {
 	need 'command -v import' imagemagick
 	need 'command -v node' nodejs
 	need 'command -v npm' npm
+	need 'command -v chromium' chromium # for the web client
 	need 'command -v prosody' prosody
 	need 'lua5.4 -e "require \"lunbound\""' lua-unbound # Prosody's own resolver takes no port
 	need 'test -x /usr/sbin/ejabberdctl' ejabberd
@@ -57,6 +58,6 @@ if [ -n "$missing" ]; then
 		exit 1
 	fi
 fi
-if [ ! -d node_modules/@xmpp/client ]; then
+if [ ! -d node_modules/@xmpp/client ] || [ ! -d node_modules/playwright-core ]; then
 	npm install --no-audit --no-fund --no-package-lock --loglevel=error
 fi
