@@ -97,7 +97,7 @@ try {
   if (picture) {
     await step('picture', async () => {
       await page.click(romeo)
-      const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.click('converse-chat .upload-file, .upload-file')])
+      const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.locator('button[title="Choose a file to send"]:visible').click()])
       await chooser.setFiles(picture)
       await sees('What a picture!')
       await shown()
