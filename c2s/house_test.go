@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,12 +28,15 @@ import (
 	"parley/xep/admin"
 	"parley/xep/announce"
 	"parley/xep/blocking"
+	"parley/xep/bytestreams"
 	"parley/xep/caps"
 	"parley/xep/carbons"
 	"parley/xep/command"
 	"parley/xep/contact"
 	"parley/xep/devices"
+	"parley/xep/displayed"
 	"parley/xep/entitytime"
+	"parley/xep/extdisco"
 	"parley/xep/lastactivity"
 	"parley/xep/mam"
 	"parley/xep/ping"
@@ -40,6 +44,7 @@ import (
 	"parley/xep/pubsub"
 	"parley/xep/push"
 	"parley/xep/register"
+	"parley/xep/upload"
 	"parley/xep/vcard"
 	"parley/xep/version"
 	"parley/xmpp"
@@ -79,6 +84,15 @@ type plan struct {
 	waiting   int64            // how many messages wait for one account
 }
 
+// talkServices are the external services of the conversations.
+func talkServices(string) []extdisco.Service {
+	return []extdisco.Service{
+		{Type: "stun", Host: "stun.example.com", Port: 3478, Transport: "udp"},
+		{Type: "turn", Host: "turn.example.com", Name: "Relay", Port: 3478, Transport: "udp", Secret: "secret"},
+		{Type: "turns", Host: "turn.example.com", Port: 5349, Transport: "tcp", Username: "guest", Password: "none"},
+	}
+}
+
 // open builds a house and opens its doors. Looks at silent sessions are frequent.
 func open(t testing.TB, change func(*plan)) *house {
 	t.Helper()
@@ -100,6 +114,7 @@ func open(t testing.TB, change func(*plan)) *house {
 	keeper := mam.NewKeeper(func() mam.Limits { return mam.Limits{Messages: p.waiting} })
 	set := muc.Settings{Defaults: muc.DefaultRoom(), RateBytes: 1 << 40, Rate: 1 << 30}.Whole()
 	rooms := muc.New(muc.Config{Prefix: "conference", Settings: func(string) *muc.Settings { return set }, Archives: keeper})
+	files := upload.New(upload.Config{Prefix: "upload", URL: func(host string) string { return "https://" + host + ":5443" }, Shelf: upload.NewDisk(filepath.Join(t.TempDir(), "upload"))})
 	features := []router.Feature{
 		c2s.SessionFeature(), roster.NewWith(roster.Config{Directory: groups}), blocking.New(),
 		mam.Feature(keeper),
@@ -107,9 +122,11 @@ func open(t testing.TB, change func(*plan)) *house {
 		private.New(), vcard.New(func() []string { return nil }),
 		lastactivity.New(time.Now), command.New(time.Now), admin.New(office{h}),
 		announce.New(&announce.Announcer{}, office{h}, admin.May(office{h}.Admin)),
-		pubsub.Feature(pubsub.New(pubsub.Config{Prefix: "pubsub"})), caps.New(time.Now), carbons.New(), push.New(push.Config{}), vcard.Search(true, func() int { return 3 }),
+		pubsub.Feature(pubsub.New(pubsub.Config{Prefix: "pubsub"})), caps.New(time.Now), carbons.New(), displayed.New(), push.New(push.Config{}), vcard.Search(true, func() int { return 3 }),
 		devices.New(clients{h}),
-		muc.Feature(rooms),
+		muc.Feature(rooms), upload.Feature(files),
+		bytestreams.Feature(bytestreams.New(bytestreams.Config{Prefix: "proxy", Address: func(domain string) (string, int) { return domain, 7777 }})),
+		extdisco.New(extdisco.Config{Services: talkServices}),
 	}
 	features = append(features, p.features...)
 	schemas := []storage.Schema{auth.Schema()}

@@ -16,12 +16,15 @@ import (
 	"parley/xep/admin"
 	"parley/xep/announce"
 	"parley/xep/blocking"
+	"parley/xep/bytestreams"
 	"parley/xep/caps"
 	"parley/xep/carbons"
 	"parley/xep/command"
 	"parley/xep/contact"
 	"parley/xep/devices"
+	"parley/xep/displayed"
 	"parley/xep/entitytime"
+	"parley/xep/extdisco"
 	"parley/xep/lastactivity"
 	"parley/xep/mam"
 	"parley/xep/ping"
@@ -29,6 +32,7 @@ import (
 	"parley/xep/pubsub"
 	"parley/xep/push"
 	"parley/xep/register"
+	"parley/xep/upload"
 	"parley/xep/vcard"
 	"parley/xep/version"
 	"parley/xmpp"
@@ -49,17 +53,29 @@ func fullHouse(t testing.TB) *routertest.House {
 	keeper := mam.NewKeeper(func() mam.Limits { return mam.Limits{Messages: talkOffline} })
 	set := muc.Settings{Defaults: muc.DefaultRoom()}.Whole()
 	rooms := muc.New(muc.Config{Prefix: "conference", Settings: func(string) *muc.Settings { return set }, Archives: keeper})
+	files := upload.New(upload.Config{Prefix: "upload", URL: func(host string) string { return "https://" + host + ":5443" }, Shelf: upload.NewDisk(filepath.Join(t.TempDir(), "upload"))})
 	h := routertest.NewWith(t, routertest.Config{Dir: dir, Features: []router.Feature{
 		roster.NewWith(roster.Config{Directory: groups}), blocking.New(),
 		mam.Feature(keeper),
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(o), private.New(),
 		vcard.New(func() []string { return nil }), lastactivity.New(time.Now), command.New(time.Now), admin.New(o),
 		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)), pubsub.Feature(pubsub.New(pubsub.Config{Prefix: "pubsub"})), caps.New(time.Now),
-		vcard.Search(true, func() int { return 3 }), carbons.New(), push.New(push.Config{}), devices.New(noDevices{}),
-		muc.Feature(rooms),
+		vcard.Search(true, func() int { return 3 }), carbons.New(), displayed.New(), push.New(push.Config{}), devices.New(noDevices{}),
+		muc.Feature(rooms), upload.Feature(files),
+		bytestreams.Feature(bytestreams.New(bytestreams.Config{Prefix: "proxy", Address: func(domain string) (string, int) { return domain, 7777 }})),
+		extdisco.New(extdisco.Config{Services: talkServices}),
 	}})
 	o.house = h
 	return h
+}
+
+// talkServices are the external services of the conversations.
+func talkServices(string) []extdisco.Service {
+	return []extdisco.Service{
+		{Type: "stun", Host: "stun.example.com", Port: 3478, Transport: "udp"},
+		{Type: "turn", Host: "turn.example.com", Name: "Relay", Port: 3478, Transport: "udp", Secret: "secret"},
+		{Type: "turns", Host: "turn.example.com", Port: 5349, Transport: "tcp", Username: "guest", Password: "none"},
+	}
 }
 
 // talkGroups are the shared groups of the conversations.

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // anyPorts are the settings that let several servers run at a time.
-var anyPorts = []string{"PARLEY_C2S_LISTEN=127.0.0.1:0", "PARLEY_C2S_LISTEN_TLS=127.0.0.1:0", "PARLEY_S2S_LISTEN=127.0.0.1:0", "PARLEY_S2S_LISTEN_TLS=127.0.0.1:0", "PARLEY_HTTP_LISTEN_TLS=127.0.0.1:0", "PARLEY_METRICS_LISTEN=127.0.0.1:0"}
+var anyPorts = []string{"PARLEY_C2S_LISTEN=127.0.0.1:0", "PARLEY_C2S_LISTEN_TLS=127.0.0.1:0", "PARLEY_S2S_LISTEN=127.0.0.1:0", "PARLEY_S2S_LISTEN_TLS=127.0.0.1:0", "PARLEY_HTTP_LISTEN_TLS=127.0.0.1:0", "PARLEY_FILE_PROXY_LISTEN=127.0.0.1:0", "PARLEY_METRICS_LISTEN=127.0.0.1:0"}
 
 // A child is the program in a process of its own, in a directory of its own.
 type child struct {

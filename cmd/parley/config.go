@@ -19,31 +19,35 @@ type Config struct {
 	Admins  []string `toml:"admins" reload:"true" doc:"Users who may administrate this server with their clients (XEP-0133): addresses like juliet@example.org, of accounts of its domains. Nobody can register such an address in-band."`
 	Data    string   `toml:"data" doc:"The directory for everything that is kept: the database, certificates made by the server, the control socket. Relative to the working directory."`
 
-	C2S          C2SConfig                    `toml:"c2s" doc:"Clients."`
-	S2S          S2SConfig                    `toml:"s2s" doc:"Other servers: the rest of the world's addresses."`
-	Components   ComponentsConfig             `toml:"components" doc:"Services beside this server, as gateways to other networks (XEP-0114)."`
-	HTTP         HTTPConfig                   `toml:"http" doc:"Browsers, and other programs that speak HTTP."`
-	Pubsub       PubsubConfig                 `toml:"pubsub" doc:"What users publish for their contacts and for their own other clients: avatars, bookmarks, keys and so on (XEP-0163)."`
-	Rooms        RoomsConfig                  `toml:"rooms" doc:"Group chat: the rooms of each domain are at a domain beside it (XEP-0045)."`
-	SM           StreamManagementConfig       `toml:"stream_management" doc:"What clients have acknowledged, and sessions that outlive their connection (XEP-0198)."`
-	TLS          TLSConfig                    `toml:"tls" doc:"Certificates."`
-	Auth         AuthConfig                   `toml:"auth" doc:"Who may log in, and how."`
-	Registration RegistrationConfig           `toml:"registration" doc:"Accounts that people make for themselves."`
-	Presence     PresenceConfig               `toml:"presence" doc:"What contacts see of each other."`
-	Push         PushConfig                   `toml:"push" doc:"Notifications for clients that are not there to see what comes (XEP-0357)."`
-	Search       SearchConfig                 `toml:"search" doc:"Searching for people by their vCards (XEP-0055)."`
-	Archive      ArchiveConfig                `toml:"archive" doc:"What users have said and heard, kept for all of their devices (XEP-0313)."`
-	Limits       LimitsConfig                 `toml:"limits" doc:"What one account may use."`
-	Storage      StorageConfig                `toml:"storage" doc:"The database."`
-	Contact      map[string][]string          `toml:"contact" reload:"true" doc:"Whom to write to about this server (XEP-0157), shown to everybody who asks: lists of mailto:, xmpp: or https: addresses under the names abuse, admin, feedback, sales, security, status, support. Without any, these are the mailboxes abuse@ and xmpp@ of the domain: see that somebody reads them."`
-	Metrics      MetricsConfig                `toml:"metrics" doc:"Figures for Prometheus (/metrics) and health checks (/healthz, /readyz)."`
-	Log          LogConfig                    `toml:"log" doc:"What the server says. Stanzas, passwords and tokens are never logged."`
-	SharedGroups map[string]SharedGroupConfig `toml:"shared_groups" reload:"true" doc:"Groups that are in the contact lists of many, by the name that clients show: people who see each other without having asked."`
-	Archives     map[string]DomainArchive     `toml:"archive_domains" reload:"true" doc:"What single domains have otherwise than the table archive says."`
-	Peers        map[string]PeerConfig        `toml:"s2s_domains" reload:"true" doc:"What is otherwise for single domains of other servers; *.example.org stands for all below it."`
-	RoomDomains  map[string]DomainRooms       `toml:"rooms_domains" reload:"true" doc:"What the rooms of single domains have otherwise than the table rooms says."`
-	Component    map[string]ComponentConfig   `toml:"component" reload:"true" doc:"The components by their domains, and what they may do."`
-	Certificates map[string]CertFile          `toml:"certificates" reload:"true" doc:"Certificate files by domain; the files are read again as well. A domain that is not named here gets a self-signed certificate, made in the data directory; a component's only where no certificate that is named is for it."`
+	C2S          C2SConfig                        `toml:"c2s" doc:"Clients."`
+	S2S          S2SConfig                        `toml:"s2s" doc:"Other servers: the rest of the world's addresses."`
+	Components   ComponentsConfig                 `toml:"components" doc:"Services beside this server, as gateways to other networks (XEP-0114)."`
+	HTTP         HTTPConfig                       `toml:"http" doc:"Browsers, and other programs that speak HTTP."`
+	Pubsub       PubsubConfig                     `toml:"pubsub" doc:"What users publish for their contacts and for their own other clients: avatars, bookmarks, keys and so on (XEP-0163)."`
+	Upload       UploadConfig                     `toml:"upload" doc:"Files that users send by HTTP and others fetch by their addresses (XEP-0363)."`
+	S3           S3Config                         `toml:"upload_s3" doc:"A bucket of a store that speaks S3, in the place of the data directory, for the files that users upload."`
+	FileProxy    FileProxyConfig                  `toml:"file_proxy" doc:"A relay for files that clients send to each other without HTTP, for users of this server (XEP-0065)."`
+	Rooms        RoomsConfig                      `toml:"rooms" doc:"Group chat: the rooms of each domain are at a domain beside it (XEP-0045)."`
+	SM           StreamManagementConfig           `toml:"stream_management" doc:"What clients have acknowledged, and sessions that outlive their connection (XEP-0198)."`
+	TLS          TLSConfig                        `toml:"tls" doc:"Certificates."`
+	Auth         AuthConfig                       `toml:"auth" doc:"Who may log in, and how."`
+	Registration RegistrationConfig               `toml:"registration" doc:"Accounts that people make for themselves."`
+	Presence     PresenceConfig                   `toml:"presence" doc:"What contacts see of each other."`
+	Push         PushConfig                       `toml:"push" doc:"Notifications for clients that are not there to see what comes (XEP-0357)."`
+	Search       SearchConfig                     `toml:"search" doc:"Searching for people by their vCards (XEP-0055)."`
+	Archive      ArchiveConfig                    `toml:"archive" doc:"What users have said and heard, kept for all of their devices (XEP-0313)."`
+	Limits       LimitsConfig                     `toml:"limits" doc:"What one account may use."`
+	Storage      StorageConfig                    `toml:"storage" doc:"The database."`
+	Contact      map[string][]string              `toml:"contact" reload:"true" doc:"Whom to write to about this server (XEP-0157), shown to everybody who asks: lists of mailto:, xmpp: or https: addresses under the names abuse, admin, feedback, sales, security, status, support. Without any, these are the mailboxes abuse@ and xmpp@ of the domain: see that somebody reads them."`
+	Metrics      MetricsConfig                    `toml:"metrics" doc:"Figures for Prometheus (/metrics) and health checks (/healthz, /readyz)."`
+	Log          LogConfig                        `toml:"log" doc:"What the server says. Stanzas, passwords and tokens are never logged."`
+	SharedGroups map[string]SharedGroupConfig     `toml:"shared_groups" reload:"true" doc:"Groups that are in the contact lists of many, by the name that clients show: people who see each other without having asked."`
+	Archives     map[string]DomainArchive         `toml:"archive_domains" reload:"true" doc:"What single domains have otherwise than the table archive says."`
+	Peers        map[string]PeerConfig            `toml:"s2s_domains" reload:"true" doc:"What is otherwise for single domains of other servers; *.example.org stands for all below it."`
+	RoomDomains  map[string]DomainRooms           `toml:"rooms_domains" reload:"true" doc:"What the rooms of single domains have otherwise than the table rooms says."`
+	Component    map[string]ComponentConfig       `toml:"component" reload:"true" doc:"The components by their domains, and what they may do."`
+	External     map[string]ExternalServiceConfig `toml:"external_services" reload:"true" doc:"Services beside XMPP that clients of users of this server are told of, as those that calls need (XEP-0215), by names for people."`
+	Certificates map[string]CertFile              `toml:"certificates" reload:"true" doc:"Certificate files by domain; the files are read again as well. A domain that is not named here gets a self-signed certificate, made in the data directory; a component's only where no certificate that is named is for it."`
 }
 
 // C2SConfig is about clients.
@@ -204,6 +208,9 @@ func defaults() Config {
 		Components:   defaultComponents(),
 		HTTP:         defaultHTTP(),
 		Pubsub:       defaultPubsub(),
+		Upload:       defaultUpload(),
+		S3:           defaultS3(),
+		FileProxy:    defaultFileProxy(),
 		Rooms:        defaultRooms(),
 		SM:           StreamManagementConfig{Timeout: d(10 * time.Minute), Stanzas: 2500, Bytes: 2 << 20, Sessions: 5, AckWithin: d(100 * time.Millisecond)},
 		Auth:         AuthConfig{Binding: true, Iterations: 10000, TokenLife: d(21 * 24 * time.Hour), RememberFor: d(90 * 24 * time.Hour), Devices: 50},

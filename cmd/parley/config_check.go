@@ -45,7 +45,7 @@ func (b *badKey) at(file, text string, from map[string]string) *configError {
 // one form.
 func checkConfig(cfg *Config) *badKey {
 	for _, check := range []func(*Config) *badKey{
-		checkDomains, checkAdmins, checkListeners, checkHTTP, checkNumbers, checkDurations, checkContact, checkSharedGroups, checkArchive, checkComponents, checkRooms, checkPubsub, checkCertificates, checkLog, checkS2S,
+		checkDomains, checkAdmins, checkListeners, checkHTTP, checkNumbers, checkDurations, checkContact, checkSharedGroups, checkArchive, checkComponents, checkRooms, checkPubsub, checkUpload, checkS3, checkFileProxy, checkExternal, checkCertificates, checkLog, checkS2S,
 	} {
 		if wrong := check(cfg); wrong != nil {
 			return wrong

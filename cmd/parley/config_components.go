@@ -45,7 +45,7 @@ type Secret string
 // MarshalText implements encoding.TextMarshaler.
 func (s Secret) MarshalText() ([]byte, error) {
 	if s == "" {
-		return nil, nil
+		return []byte{}, nil
 	}
 	return []byte("(hidden)"), nil
 }

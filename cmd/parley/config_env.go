@@ -45,7 +45,7 @@ func applyEnvironment(cfg *Config, environ []string) (from map[string]string, er
 			return nil, e
 		}
 		if err := s.set(value); err != nil {
-			if s.key == "component" { // it has secrets
+			if s.key == "component" || s.key == "external_services" { // it has secrets
 				value = "..."
 			}
 			return nil, &configError{text: fmt.Sprintf("environment: %s=%s: %v", name, value, err)}
@@ -94,6 +94,8 @@ func collect(v reflect.Value, prefix string, into map[string]setter) {
 			into[envName(key)] = setter{key, func(s string) error { return setRoomDomains(p, s) }}
 		case *map[string]ComponentConfig:
 			into[envName(key)] = setter{key, func(s string) error { return setComponents(p, s) }}
+		case *map[string]ExternalServiceConfig:
+			into[envName(key)] = setter{key, func(s string) error { return setExternal(p, s) }}
 		case *map[string]CertFile:
 			into[envName(key)] = setter{key, func(s string) error { return setCertificates(p, s) }}
 		default:
@@ -151,6 +153,8 @@ func setValue(v reflect.Value, s string) (err error) {
 	switch p := v.Addr().Interface().(type) {
 	case *string:
 		*p = s
+	case *Secret:
+		*p = Secret(s)
 	case *[]string:
 		*p = list(s)
 	case *bool:

@@ -136,10 +136,10 @@ func roomKind(kind string) muc.RoomConfig {
 	return muc.DefaultRoom()
 }
 
-// serviceDomains are the domains beside those that have accounts: of rooms, and of what is
-// published.
+// serviceDomains are the domains beside those that have accounts: of rooms, of what is
+// published, and of files.
 func serviceDomains(cfg Config) (list []string) {
-	for _, prefix := range []string{cfg.Rooms.Prefix, cfg.Pubsub.Prefix} {
+	for _, prefix := range []string{cfg.Rooms.Prefix, cfg.Pubsub.Prefix, cfg.Upload.Prefix, cfg.FileProxy.Prefix} {
 		if prefix == "" {
 			continue
 		}

@@ -155,7 +155,7 @@ func TestExampleUncommented(t *testing.T) {
 			table += "."
 			changed[i+1], changed[i+2] = strings.TrimPrefix(lines[i+1], "# "), strings.TrimPrefix(lines[i+2], "# ")
 			changed[0] = "domains = [\"example.org\"]"
-		} else if table == "certificates." || table == "shared_groups." || table == "archive_domains." || table == "rooms_domains." || table == "s2s_domains." || table == "component." {
+		} else if table == "certificates." || table == "shared_groups." || table == "archive_domains." || table == "rooms_domains." || table == "s2s_domains." || table == "component." || table == "external_services." {
 			continue
 		}
 		name, _, _ := strings.Cut(m[1], " =")
@@ -215,7 +215,7 @@ func TestEnvironmentHasEveryKey(t *testing.T) {
 		switch v := valueOf(key).Interface().(type) {
 		case []string:
 			value, text = "127.0.0.1:1,127.0.0.1:2", `["127.0.0.1:1", "127.0.0.1:2"]`
-			if key == "domains" || key == "s2s.allow" || key == "s2s.deny" {
+			if key == "domains" || key == "upload.allow" || key == "s2s.allow" || key == "s2s.deny" {
 				value, text = "a.example, b.example", `["a.example", "b.example"]`
 			}
 			if key == "rooms.defaults" {
@@ -227,8 +227,10 @@ func TestEnvironmentHasEveryKey(t *testing.T) {
 			if key == "admins" {
 				value, text = "a@localhost, b@localhost", `["a@localhost", "b@localhost"]`
 			}
+		case Secret:
+			value, text = "s", `"s"`
 		case string:
-			value = map[string]string{"log.level": "warn", "archive.default": "roster", "pubsub.create": "admins", "pubsub.prefix": "publish", "rooms.create": "admins", "rooms.kind": "company", "rooms.prefix": "rooms", "log.format": "json", "metrics.listen": "127.0.0.1:9", "http.url": "https://chat.example.org/{domain}", "data": "/srv/parley"}[key]
+			value = map[string]string{"log.level": "warn", "archive.default": "roster", "pubsub.create": "admins", "pubsub.prefix": "publish", "rooms.create": "admins", "rooms.kind": "company", "rooms.prefix": "rooms", "upload.prefix": "files", "upload_s3.endpoint": "https://s3.example.org", "upload_s3.bucket": "b", "upload_s3.region": "eu", "upload_s3.prefix": "p/", "upload_s3.access_key": "a", "upload_s3.secret_key_file": "/f", "file_proxy.prefix": "relay", "file_proxy.host": "relay.example.org", "log.format": "json", "metrics.listen": "127.0.0.1:9", "http.url": "https://chat.example.org/{domain}", "data": "/srv/parley"}[key]
 			text = fmt.Sprintf("%q", value)
 		case bool:
 			value = fmt.Sprint(!v)
@@ -245,12 +247,16 @@ func TestEnvironmentHasEveryKey(t *testing.T) {
 		default:
 			continue
 		}
-		fromEnv, err := load(t, "", envName(key)+"="+value)
+		var with []string // what the key cannot be without
+		if key == "upload_s3.endpoint" {
+			with = []string{"PARLEY_UPLOAD_S3_BUCKET=b", "PARLEY_UPLOAD_S3_ACCESS_KEY=a", "PARLEY_UPLOAD_S3_SECRET_KEY=s"}
+		}
+		fromEnv, err := load(t, "", append(with, envName(key)+"="+value)...)
 		if err != nil {
 			t.Errorf("%s: %v", key, err)
 			continue
 		}
-		fromFile, err := load(t, key+" = "+text)
+		fromFile, err := load(t, key+" = "+text, with...)
 		if err != nil {
 			t.Errorf("%s: %v", key, err)
 			continue
@@ -258,7 +264,7 @@ func TestEnvironmentHasEveryKey(t *testing.T) {
 		if d := cmp.Diff(fromFile, fromEnv); d != "" {
 			t.Errorf("%s: the file and %s differ:\n%s", key, envName(key), d)
 		}
-		if unset, _ := load(t, ""); cmp.Equal(unset, fromEnv) {
+		if unset, _ := load(t, "", with...); cmp.Equal(unset, fromEnv) {
 			t.Errorf("%s=%s changes nothing", envName(key), value)
 		}
 	}

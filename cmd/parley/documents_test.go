@@ -63,7 +63,7 @@ func TestPagesAreMerged(t *testing.T) {
 // TestDocumentsNameWhatThereIs compares what pages say with the code: commands, settings,
 // figures, targets of the Makefile.
 func TestDocumentsNameWhatThereIs(t *testing.T) {
-	command := regexp.MustCompile("(?:^|[`\n/ ])parley((?: --?[a-z]+ [^ \n`]+)*) (user|session|config|cert|backup|reload|version|serve|completion|s2s|component)( [a-z]+)?")
+	command := regexp.MustCompile("(?:^|[`\n/ ])parley((?: --?[a-z]+ [^ \n`]+)*) (user|session|config|cert|backup|reload|version|serve|completion|s2s|component|upload)( [a-z]+)?")
 	figure := regexp.MustCompile("`(parley_[a-z0-9_]+)`")
 	target := regexp.MustCompile("`make ([a-z]+)`")
 	variable := regexp.MustCompile(`PARLEY_[A-Z0-9_]+`)

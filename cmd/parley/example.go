@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -31,13 +32,14 @@ func writeExample(w io.Writer) {
 
 // exampleTable shows the tables whose keys the operator chooses.
 var exampleTable = map[string]string{
-	"contact":         "[contact]\n# abuse = [\"mailto:abuse@example.org\", \"xmpp:admin@example.org\"]\n",
-	"shared_groups":   "# [shared_groups.\"Support\"]\n# members = [\"juliet@example.org\", \"romeo@example.org\"]\n# shown_to = [\"@example.org\"]\n",
-	"archive_domains": "# [archive_domains.\"example.org\"]\n# default = \"roster\"\n# retention = \"720h\"\n",
-	"rooms_domains":   "# [rooms_domains.\"example.org\"]\n# create = \"local\"\n# kind = \"public\"\n# defaults = [\"hidden\"]\n# max = 1000\n# max_occupants = 500\n",
-	"s2s_domains":     "# [s2s_domains.\"partner.example\"]\n# require_certificate = true\n# route = [\"10.0.0.7:5269\"]\n",
-	"component":       "# [component.\"irc.example.org\"]\n# secret = \"a long and random text\"\n# name = \"IRC\"\n# hidden = false\n# wildcard = false\n# roster = \"none\"\n# message = \"none\"\n# presence = \"none\"\n# iq = [\"urn:example:thing=get\"]\n# delegate = [\"urn:example:thing\"]\n",
-	"certificates":    "# [certificates.\"example.org\"]\n# cert = \"/etc/parley/example.org.pem\"\n# key = \"/etc/parley/example.org.key\"\n",
+	"contact":           "[contact]\n# abuse = [\"mailto:abuse@example.org\", \"xmpp:admin@example.org\"]\n",
+	"shared_groups":     "# [shared_groups.\"Support\"]\n# members = [\"juliet@example.org\", \"romeo@example.org\"]\n# shown_to = [\"@example.org\"]\n",
+	"archive_domains":   "# [archive_domains.\"example.org\"]\n# default = \"roster\"\n# retention = \"720h\"\n",
+	"rooms_domains":     "# [rooms_domains.\"example.org\"]\n# create = \"local\"\n# kind = \"public\"\n# defaults = [\"hidden\"]\n# max = 1000\n# max_occupants = 500\n",
+	"s2s_domains":       "# [s2s_domains.\"partner.example\"]\n# require_certificate = true\n# route = [\"10.0.0.7:5269\"]\n",
+	"component":         "# [component.\"irc.example.org\"]\n# secret = \"a long and random text\"\n# name = \"IRC\"\n# hidden = false\n# wildcard = false\n# roster = \"none\"\n# message = \"none\"\n# presence = \"none\"\n# iq = [\"urn:example:thing=get\"]\n# delegate = [\"urn:example:thing\"]\n",
+	"external_services": "# [external_services.\"Relay\"]\n# type = \"turn\"\n# host = \"turn.example.org\"\n# port = 3478\n# transport = \"udp\"\n# secret = \"a long and random text\"\n# lifetime = \"12h\"\n",
+	"certificates":      "# [certificates.\"example.org\"]\n# cert = \"/etc/parley/example.org.pem\"\n# key = \"/etc/parley/example.org.key\"\n",
 }
 
 func writeKeys(w io.Writer, v reflect.Value) {
@@ -65,6 +67,9 @@ func tomlValue(v reflect.Value) string {
 	var b strings.Builder
 	if v.Kind() == reflect.Slice && v.Len() == 0 {
 		return "[]"
+	}
+	if s, ok := v.Interface().(Secret); ok {
+		return strconv.Quote(string(s)) // of the defaults, which have none
 	}
 	toml.NewEncoder(&b).Encode(map[string]any{"v": v.Interface()})
 	_, value, _ := strings.Cut(strings.TrimSpace(b.String()), "= ")

@@ -14,13 +14,16 @@ import (
 	"parley/xep/admin"
 	"parley/xep/announce"
 	"parley/xep/blocking"
+	"parley/xep/bytestreams"
 	"parley/xep/caps"
 	"parley/xep/carbons"
 	"parley/xep/command"
 	"parley/xep/contact"
 	"parley/xep/delegation"
 	"parley/xep/devices"
+	"parley/xep/displayed"
 	"parley/xep/entitytime"
+	"parley/xep/extdisco"
 	"parley/xep/lastactivity"
 	"parley/xep/mam"
 	"parley/xep/ping"
@@ -30,6 +33,7 @@ import (
 	"parley/xep/push"
 	"parley/xep/register"
 	"parley/xep/strangers"
+	"parley/xep/upload"
 	"parley/xep/vcard"
 	xepversion "parley/xep/version"
 	"parley/xmpp"
@@ -45,6 +49,10 @@ type live struct {
 	summary   atomic.Bool  // of notifications
 	open      atomic.Bool  // to registration
 	published atomic.Pointer[PubsubConfig]
+	files     atomic.Pointer[UploadConfig]
+	relays    atomic.Pointer[[]extdisco.Service]
+	proxied   atomic.Pointer[FileProxyConfig]
+	proxyPort atomic.Int64 // of the first listener of the file proxy, once it is open
 	web       atomic.Pointer[HTTPConfig]
 	webPort   atomic.Pointer[string] // of the first listener with TLS, once it is open
 	groups    *roster.Groups
@@ -94,6 +102,8 @@ func features(h *house) []router.Feature {
 	keeper := mam.NewKeeper(func() mam.Limits { return *l.offline.Load() })
 	h.rooms = muc.New(muc.Config{Prefix: h.cfg.Rooms.Prefix, Settings: l.roomSettings, Archives: keeper, Admin: l.admin})
 	h.published = pubsub.New(pubsub.Config{Limits: l.pubsub, Prefix: h.cfg.Pubsub.Prefix, Settings: l.pubsubService, Admin: l.admin})
+	h.uploads = upload.New(upload.Config{Prefix: h.cfg.Upload.Prefix, Settings: l.uploads, URL: l.baseURL, Shelf: shelf(h.cfg)})
+	h.proxy = bytestreams.New(bytestreams.Config{Prefix: h.cfg.FileProxy.Prefix, Address: l.proxyAddress, Settings: l.fileProxy})
 	return []router.Feature{
 		c2s.SessionFeature(),
 		s2s.Feature(),
@@ -116,6 +126,7 @@ func features(h *house) []router.Feature {
 		pubsub.Feature(h.published),
 		caps.New(time.Now),
 		carbons.New(),
+		displayed.New(),
 		strangers.New(l.strangers, time.Now),
 		push.New(push.Config{Summary: l.summary.Load}),
 		devices.New(clients{h}),
@@ -123,5 +134,8 @@ func features(h *house) []router.Feature {
 		privilege.New(func() *privilege.Table { return l.trusted.Load().privileges }),
 		delegation.New(func() *delegation.Table { return l.trusted.Load().delegated }),
 		muc.Feature(h.rooms),
+		upload.Feature(h.uploads),
+		bytestreams.Feature(h.proxy),
+		extdisco.New(extdisco.Config{Services: l.external}),
 	}
 }

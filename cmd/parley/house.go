@@ -16,9 +16,11 @@ import (
 	"parley/s2s"
 	"parley/storage"
 	"parley/xep/announce"
+	"parley/xep/bytestreams"
 	"parley/xep/contact"
 	"parley/xep/mam"
 	"parley/xep/pubsub"
+	"parley/xep/upload"
 	"parley/xmpp"
 )
 
@@ -34,6 +36,8 @@ type house struct {
 	router    *router.Router
 	rooms     *muc.Service
 	published *pubsub.Service
+	uploads   *upload.Service
+	proxy     *bytestreams.Proxy
 	live      live
 	reload    func() (reloaded, error) // set while the server runs
 	s2s       *s2s.Server              // the same
@@ -90,13 +94,17 @@ func (h *house) settle(cfg Config) {
 	h.live.trusted.Store(trustedOf(cfg))
 	h.live.groups.Set(sharedGroups(cfg))
 	h.live.published.Store(&cfg.Pubsub)
+	h.live.files.Store(&cfg.Upload)
+	h.live.proxied.Store(&cfg.FileProxy)
+	relays := cfg.services()
+	h.live.relays.Store(&relays)
 	h.live.web.Store(&cfg.HTTP)
 	h.live.open.Store(cfg.Registration.Open)
 	rooms := cfg.roomSettings()
 	h.live.rooms.Store(&rooms)
 	if h.router != nil {
 		h.accounts.SetDevices(devicePolicy(cfg))
-		h.router.SetHosts(cfg.Domains)
+		h.router.SetHosts(cfg.Domains) // which forgets what was announced, too
 		h.router.SetMaxResources(cfg.Limits.Resources)
 		h.router.SetLastActivity(cfg.Presence.LastActivity)
 		h.router.SetUnknownErrors(cfg.Limits.UnknownErrors)

@@ -42,6 +42,8 @@ func startFederated(t *testing.T, names *nameServer, ca *authority, f federation
 [c2s]
 listen = [%q]
 listen_tls = []
+[file_proxy]
+listen = []
 [http]
 listen_tls = []
 [metrics]

@@ -37,7 +37,7 @@ type process struct {
 // startProcess starts bin/parley in an empty directory and makes two accounts.
 func startProcess(t *testing.T, extra string) *process {
 	t.Helper()
-	p := newProcess(t, "[c2s]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n[s2s]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n[http]\nlisten_tls = [\"127.0.0.1:0\"]\n[metrics]\nlisten = \"127.0.0.1:0\"\n"+extra)
+	p := newProcess(t, "[c2s]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n[s2s]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n[http]\nlisten_tls = [\"127.0.0.1:0\"]\n[file_proxy]\nlisten = [\"127.0.0.1:0\"]\n[metrics]\nlisten = \"127.0.0.1:0\"\n"+extra)
 	p.start()
 	p.parley("pw-juliet\n", "user", "add", "juliet@localhost")
 	p.parley("pw-romeo\n", "user", "add", "romeo@localhost")

@@ -257,11 +257,12 @@ func writeTable(b *strings.Builder, name, doc string, v reflect.Value) {
 }
 
 var mapVariables = map[string]string{
-	"contact":       "Variables: `PARLEY_CONTACT_ABUSE` and so on.",
-	"shared_groups": "Variable: `PARLEY_SHARED_GROUPS`, as `Everybody=@example.org`, several groups with commas and the members of one with blanks between them.",
-	"rooms_domains": "Variable: `PARLEY_ROOMS_DOMAINS`, as `example.org=company`, several with commas between them.",
-	"component":     "Variable: `PARLEY_COMPONENT`, as `irc.example.org=secret`, several with commas between them. [Components](components.md) says what each of these is for.",
-	"certificates":  "Variable: `PARLEY_CERTIFICATES`, as `example.org=/etc/parley/example.org.pem:/etc/parley/example.org.key`, several with commas between them.",
+	"contact":           "Variables: `PARLEY_CONTACT_ABUSE` and so on.",
+	"external_services": "Variable: `PARLEY_EXTERNAL_SERVICES`, as `Relay=turn:turn.example.org:3478:secret`, several with commas; port and secret may be missing.",
+	"shared_groups":     "Variable: `PARLEY_SHARED_GROUPS`, as `Everybody=@example.org`, several groups with commas and the members of one with blanks between them.",
+	"rooms_domains":     "Variable: `PARLEY_ROOMS_DOMAINS`, as `example.org=company`, several with commas between them.",
+	"component":         "Variable: `PARLEY_COMPONENT`, as `irc.example.org=secret`, several with commas between them. [Components](components.md) says what each of these is for.",
+	"certificates":      "Variable: `PARLEY_CERTIFICATES`, as `example.org=/etc/parley/example.org.pem:/etc/parley/example.org.key`, several with commas between them.",
 }
 
 func nested(f reflect.StructField) bool {

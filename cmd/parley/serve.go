@@ -43,9 +43,10 @@ type server struct {
 	asks   *s2s.Resolver
 	judge  *s2s.Judge
 	policy atomic.Pointer[s2s.Policy]
-	admin  *http.Server // the control socket
-	web    *http.Server // metrics and health; nil if switched off
-	where  []string     // what listens, for people
+	admin  *http.Server   // the control socket
+	web    *http.Server   // metrics and health; nil if switched off
+	where  []string       // what listens, for people
+	doors  []net.Listener // of the file proxy
 	errors chan error
 	ready  chan struct{} // closed when all doors are open
 
@@ -160,6 +161,9 @@ func start(ctx context.Context, o *options, cfg Config, log *slog.Logger, level 
 	if err = s.openWeb(); err != nil {
 		return s, err
 	}
+	if err = s.openFileProxy(); err != nil {
+		return s, err
+	}
 	if err = s.openControl(); err != nil {
 		return s, err
 	}
@@ -231,7 +235,7 @@ func listen(address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program; is a server running already? (c2s.listen, c2s.listen_tls, s2s.listen, s2s.listen_tls, components.listen, components.listen_tls, http.listen, http.listen_tls and metrics.listen set the addresses)", address)
+		return nil, fmt.Errorf("%s is in use by another program; is a server running already? (c2s.listen, c2s.listen_tls, s2s.listen, s2s.listen_tls, components.listen, components.listen_tls, http.listen, http.listen_tls, file_proxy.listen and metrics.listen set the addresses)", address)
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("%s: this user may not listen on a port below 1024", address)
 	case err != nil:
@@ -344,6 +348,9 @@ func (s *server) closeAll() error {
 			s.log.Warn("some streams did not end in time", "error", err)
 		}
 		done()
+	}
+	if err := s.closeFileProxy(ctx); err != nil {
+		s.log.Warn("the file proxy did not end in time", "error", err)
 	}
 	if s.site != nil {
 		sub, done := context.WithTimeout(ctx, stopWithin/5)

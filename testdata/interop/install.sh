@@ -14,9 +14,11 @@ look() {
 	need 'command -v profanity' profanity
 	need 'command -v go-sendxmpp' go-sendxmpp
 	need '/usr/bin/python3 -c "import slixmpp"' python3-slixmpp
+	need '/usr/bin/python3 -c "import aiohttp"' python3-aiohttp # for slixmpp's uploads
 	need 'test -e /usr/include/expat.h' libexpat1-dev
 	need '/usr/bin/python3 -c "import nbxmpp"' python3-nbxmpp
 	need 'command -v gajim' gajim
+	need 'test -e /usr/share/gajim/plugins/omemo' gajim-omemo
 	need 'ls /usr/lib/*/gdk-pixbuf-2.0/*/loaders/*svg*' librsvg2-common # for Gajim's icons
 	need 'command -v Xvfb' xvfb
 	need 'command -v dbus-run-session' dbus-daemon
