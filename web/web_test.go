@@ -75,7 +75,7 @@ func get(path string, headers ...string) string {
 	return "GET " + path + " HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n" + strings.Join(append(headers, ""), "\r\n") + "\r\n"
 }
 
-func text(r *http.Response) string {
+func content(r *http.Response) string {
 	if r == nil {
 		return "closed"
 	}
@@ -111,10 +111,10 @@ func TestVisitors(t *testing.T) {
 		{`Forwarded: for=_hidden;proto=https`, "127.0.0.1 secure=true proxy=true"},
 		{"Forwarded: for=192.0.2.1\r\nX-Forwarded-For: 198.51.100.7\r\nX-Forwarded-Proto: https", "192.0.2.1 secure=false proxy=true"},
 	} {
-		if got := text(knock(t, trusting, get("/who", test.headers))); got != test.want {
+		if got := content(knock(t, trusting, get("/who", test.headers))); got != test.want {
 			t.Errorf("%q: %s, not %s", test.headers, got, test.want)
 		}
-		if got := text(knock(t, wary, get("/who", test.headers))); got != "127.0.0.1 secure=false proxy=false" {
+		if got := content(knock(t, wary, get("/who", test.headers))); got != "127.0.0.1 secure=false proxy=false" {
 			t.Errorf("%q of a stranger: %s", test.headers, got)
 		}
 	}
@@ -152,7 +152,7 @@ func TestProxyProtocol(t *testing.T) {
 		{get("/who"), "400 Bad Request"},
 		{"PROXY TCP4 nonsense\r\n" + get("/who"), "400 Bad Request"},
 	} {
-		if got := text(knock(t, addr, test.raw)); got != test.want {
+		if got := content(knock(t, addr, test.raw)); got != test.want {
 			t.Errorf("%.40q: %s, not %s", test.raw, got, test.want)
 		}
 	}
@@ -221,19 +221,19 @@ func TestConnections(t *testing.T) {
 	for s.Stats().Open.Load() < 2 {
 		time.Sleep(time.Millisecond)
 	}
-	if got := text(knock(t, addr, get("/who"))); got != "closed" {
+	if got := content(knock(t, addr, get("/who"))); got != "closed" {
 		t.Errorf("the third: %s", got)
 	}
 	io.WriteString(a, get("/take"))
 	<-taken
-	if got := text(knock(t, addr, get("/who"))); !strings.HasPrefix(got, "127.0.0.1") {
+	if got := content(knock(t, addr, get("/who"))); !strings.HasPrefix(got, "127.0.0.1") {
 		t.Errorf("after one was taken over: %s", got)
 	}
 	b.Close()
 	s.SetSettings(Settings{PerAddress: 1, Trusted: here})
 	dial()
 	dial()
-	if got := text(knock(t, addr, get("/who"))); !strings.HasPrefix(got, "127.0.0.1") {
+	if got := content(knock(t, addr, get("/who"))); !strings.HasPrefix(got, "127.0.0.1") {
 		t.Errorf("of a proxy: %s", got)
 	}
 }
@@ -287,7 +287,7 @@ func TestHTTP2(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := text(r); got != "127.0.0.1 secure=true proxy=false" || r.ProtoMajor == 2 != two {
+		if got := content(r); got != "127.0.0.1 secure=true proxy=false" || r.ProtoMajor == 2 != two {
 			t.Errorf("%s %s", r.Proto, got)
 		}
 		tr.CloseIdleConnections()
