@@ -226,9 +226,7 @@ func (e *examiner) compliesConnections(t *testing.T) {
 	for _, l := range doc.Link {
 		switch l.Rel {
 		case "urn:xmpp:alt-connections:websocket":
-			if !strings.HasPrefix(l.Href, "wss://") {
-				t.Errorf("%+v", l)
-			}
+			e.compliesWebSocket(t, l.Href)
 		case "urn:xmpp:alt-connections:xbosh":
 			r, text := e.fetch("POST", l.Href, "text/xml", []byte("<body rid='1' xmlns='http://jabber.org/protocol/httpbind' to='localhost' wait='1' hold='1' ver='1.6' xml:lang='en' xmpp:version='1.0' xmlns:xmpp='urn:xmpp:xbosh'/>"))
 			if r.StatusCode != 200 || !strings.Contains(text, "sid=") {
@@ -243,6 +241,32 @@ func (e *examiner) compliesConnections(t *testing.T) {
 	var list struct{ Links []struct{ Rel, Href string } }
 	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list.Links) != 2 {
 		t.Errorf("%v: %s", err, text)
+	}
+}
+
+// compliesWebSocket wants a WebSocket for XMPP, which a browser's handshake opens (RFC 7395 §3.1).
+func (e *examiner) compliesWebSocket(t *testing.T, href string) {
+	rest, ok := strings.CutPrefix(href, "wss://")
+	if !ok {
+		t.Fatalf("%s is not encrypted", href)
+	}
+	r, err := http.NewRequest("GET", "https://"+rest, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"Connection": "Upgrade", "Upgrade": "websocket", "Origin": "https://client.example",
+		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": "xmpp",
+	} {
+		r.Header.Set(name, value)
+	}
+	answer, err := e.http.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusSwitchingProtocols || answer.Header.Get("Sec-WebSocket-Protocol") != "xmpp" {
+		t.Errorf("WebSocket answers %d: %v", answer.StatusCode, answer.Header)
 	}
 }
 
