@@ -53,6 +53,22 @@ func TestInteropConverseBehindProxy(t *testing.T) {
 	converse(t, p, base, "websocket")
 }
 
+// Where registration is open, the client makes the account.
+func TestInteropConverseRegisters(t *testing.T) {
+	p := startProcess(t, "[registration]\nopen = true\n")
+	shots, err := filepath.Abs(screenshots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := foreign(t, "", nil, "node", script(t, "converse_register.mjs"), "https://localhost:"+p.web, shots)
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+	if list := p.parley("", "user", "list"); !strings.Contains(list, "mercutio@localhost") {
+		t.Errorf("the accounts are\n%s", list)
+	}
+}
+
 // converse plays testdata/interop/converse.mjs.
 func converse(t *testing.T, p *process, base, transport string) {
 	t.Helper()
