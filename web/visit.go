@@ -82,19 +82,19 @@ func (s *Server) visited(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		told := &teller{ResponseWriter: w}
+		defer func() { s.stats.Requests[told.status/100%len(s.stats.Requests)].Add(1) }()
 		defer func() {
-			s.stats.Requests[told.status/100%len(s.stats.Requests)].Add(1)
-			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler {
-					panic(p)
-				}
-				s.log.Error("an HTTP request's handling panicked", "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
-				if told.status == 0 {
-					http.Error(w, "internal server error", http.StatusInternalServerError)
-					return
-				}
-				panic(http.ErrAbortHandler)
+			p := recover()
+			if p == nil {
+				return
 			}
+			if p != http.ErrAbortHandler {
+				s.log.Error("an HTTP request's handling panicked", "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+			}
+			if p == http.ErrAbortHandler || told.status != 0 {
+				panic(http.ErrAbortHandler) // the answer is not whole
+			}
+			http.Error(told, "internal server error", http.StatusInternalServerError)
 		}()
 		next.ServeHTTP(told, r.WithContext(router.WithVisitor(r.Context(), v)))
 		s.log.LogAttrs(r.Context(), slog.LevelDebug, "http request", slog.String("method", r.Method), slog.String("path", r.URL.Path),

@@ -60,7 +60,7 @@ type Stats struct {
 	Accepted atomic.Int64 // connections
 	Refused  atomic.Int64 // of these, over the limit or with a wrong PROXY header
 	Open     atomic.Int64
-	Requests [6]atomic.Int64 // by the first digit of the answer's status; 0: none was sent
+	Requests [6]atomic.Int64 // by the first digit of the status; 0: none was sent, or the connection was taken over
 }
 
 // NewServer returns a server that listens nowhere yet. Patterns that contradict each other

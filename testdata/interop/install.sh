@@ -29,6 +29,9 @@ look() {
 	need 'lua5.4 -e "require \"lunbound\""' lua-unbound # Prosody's own resolver takes no port
 	need 'test -x /usr/sbin/ejabberdctl' ejabberd
 	need 'command -v biboumi' biboumi
+	need 'command -v nginx' nginx-light
+	need 'command -v haproxy' haproxy
+	need 'command -v caddy' caddy
 	need 'test -x /usr/sbin/ngircd' ngircd
 }
 look

@@ -55,7 +55,7 @@ func overBOSH(o Options) net.Conn {
 	p.say = sync.NewCond(&p.mu)
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	tr := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, o.Addr)
+		return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: o.Local}}).DialContext(ctx, network, o.Addr)
 	}}
 	if o.TLS != nil {
 		tr.TLSClientConfig = o.TLS.Clone()

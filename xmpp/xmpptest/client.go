@@ -31,6 +31,7 @@ type Options struct {
 	WebSocket string      // the URL of one, which Addr has (RFC 7395)
 	BOSH      string      // the URL for requests, which Addr has (XEP-0206)
 	HTTP      http.Header // of the requests for these
+	Local     net.IP      // where these come from; nil: any address
 }
 
 // A Client is one connection to a server. What fails the test belongs to the test's own

@@ -40,7 +40,7 @@ func overWebSocket(o Options) (net.Conn, error) {
 	defer cancel()
 	m := &messages{in: make(chan []byte, 1000)}
 	dial := func(ctx context.Context, network, _ string) (c net.Conn, err error) {
-		m.Conn, err = (&net.Dialer{}).DialContext(ctx, network, o.Addr)
+		m.Conn, err = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: o.Local}}).DialContext(ctx, network, o.Addr)
 		return m.Conn, err
 	}
 	tr := &http.Transport{DialContext: dial}
