@@ -8,11 +8,14 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export CGO_ENABLED = 1
 export GOFLAGS
 
-.PHONY: build run check test fmt vet unit differential interop peers bench fault generate clean
+.PHONY: build webclient run check test fmt vet unit differential interop peers bench fault generate clean
 
-build: ## bin/parley
+build: webclient ## bin/parley, with the web client if npm is there
 	@command -v gcc >/dev/null || { echo "gcc is needed to build the database (package gcc)"; exit 1; }
 	go build -trimpath -tags $(TAGS) -ldflags "-s -w -X main.version=$(VERSION)" -o bin/parley ./cmd/parley
+
+webclient: ## web/client/converse.zip, fetched by npm; or made of the package that WEBCLIENT names
+	@GOFLAGS="$(GOFLAGS) -tags=$(TAGS)" go run ./cmd/webclient $(if $(WEBCLIENT),-from "$(WEBCLIENT)")
 
 run: build ## a complete server with no configuration; its data is in ./data
 	./bin/parley serve

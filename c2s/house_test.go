@@ -34,6 +34,7 @@ import (
 	"parley/xep/command"
 	"parley/xep/contact"
 	"parley/xep/devices"
+	"parley/xep/displayed"
 	"parley/xep/entitytime"
 	"parley/xep/extdisco"
 	"parley/xep/lastactivity"
@@ -121,7 +122,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		private.New(), vcard.New(func() []string { return nil }),
 		lastactivity.New(time.Now), command.New(time.Now), admin.New(office{h}),
 		announce.New(&announce.Announcer{}, office{h}, admin.May(office{h}.Admin)),
-		pubsub.Feature(pubsub.New(pubsub.Config{Prefix: "pubsub"})), caps.New(time.Now), carbons.New(), push.New(push.Config{}), vcard.Search(true, func() int { return 3 }),
+		pubsub.Feature(pubsub.New(pubsub.Config{Prefix: "pubsub"})), caps.New(time.Now), carbons.New(), displayed.New(), push.New(push.Config{}), vcard.Search(true, func() int { return 3 }),
 		devices.New(clients{h}),
 		muc.Feature(rooms), upload.Feature(files),
 		bytestreams.Feature(bytestreams.New(bytestreams.Config{Prefix: "proxy", Address: func(domain string) (string, int) { return domain, 7777 }})),

@@ -122,6 +122,7 @@ func TestHalfStanza(t *testing.T) {
 	h := open(t, func(p *plan) { p.set.StanzaTimeout = 800 * time.Millisecond })
 	half, busy := h.login("juliet", "x"), h.login("romeo", "x")
 	half.Say("<message to='%s'><body>", half.JID)
+	busy.Say("<iq type='get' id='b' to='%s'><ping xmlns='urn:xmpp:ping'", host)
 	began := time.Now()
 	done := make(chan struct{})
 	go func() {
@@ -132,7 +133,6 @@ func TestHalfStanza(t *testing.T) {
 		}
 		busy.Write("/></iq>")
 	}()
-	busy.Say("<iq type='get' id='b' to='%s'><ping xmlns='urn:xmpp:ping'", host)
 	half.ExpectEnd("connection-timeout")
 	<-done
 	busy.Ping(nil)

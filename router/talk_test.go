@@ -22,6 +22,7 @@ import (
 	"parley/xep/command"
 	"parley/xep/contact"
 	"parley/xep/devices"
+	"parley/xep/displayed"
 	"parley/xep/entitytime"
 	"parley/xep/extdisco"
 	"parley/xep/lastactivity"
@@ -59,7 +60,7 @@ func fullHouse(t testing.TB) *routertest.House {
 		ping.New(), version.New("1.0"), entitytime.New(time.Now), contact.New(&addresses), register.New(o), private.New(),
 		vcard.New(func() []string { return nil }), lastactivity.New(time.Now), command.New(time.Now), admin.New(o),
 		announce.New(&announce.Announcer{}, o, admin.May(o.Admin)), pubsub.Feature(pubsub.New(pubsub.Config{Prefix: "pubsub"})), caps.New(time.Now),
-		vcard.Search(true, func() int { return 3 }), carbons.New(), push.New(push.Config{}), devices.New(noDevices{}),
+		vcard.Search(true, func() int { return 3 }), carbons.New(), displayed.New(), push.New(push.Config{}), devices.New(noDevices{}),
 		muc.Feature(rooms), upload.Feature(files),
 		bytestreams.Feature(bytestreams.New(bytestreams.Config{Prefix: "proxy", Address: func(domain string) (string, int) { return domain, 7777 }})),
 		extdisco.New(extdisco.Config{Services: talkServices}),

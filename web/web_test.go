@@ -52,8 +52,8 @@ func start(t *testing.T, set Settings, pages ...router.HTTP) (*Server, string) {
 	return s, l.Addr().String()
 }
 
-// ask says text on a connection of its own and returns the answer.
-func ask(t *testing.T, addr, text string) *http.Response {
+// knock says text on a connection of its own and returns the answer.
+func knock(t *testing.T, addr, text string) *http.Response {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -75,7 +75,7 @@ func get(path string, headers ...string) string {
 	return "GET " + path + " HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n" + strings.Join(append(headers, ""), "\r\n") + "\r\n"
 }
 
-func text(r *http.Response) string {
+func content(r *http.Response) string {
 	if r == nil {
 		return "closed"
 	}
@@ -111,10 +111,10 @@ func TestVisitors(t *testing.T) {
 		{`Forwarded: for=_hidden;proto=https`, "127.0.0.1 secure=true proxy=true"},
 		{"Forwarded: for=192.0.2.1\r\nX-Forwarded-For: 198.51.100.7\r\nX-Forwarded-Proto: https", "192.0.2.1 secure=false proxy=true"},
 	} {
-		if got := text(ask(t, trusting, get("/who", test.headers))); got != test.want {
+		if got := content(knock(t, trusting, get("/who", test.headers))); got != test.want {
 			t.Errorf("%q: %s, not %s", test.headers, got, test.want)
 		}
-		if got := text(ask(t, wary, get("/who", test.headers))); got != "127.0.0.1 secure=false proxy=false" {
+		if got := content(knock(t, wary, get("/who", test.headers))); got != "127.0.0.1 secure=false proxy=false" {
 			t.Errorf("%q of a stranger: %s", test.headers, got)
 		}
 	}
@@ -152,7 +152,7 @@ func TestProxyProtocol(t *testing.T) {
 		{get("/who"), "400 Bad Request"},
 		{"PROXY TCP4 nonsense\r\n" + get("/who"), "400 Bad Request"},
 	} {
-		if got := text(ask(t, addr, test.raw)); got != test.want {
+		if got := content(knock(t, addr, test.raw)); got != test.want {
 			t.Errorf("%.40q: %s, not %s", test.raw, got, test.want)
 		}
 	}
@@ -176,7 +176,7 @@ func TestCross(t *testing.T) {
 		{"GET", "/up/x", "*", 200, ""}, {"PUT", "/up/x", "*", 200, ""}, {"DELETE", "/up/x", "", 405, ""},
 		{"GET", "/who", "", 200, ""}, {"OPTIONS", "/who", "", 405, ""}, {"GET", "/nothing", "", 404, ""},
 	} {
-		r := ask(t, addr, test.method+" "+test.path+" HTTP/1.1\r\nHost: example.com\r\nOrigin: https://elsewhere.example\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+		r := knock(t, addr, test.method+" "+test.path+" HTTP/1.1\r\nHost: example.com\r\nOrigin: https://elsewhere.example\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 		if r.StatusCode != test.status || r.Header.Get("Access-Control-Allow-Origin") != test.origin || r.Header.Get("Access-Control-Allow-Methods") != test.allow {
 			t.Errorf("%s %s: %d %v", test.method, test.path, r.StatusCode, r.Header)
 		}
@@ -221,19 +221,19 @@ func TestConnections(t *testing.T) {
 	for s.Stats().Open.Load() < 2 {
 		time.Sleep(time.Millisecond)
 	}
-	if got := text(ask(t, addr, get("/who"))); got != "closed" {
+	if got := content(knock(t, addr, get("/who"))); got != "closed" {
 		t.Errorf("the third: %s", got)
 	}
 	io.WriteString(a, get("/take"))
 	<-taken
-	if got := text(ask(t, addr, get("/who"))); !strings.HasPrefix(got, "127.0.0.1") {
+	if got := content(knock(t, addr, get("/who"))); !strings.HasPrefix(got, "127.0.0.1") {
 		t.Errorf("after one was taken over: %s", got)
 	}
 	b.Close()
 	s.SetSettings(Settings{PerAddress: 1, Trusted: here})
 	dial()
 	dial()
-	if got := text(ask(t, addr, get("/who"))); !strings.HasPrefix(got, "127.0.0.1") {
+	if got := content(knock(t, addr, get("/who"))); !strings.HasPrefix(got, "127.0.0.1") {
 		t.Errorf("of a proxy: %s", got)
 	}
 }
@@ -241,10 +241,10 @@ func TestConnections(t *testing.T) {
 // TestPanic: a panic ends one request.
 func TestPanic(t *testing.T) {
 	s, addr := start(t, Settings{}, router.HTTP{Pattern: "GET /panic", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("on purpose") })})
-	if r := ask(t, addr, get("/panic")); r == nil || r.StatusCode != 500 {
+	if r := knock(t, addr, get("/panic")); r == nil || r.StatusCode != 500 {
 		t.Errorf("%v", r)
 	}
-	if r := ask(t, addr, get("/who")); r == nil || r.StatusCode != 200 {
+	if r := knock(t, addr, get("/who")); r == nil || r.StatusCode != 200 {
 		t.Errorf("afterwards: %v", r)
 	}
 	if s.Stats().Requests[5].Load() != 1 {
@@ -258,12 +258,12 @@ func TestSmuggling(t *testing.T) {
 	for _, headers := range []string{
 		"Content-Length: 5\r\nContent-Length: 6\r\n", "Transfer-Encoding: chunked, identity\r\n", "Transfer-Encoding: xchunked\r\n", "Content-Length: +5\r\n", "Content-Length: 0x5\r\n", " Content-Length: 5\r\n",
 	} {
-		r := ask(t, addr, "POST /who HTTP/1.1\r\nHost: example.com\r\n"+headers+"\r\nhello")
+		r := knock(t, addr, "POST /who HTTP/1.1\r\nHost: example.com\r\n"+headers+"\r\nhello")
 		if r == nil || r.StatusCode != 400 && r.StatusCode != 501 {
 			t.Errorf("%q: %v", headers, r)
 		}
 	}
-	if r := ask(t, addr, "GET /who HTTP/1.1\r\nHost: example.com\r\nX: "+strings.Repeat("x", 64<<10)+"\r\n\r\n"); r == nil || r.StatusCode != 431 {
+	if r := knock(t, addr, "GET /who HTTP/1.1\r\nHost: example.com\r\nX: "+strings.Repeat("x", 64<<10)+"\r\n\r\n"); r == nil || r.StatusCode != 431 {
 		t.Errorf("a header of 64 KiB: %v", r)
 	}
 }
@@ -287,7 +287,7 @@ func TestHTTP2(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := text(r); got != "127.0.0.1 secure=true proxy=false" || r.ProtoMajor == 2 != two {
+		if got := content(r); got != "127.0.0.1 secure=true proxy=false" || r.ProtoMajor == 2 != two {
 			t.Errorf("%s %s", r.Proto, got)
 		}
 		tr.CloseIdleConnections()

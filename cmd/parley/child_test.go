@@ -40,6 +40,7 @@ type child struct {
 	cmd                       *exec.Cmd
 	hello                     string
 	starttls, direct, metrics string // addresses
+	web                       string // address of the web's listener with TLS
 	log                       *syncBuffer
 	ended                     chan error
 }
@@ -69,7 +70,7 @@ func (c *child) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-var listening = regexp.MustCompile(`(?m)^  (clients|metrics) on (?:http://)?([0-9.:]+?)(?:/metrics)?(?: \((STARTTLS|direct TLS)\))?$`)
+var listening = regexp.MustCompile(`(?m)^  (clients|metrics|web) on (?:https?://)?([0-9.:]+?)(?:/metrics)?(?: \((STARTTLS|direct TLS)\))?$`)
 
 // start starts the server and waits until it says what to type next.
 func (c *child) start(args ...string) {
@@ -107,6 +108,8 @@ func (c *child) start(args ...string) {
 		switch {
 		case m[1] == "metrics":
 			c.metrics = m[2]
+		case m[1] == "web":
+			c.web = m[2]
 		case m[3] == "STARTTLS":
 			c.starttls = m[2]
 		default:

@@ -38,7 +38,7 @@ type Config struct {
 	Archive      ArchiveConfig                    `toml:"archive" doc:"What users have said and heard, kept for all of their devices (XEP-0313)."`
 	Limits       LimitsConfig                     `toml:"limits" doc:"What one account may use."`
 	Storage      StorageConfig                    `toml:"storage" doc:"The database."`
-	Contact      map[string][]string              `toml:"contact" reload:"true" doc:"Whom to write to about this server (XEP-0157), shown to everybody who asks: lists of mailto:, xmpp: or https: addresses under the names abuse, admin, feedback, sales, security, status, support."`
+	Contact      map[string][]string              `toml:"contact" reload:"true" doc:"Whom to write to about this server (XEP-0157), shown to everybody who asks: lists of mailto:, xmpp: or https: addresses under the names abuse, admin, feedback, sales, security, status, support. Without any, these are the mailboxes abuse@ and xmpp@ of the domain: see that somebody reads them."`
 	Metrics      MetricsConfig                    `toml:"metrics" doc:"Figures for Prometheus (/metrics) and health checks (/healthz, /readyz)."`
 	Log          LogConfig                        `toml:"log" doc:"What the server says. Stanzas, passwords and tokens are never logged."`
 	SharedGroups map[string]SharedGroupConfig     `toml:"shared_groups" reload:"true" doc:"Groups that are in the contact lists of many, by the name that clients show: people who see each other without having asked."`

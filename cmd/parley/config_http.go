@@ -21,12 +21,14 @@ type HTTPConfig struct {
 	PerAddress int      `toml:"max_connections_per_address" reload:"true" doc:"How many connections one address may have, proxies apart. 0: any number."`
 	WebSocket  bool     `toml:"websocket" doc:"Clients may come by WebSocket (RFC 7395), at /xmpp-websocket."`
 	BOSH       bool     `toml:"bosh" doc:"Clients may come by BOSH (XEP-0206), at /http-bind."`
+	Chat       bool     `toml:"chat" doc:"Serve the web client at /chat. It comes by WebSocket or BOSH, one of which has to be on."`
+	Addresses  []string `toml:"addresses" doc:"The addresses of this machine as the world sees them, IPv4 and IPv6. With them /.well-known/host-meta.json tells programs all there is to know (XEP-0487), and these ask DNS no more. Empty: it tells of WebSocket and BOSH alone (XEP-0156)."`
 }
 
 func defaultHTTP() HTTPConfig {
 	return HTTPConfig{
 		Listen: []string{}, ListenTLS: []string{":5443", ":443?"}, Trusted: []string{"127.0.0.0/8", "::1"},
-		PerAddress: 500, WebSocket: true, BOSH: true,
+		PerAddress: 500, WebSocket: true, BOSH: true, Chat: true, Addresses: []string{},
 	}
 }
 
@@ -54,6 +56,11 @@ func checkHTTP(cfg *Config) *badKey {
 	for _, t := range c.Trusted {
 		if _, ok := network(t); !ok {
 			return bad("http.trusted_proxies", "%q is neither an address nor a network; write it as 192.0.2.1 or 192.0.2.0/24", t)
+		}
+	}
+	for _, a := range c.Addresses {
+		if ip, err := netip.ParseAddr(a); err != nil || ip.Zone() != "" {
+			return bad("http.addresses", "%q is no IP address", a)
 		}
 	}
 	if c.PerAddress < 0 {

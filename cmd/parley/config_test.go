@@ -221,6 +221,9 @@ func TestEnvironmentHasEveryKey(t *testing.T) {
 			if key == "rooms.defaults" {
 				value, text = "moderated, hidden", `["moderated", "hidden"]`
 			}
+			if key == "http.addresses" {
+				value, text = "192.0.2.1, 2001:db8::1", `["192.0.2.1", "2001:db8::1"]`
+			}
 			if key == "http.trusted_proxies" {
 				value, text = "192.0.2.0/24, ::1", `["192.0.2.0/24", "::1"]`
 			}

@@ -10,6 +10,7 @@ import (
 	"parley/roster"
 	"parley/router"
 	"parley/s2s"
+	"parley/web"
 	"parley/xep/admin"
 	"parley/xep/announce"
 	"parley/xep/blocking"
@@ -20,6 +21,7 @@ import (
 	"parley/xep/contact"
 	"parley/xep/delegation"
 	"parley/xep/devices"
+	"parley/xep/displayed"
 	"parley/xep/entitytime"
 	"parley/xep/extdisco"
 	"parley/xep/lastactivity"
@@ -45,6 +47,7 @@ type live struct {
 	limits    atomic.Pointer[LimitsConfig]
 	results   atomic.Int64 // of one search
 	summary   atomic.Bool  // of notifications
+	open      atomic.Bool  // to registration
 	published atomic.Pointer[PubsubConfig]
 	files     atomic.Pointer[UploadConfig]
 	relays    atomic.Pointer[[]extdisco.Service]
@@ -104,6 +107,7 @@ func features(h *house) []router.Feature {
 	return []router.Feature{
 		c2s.SessionFeature(),
 		s2s.Feature(),
+		web.Feature(h.pagesOf()),
 		roster.NewWith(roster.Config{Directory: l.groups, Limits: l.roster}),
 		blocking.NewWith(func() int { return l.limits.Load().Blocked }, func() []xmpp.JID { return *l.admins.Load() }),
 		mam.Feature(keeper),
@@ -122,6 +126,7 @@ func features(h *house) []router.Feature {
 		pubsub.Feature(h.published),
 		caps.New(time.Now),
 		carbons.New(),
+		displayed.New(),
 		strangers.New(l.strangers, time.Now),
 		push.New(push.Config{Summary: l.summary.Load}),
 		devices.New(clients{h}),

@@ -99,6 +99,7 @@ func (h *house) settle(cfg Config) {
 	relays := cfg.services()
 	h.live.relays.Store(&relays)
 	h.live.web.Store(&cfg.HTTP)
+	h.live.open.Store(cfg.Registration.Open)
 	rooms := cfg.roomSettings()
 	h.live.rooms.Store(&rooms)
 	if h.router != nil {

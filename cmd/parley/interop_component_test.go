@@ -43,6 +43,26 @@ func TestInteropSlixmppComponent(t *testing.T) {
 	}
 }
 
+// slidgePublishes is what gateways need that publish for users.
+const slidgePublishes = `[components]
+listen = ["127.0.0.1:0"]
+[component."telegram.localhost"]
+secret = "a-secret-of-slixmpp"
+roster = "both"
+message = "outgoing"
+presence = "managed_entity"
+iq = ["http://jabber.org/protocol/pubsub=both", "http://jabber.org/protocol/pubsub#owner=set"]
+`
+
+// A gateway publishes bookmarks, avatars and what was displayed in the names of users.
+func TestInteropSlixmppGateway(t *testing.T) {
+	p := startProcess(t, slidgePublishes)
+	out := foreign(t, "", nil, "/usr/bin/python3", script(t, "slixmpp_gateway.py"), p.port, p.cert(), p.components)
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+}
+
 // background runs a stranger's program until the test ends. Debian's package has it.
 func background(t *testing.T, log, pkg, name string, args ...string) {
 	t.Helper()

@@ -28,6 +28,7 @@ type process struct {
 	cmd          *exec.Cmd
 	port, direct string
 	components   string // port for components, if there is one
+	web          string // port of the web's listener with TLS, if there is one
 	config       string // what it was started with
 	log          *syncBuffer
 	stopped      bool
@@ -76,6 +77,7 @@ func (p *process) readHello(out io.Reader) {
 	p.t.Helper()
 	where := regexp.MustCompile(`clients on 127\.0\.0\.1:(\d+) \((STARTTLS|direct TLS)\)`)
 	components := regexp.MustCompile(`components on 127\.0\.0\.1:(\d+) `)
+	web := regexp.MustCompile(`web on https?://127\.0\.0\.1:(\d+)`)
 	lines := make(chan string, 100)
 	go func() {
 		for s := bufio.NewScanner(out); s.Scan(); {
@@ -92,6 +94,9 @@ func (p *process) readHello(out io.Reader) {
 			}
 			if m := components.FindStringSubmatch(line); m != nil {
 				p.components = m[1]
+			}
+			if m := web.FindStringSubmatch(line); m != nil {
+				p.web = m[1]
 			}
 			if m := where.FindStringSubmatch(line); m != nil && m[2] == "STARTTLS" {
 				p.port = m[1]

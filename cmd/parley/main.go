@@ -106,7 +106,7 @@ session or room, 5 the account exists, 6 the server is not running.`
 	f.StringVar(&o.data, "data", "", "data directory (instead of the configured one)")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	root.AddCommand(serveCommand(o), userCommand(o), sessionCommand(o), s2sCommand(o), componentCommand(o), roomCommand(o), archiveCommand(o), uploadCommand(o), configCommand(o), certCommand(o),
-		announceCommand(o), backupCommand(o), reloadCommand(o), versionCommand(o))
+		webCommand(o), announceCommand(o), backupCommand(o), reloadCommand(o), versionCommand(o))
 	return root
 }
 

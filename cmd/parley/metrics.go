@@ -118,9 +118,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.collectComponents(ch)
 	c.collectRooms(ch)
 	c.collectPubsub(ch)
+	c.collectWeb(ch)
 	c.collectUpload(ch)
 	c.collectFileProxy(ch)
-	c.collectWeb(ch)
 	c.collectS2S(ch)
 	hall := c.s.router.Stats()
 	for _, k := range []xmpp.Kind{xmpp.Message, xmpp.Presence, xmpp.IQ} {

@@ -315,6 +315,9 @@ func (s *server) hello(out io.Writer) {
 		flags += " --data " + s.o.data
 	}
 	fmt.Fprintf(out, "Make an account, in another terminal:\n  %s%s user add juliet@%s\n", program, flags, s.cfg.Domains[0])
+	if base := s.live.baseURL(s.cfg.Domains[0]); base != "" && s.site != nil {
+		fmt.Fprintf(out, "Log in with any client, or in a browser:\n  %s/\n", base)
+	}
 }
 
 // stop closes everything, from the doors down to the store (architecture: Stopping).

@@ -17,6 +17,8 @@ ACCOUNT = "parley"
 
 
 class Window:
+    plugins, people = {}, {}  # settings of plugins, and of people whom one writes to
+
     def __init__(self, port, cert, shots):
         self.port, self.cert, self.shots = port, cert, shots
         self.children, self.homes = [], []
@@ -82,11 +84,11 @@ class Window:
         db = sqlite3.connect(self.home + "/settings.sqlite")
         db.executescript("create table settings (name text unique, settings text);"
                          "create table account_settings (account text unique, settings text); pragma user_version=5;")
-        for name, value in (("app", app), ("soundevents", {}), ("status_presets", {}), ("proxies", {}), ("plugins", {}),
+        for name, value in (("app", app), ("soundevents", {}), ("status_presets", {}), ("proxies", {}), ("plugins", self.plugins),
                             ("workspaces", {"w": {"name": "Chats", "color": "rgb(191,0,64)", "avatar_sha": "", "chats": []}})):
             db.execute("insert into settings values (?, ?)", (name, json.dumps(value)))
         db.execute("insert into account_settings values (?, ?)",
-                   (ACCOUNT, json.dumps({"account": account, "group_chat": {}, "contact": {}})))
+                   (ACCOUNT, json.dumps({"account": account, "group_chat": {}, "contact": self.people})))
         db.commit()
         db.close()
 

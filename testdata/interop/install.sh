@@ -18,6 +18,7 @@ look() {
 	need 'test -e /usr/include/expat.h' libexpat1-dev
 	need '/usr/bin/python3 -c "import nbxmpp"' python3-nbxmpp
 	need 'command -v gajim' gajim
+	need 'test -e /usr/share/gajim/plugins/omemo' gajim-omemo
 	need 'ls /usr/lib/*/gdk-pixbuf-2.0/*/loaders/*svg*' librsvg2-common # for Gajim's icons
 	need 'command -v Xvfb' xvfb
 	need 'command -v dbus-run-session' dbus-daemon
@@ -25,6 +26,7 @@ look() {
 	need 'command -v import' imagemagick
 	need 'command -v node' nodejs
 	need 'command -v npm' npm
+	need 'command -v chromium' chromium # for the web client
 	need 'command -v prosody' prosody
 	need 'lua5.4 -e "require \"lunbound\""' lua-unbound # Prosody's own resolver takes no port
 	need 'test -x /usr/sbin/ejabberdctl' ejabberd
@@ -56,6 +58,6 @@ if [ -n "$missing" ]; then
 		exit 1
 	fi
 fi
-if [ ! -d node_modules/@xmpp/client ]; then
+if [ ! -d node_modules/@xmpp/client ] || [ ! -d node_modules/playwright-core ]; then
 	npm install --no-audit --no-fund --no-package-lock --loglevel=error
 fi

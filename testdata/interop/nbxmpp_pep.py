@@ -1,8 +1,11 @@
 """Clients made of nbxmpp, the library under Gajim, keep bookmarks, publish an avatar and keys, and
 fetch those of somebody who is no contact. One that wants a node otherwise than it is changes it.
+Bookmarks are the same by each of its three modules for them, and so are vCards by both of its.
 
 Arguments: port, certificate file.
 """
+import base64
+import hashlib
 import sys
 
 from gi.repository import Gio, GLib
@@ -12,6 +15,7 @@ from nbxmpp.client import Client
 from nbxmpp.const import ConnectionProtocol, ConnectionType
 from nbxmpp.errors import StanzaError
 from nbxmpp.modules.user_avatar import Avatar
+from nbxmpp.modules.vcard4 import VCard as VCard4
 from nbxmpp.protocol import JID, Presence
 from nbxmpp.structs import BookmarkData, OMEMOBundle, StanzaHandler
 
@@ -95,6 +99,46 @@ def bookmarks(phone, desk):
     until("it is gone", lambda: answer(phone.NativeBookmarks.request_bookmarks()) == [])
 
 
+def one_list(phone, desk):
+    """The same by XEP-0402, by XEP-0048 as published and in private XML."""
+    play, orchard = (JID.from_string(n + "@conference.shakespeare.lit") for n in ("fall", "orchard"))
+    desk.NativeBookmarks.store_bookmarks([BookmarkData(jid=play, name="The Play", nick="JC", autojoin=True)])
+    phone.hears(nbxmpp.Namespace.BOOKMARKS_1, str(play))
+    for module in (phone.PrivateBookmarks, phone.PEPBookmarks):
+        data = answer(module.request_bookmarks())
+        assert [(b.jid, b.name, b.nick, b.autojoin) for b in data] == [(play, "The Play", "JC", True)], data
+    answer(phone.PrivateBookmarks.store_bookmarks(data + [BookmarkData(jid=orchard, name="The Orchard", autojoin=False)]))
+    assert desk.hears(nbxmpp.Namespace.BOOKMARKS_1, str(orchard)).name == "The Orchard"
+    listed = answer(desk.NativeBookmarks.request_bookmarks())
+    assert sorted(str(b.jid) for b in listed) == [str(play), str(orchard)], listed
+    phone.PEPBookmarks.store_bookmarks([BookmarkData(jid=orchard, name="The Orchard", autojoin=True)])
+    until("one is left", lambda: [(b.jid, b.autojoin) for b in answer(desk.NativeBookmarks.request_bookmarks())] == [(orchard, True)])
+    answer(desk.NativeBookmarks.retract_bookmark(orchard))
+    assert answer(phone.PrivateBookmarks.request_bookmarks()) == []
+
+
+def one_card(desk, stranger):
+    """The same by XEP-0292 and XEP-0054."""
+    card = VCard4()
+    card.add_property("fn", value="Juliet Capulet")
+    card.add_property("title", value="Heiress")
+    card.add_property("tel", value="+39 1", value_type="text")
+    answer(desk.VCard4.set_vcard(card, public=True))
+    old = answer(stranger.VCardTemp.request_vcard(JID.from_string(Y)))
+    assert (old.data["FN"], old.data["TITLE"], old.data["TEL"][0]["NUMBER"]) == ("Juliet Capulet", "Heiress", "+39 1"), old
+    old.data["FN"] = "Juliet"
+    answer(desk.VCardTemp.set_vcard(old))
+    names = {p.name: p.value for p in answer(stranger.VCard4.request_vcard(JID.from_string(Y))).get_properties()}
+    assert names["fn"] == "Juliet" and names["title"] == "Heiress", names
+    # As Gajim does for somebody who wants contacts alone to see it.
+    answer(desk.VCard4.set_vcard(card, public=False))
+    try:
+        answer(stranger.VCardTemp.request_vcard(JID.from_string(Y)))
+        sys.exit("what is for contacts is for everybody")
+    except StanzaError as e:
+        assert e.condition == "service-unavailable", e.condition
+
+
 def keys(desk, stranger):
     bundle = OMEMOBundle(spk={"id": 1, "key": b"k" * 33}, spk_signature=b"s" * 64, ik=b"i" * 33,
                          otpks=[{"id": n, "key": b"%02d" % n * 16} for n in range(1, 101)])
@@ -124,12 +168,22 @@ def avatars(desk, phone, stranger):
     assert phone.hears(nbxmpp.Namespace.AVATAR_METADATA, sha).default == sha
     assert answer(stranger.UserAvatar.request_avatar_metadata(Y)).default == sha
     assert answer(stranger.UserAvatar.request_avatar_data(sha, Y)).data == image
+    old = answer(stranger.VCardTemp.request_vcard(JID.from_string(Y)))
+    assert base64.b64decode(old.data["PHOTO"]["BINVAL"]) == image, old
     answer(desk.UserAvatar.set_avatar(None, public=True))
     until("no avatar", lambda: phone.events)
+    phone.events.clear()
+    old.data["PHOTO"]["BINVAL"] = base64.b64encode(image[:-1]).decode()
+    answer(desk.VCardTemp.set_vcard(old))
+    sha = hashlib.sha1(image[:-1]).hexdigest()
+    assert phone.hears(nbxmpp.Namespace.AVATAR_METADATA, sha).default == sha
+    assert answer(stranger.UserAvatar.request_avatar_data(sha, Y)).data == image[:-1]
 
 
 phone, desk, stranger = Person("juliet", "phone"), Person("juliet", "desk"), Person("romeo", "x")
 bookmarks(phone, desk)
+one_list(phone, desk)
+one_card(desk, stranger)
 keys(desk, stranger)
 avatars(desk, phone, stranger)
 for p in (phone, desk, stranger):

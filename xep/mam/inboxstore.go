@@ -1,6 +1,10 @@
 package mam
 
-import "parley/storage"
+import (
+	"parley/router"
+	"parley/storage"
+	"parley/xmpp"
+)
 
 const (
 	// One step of exchanged a conversation, however long they are.
@@ -119,4 +123,41 @@ func recount(tx *storage.Tx, owner int64, id storage.ID) error {
 		return tx.Exec(sqlRecountRoom, owner, id)
 	}
 	return tx.Exec(sqlRecount, owner, id)
+}
+
+// displayedWith notes that an account has displayed its conversation with somebody up to a
+// message, if that is in it.
+func (f *feature) displayedWith(e router.Edit, with xmpp.JID, id storage.ID) error {
+	tx, owner := e.Tx(), e.Account().ID
+	m, there, err := byID(tx, owner, id)
+	if err != nil || !there {
+		return err
+	}
+	peer, err := peerOf(tx, with.String())
+	if err != nil || peer != m.peer {
+		return err
+	}
+	return displayed(tx, owner, peer, id)
+}
+
+// displayedIn notes that an account has displayed a room, which it belongs to, up to a message.
+func (f *feature) displayedIn(e router.Edit, room xmpp.JID, id storage.ID) error {
+	if f.memberships == nil {
+		return nil
+	}
+	tx, a := e.Tx(), e.Account()
+	list, err := f.memberships(tx, a.JID)
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		if m.Room != room {
+			continue
+		}
+		if there, err := has(tx, m.Archive, id); err != nil || !there {
+			return err
+		}
+		return displayed(tx, a.ID, m.Archive, id)
+	}
+	return nil
 }

@@ -74,6 +74,7 @@ func (f *feature) reads(r *router.Feature) {
 		router.Get(router.ToAccount, nsInbox, "inbox", f.inbox),
 	)
 	r.Inline = append(r.Inline, router.Inline{Feature: nsMAM, Enable: f.inBound})
+	r.Published = f.published
 	load := r.Load
 	r.Load = func(tx *storage.Tx, a *router.Account) error {
 		if err := load(tx, a); err != nil {

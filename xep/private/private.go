@@ -4,6 +4,8 @@ package private
 
 import (
 	"context"
+	"log/slog"
+	"slices"
 
 	"parley/router"
 	"parley/storage"
@@ -29,25 +31,34 @@ func New() router.Feature { return NewWith(func() int { return DefaultBytes }) }
 func NewWith(limit func() int) router.Feature {
 	f := &feature{limit: limit}
 	return router.Feature{
-		Name:         "private XML storage",
-		XEPs:         []router.XEP{{Number: 49, Version: "1.2"}},
-		Disco:        []string{ns}, // some clients look for it here
-		AccountDisco: []string{ns},
+		Name: "private XML storage",
+		XEPs: []router.XEP{
+			{Number: 48, Version: "1.2", Note: "in private XML and as published; the same as XEP-0402"},
+			{Number: 49, Version: "1.2"},
+			{Number: 402, Version: "1.2.0", Note: "the same as XEP-0048"},
+			{Number: 411, Version: "1.1.0"},
+		},
+		Disco:        []string{ns},                                                                                        // some clients look for it here
+		AccountDisco: []string{ns, "urn:xmpp:bookmarks-conversion:0", nodeNative + "#compat", nodeNative + "#compat-pep"}, // XEP-0411 §2, XEP-0402 §6
 		IQ: []router.IQ{
 			router.Get(router.ToOwn, ns, "query", f.get),
 			router.Set(router.ToOwn, ns, "query", f.set),
 			router.Get(router.ToAccount, ns, "query", notYours),
 			router.Set(router.ToAccount, ns, "query", notYours),
 		},
-		Start:  func(h router.Hall) { f.store = h.Store },
-		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
-		Schema: schema,
+		Published: f.published,
+		Load:      f.load,
+		Start:     func(h router.Hall) { f.router, f.store, f.log = h.Router, h.Store, h.Log },
+		Forget:    func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },
+		Schema:    schema,
 	}
 }
 
 type feature struct {
-	store *storage.Store
-	limit func() int
+	router *router.Router
+	store  *storage.Store
+	log    *slog.Logger
+	limit  func() int
 }
 
 // notYours answers requests for somebody else's data, existing or not (XEP-0049 §2.3, §4).
@@ -94,18 +105,24 @@ func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, err
 			return nil, xmpp.Refuse("policy-violation", "the element is too large")
 		}
 	}
-	return nil, q.Write(ctx, func(tx *storage.Tx) error {
-		for _, e := range list {
-			if err := put(tx, q.Account.ID, e); err != nil {
-				return err
-			}
+	if i := slices.IndexFunc(list, func(e element) bool { return e.name == listName() }); i >= 0 {
+		return nil, f.setWithList(ctx, q, list, list[i])
+	}
+	return nil, q.Write(ctx, func(tx *storage.Tx) error { return f.putAll(tx, q.Account.ID, list) })
+}
+
+// putAll keeps elements, if there is room for them.
+func (f *feature) putAll(tx *storage.Tx, owner int64, list []element) error {
+	for _, e := range list {
+		if err := put(tx, owner, e); err != nil {
+			return err
 		}
-		elements, bytes, err := total(tx, q.Account.ID)
-		if err == nil && (elements > maxElements || bytes > int64(f.limit())) {
-			err = xmpp.Refuse("resource-constraint", "there is no room for more private data")
-		}
-		return err
-	})
+	}
+	elements, bytes, err := total(tx, owner)
+	if err == nil && (elements > maxElements || bytes > int64(f.limit())) {
+		err = xmpp.Refuse("resource-constraint", "there is no room for more private data")
+	}
+	return err
 }
 
 // An element is what is kept under one name: usually one element, several where the

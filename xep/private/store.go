@@ -13,6 +13,11 @@ create table private_element (
 	xml blob not null,
 	primary key (owner, space, local)
 ) without rowid;
+`, `
+create table private_unconverted (
+	owner integer primary key
+);
+insert into private_unconverted (owner) select owner from private_element where space = 'storage:bookmarks' and local = 'storage';
 `}}
 
 // load reads what is kept under a name; nil where there is nothing.
@@ -36,7 +41,26 @@ func total(tx *storage.Tx, owner int64) (elements, bytes int64, err error) {
 	return elements, bytes, err
 }
 
+// remove removes what is kept under a name.
+func remove(tx *storage.Tx, owner int64, name xmpp.Name) error {
+	return tx.Exec(`delete from private_element where owner = $1 and space = $2 and local = $3`, owner, name.Space, name.Local)
+}
+
+// isUnconverted reports whether an account has bookmarks from before they were converted.
+func isUnconverted(tx *storage.Tx, owner int64) (due bool, err error) {
+	var n int64
+	return tx.One(`select owner from private_unconverted where owner = $1`, []any{owner}, &n)
+}
+
+// convertedAll notes that an account's bookmarks are the same everywhere.
+func convertedAll(tx *storage.Tx, owner int64) error {
+	return tx.Exec(`delete from private_unconverted where owner = $1`, owner)
+}
+
 // forget removes all that is kept for an account.
 func forget(tx *storage.Tx, owner int64) error {
+	if err := convertedAll(tx, owner); err != nil {
+		return err
+	}
 	return tx.Exec(`delete from private_element where owner = $1`, owner)
 }

@@ -2,7 +2,6 @@ package pubsub
 
 import (
 	"context"
-	"slices"
 
 	"parley/router"
 	"parley/storage"
@@ -92,7 +91,7 @@ func (s *Service) lastOf(t *router.Turn, h *home, n *node) (it item, ok bool) {
 // reopened gives those the last item of a node who may have it since its configuration has
 // changed (XEP-0060 §12.2).
 func (s *Service) reopened(t *router.Turn, h *home, v *view, was *config) {
-	if v.n.cfg.SendLast != lastPresence || v.n.cfg.Access == was.Access && slices.Equal(v.n.cfg.Groups, was.Groups) {
+	if v.n.cfg.SendLast != lastPresence || sameAccess(&v.n.cfg, was) {
 		return
 	}
 	it, ok := s.lastOf(t, h, v.n)

@@ -124,7 +124,7 @@ func (k *ask) configure() (xmpp.Payload, error) {
 		if len(v.n.cfg.encode()) > maxConfig {
 			return xmpp.Refuse("not-acceptable", "the configuration is too large")
 		}
-		gone, err := k.rewrite(t, v)
+		gone, e, err := k.rewrite(t, v)
 		if err != nil {
 			return err
 		}
@@ -135,18 +135,19 @@ func (k *ask) configure() (xmpp.Payload, error) {
 			k.tell(t, v, retracted(v.n, gone))
 		}
 		k.s.reopened(t, k.h, v, &was)
+		e.settle(t)
 		return nil
 	})
 }
 
 // rewrite writes a new configuration, and takes out what there is too much of by it.
-func (k *ask) rewrite(t *router.Turn, v *view) (gone []string, err error) {
+func (k *ask) rewrite(t *router.Turn, v *view) (gone []string, e *edit, err error) {
 	n := v.n
 	most := n.room(k.rules().Limits)
 	if !n.cfg.Persist {
 		most = 0
 	}
-	err = t.Write(k.ctx, func(tx *storage.Tx) (err error) {
+	e, err = k.write(t, n.name, func(tx *storage.Tx) (err error) {
 		if err := reconfigure(tx, n.id, n.cfg); err != nil {
 			return err
 		}
@@ -162,7 +163,7 @@ func (k *ask) rewrite(t *router.Turn, v *view) (gone []string, err error) {
 		}
 		return tally(tx, n.id, -int64(len(gone)), -freed)
 	})
-	return gone, err
+	return gone, e, err
 }
 
 // remove deletes a node (XEP-0060 §8.4).
@@ -176,12 +177,14 @@ func (k *ask) remove() (xmpp.Payload, error) {
 		if err != nil {
 			return err
 		}
-		if err := t.Write(k.ctx, func(tx *storage.Tx) error { return remove(tx, v.n.id, uri) }); err != nil {
+		e, err := k.write(t, v.n.name, func(tx *storage.Tx) error { return remove(tx, v.n.id, uri) })
+		if err != nil {
 			return err
 		}
 		if v.n.cfg.Delete {
 			k.tell(t, v, deleted(v.n, uri))
 		}
+		e.settle(t)
 		return nil
 	})
 }
@@ -196,10 +199,12 @@ func (k *ask) purge() (xmpp.Payload, error) {
 		case !v.n.cfg.Persist: // XEP-0060 §8.5.3.3
 			return unsupported("persistent-items")
 		}
-		if err := t.Write(k.ctx, func(tx *storage.Tx) error { return purge(tx, v.n.id) }); err != nil {
+		e, err := k.write(t, v.n.name, func(tx *storage.Tx) error { return purge(tx, v.n.id) })
+		if err != nil {
 			return err
 		}
 		k.tell(t, v, purged(v.n))
+		e.settle(t)
 		return nil
 	})
 }

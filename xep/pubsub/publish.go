@@ -82,11 +82,12 @@ func (k *ask) publication(t *router.Turn, it *item, given bool, options xmpp.For
 		return err
 	}
 	var gone []string
+	var e *edit
 	if v.n.cfg.Persist {
 		if it.id == "" {
 			it.id = v.n.nextID()
 		}
-		if gone, err = k.keep(t, v.n, it, limits); err != nil {
+		if gone, e, err = k.keep(t, v.n, it, limits); err != nil {
 			return err
 		}
 	} else if v.n.id == 0 {
@@ -103,6 +104,7 @@ func (k *ask) publication(t *router.Turn, it *item, given bool, options xmpp.For
 		items = append(items, *it)
 	}
 	k.tell(t, v, k.s.event(v.n, items, false))
+	e.settle(t)
 	return nil
 }
 
@@ -204,64 +206,71 @@ type change struct {
 	surplus      int64 // the oldest items that go
 }
 
-// keep writes an item, and the node if it is new. It returns the ids of the items that had to
-// make room.
-func (k *ask) keep(t *router.Turn, n *node, it *item, l Limits) (gone []string, err error) {
-	c, err := k.weigh(n, it, l)
+// keep writes an item, and the node if it is new, with what follows from it. It returns the ids
+// of the items that had to make room.
+func (k *ask) keep(t *router.Turn, n *node, it *item, l Limits) (gone []string, e *edit, err error) {
+	var c change
+	err = k.read(func(tx *storage.Tx) (err error) {
+		c, err = k.s.weigh(tx, n, it, l)
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	fresh := n.id == 0
-	err = t.Write(k.ctx, func(tx *storage.Tx) (err error) {
+	e, err = k.write(t, n.name, func(tx *storage.Tx) (err error) {
 		if fresh {
 			if err := create(tx, n); err != nil {
 				return err
 			}
 		}
 		made := *it
-		if err := put(tx, n.id, &made); err != nil {
-			return err
-		}
-		items, bytes := c.items, c.bytes
-		if gone = nil; c.surplus > 0 {
-			var freed int64
-			if gone, freed, err = surplus(tx, n.id, it.id, c.surplus); err != nil {
-				return err
-			}
-			if err := drop(tx, n.id, gone...); err != nil {
-				return err
-			}
-			items, bytes = items-int64(len(gone)), bytes-freed
-		}
-		return tally(tx, n.id, items, bytes)
+		gone, err = place(tx, n, &made, c)
+		return err
 	})
-	return gone, err
+	return gone, e, err
+}
+
+// place writes an item, and takes out the oldest ones where there are too many.
+func place(tx *storage.Tx, n *node, it *item, c change) (gone []string, err error) {
+	if err := put(tx, n.id, it); err != nil {
+		return nil, err
+	}
+	items, bytes := c.items, c.bytes
+	if c.surplus > 0 {
+		var freed int64
+		if gone, freed, err = surplus(tx, n.id, it.id, c.surplus); err != nil {
+			return nil, err
+		}
+		if err := drop(tx, n.id, gone...); err != nil {
+			return nil, err
+		}
+		items, bytes = items-int64(len(gone)), bytes-freed
+	}
+	return gone, tally(tx, n.id, items, bytes)
 }
 
 // weigh finds out what a publication changes, and whether there is room for it.
-func (k *ask) weigh(n *node, it *item, l Limits) (c change, err error) {
-	var was, total int64
-	err = k.read(func(tx *storage.Tx) (err error) {
-		var found bool
-		if n.id != 0 {
-			if was, it.created, found, err = size(tx, n.id, it.id); err != nil {
-				return err
-			}
+func (s *Service) weigh(tx *storage.Tx, n *node, it *item, l Limits) (c change, err error) {
+	var was int64
+	var found bool
+	if n.id != 0 {
+		if was, it.created, found, err = size(tx, n.id, it.id); err != nil {
+			return c, err
 		}
-		c = change{items: 1, bytes: int64(len(it.payload)) - was}
-		if found {
-			c.items = 0
-		}
-		c.surplus = n.items + c.items - n.room(l)
-		_, total, err = usage(tx, n.owner)
-		return err
-	})
+	}
+	c = change{items: 1, bytes: int64(len(it.payload)) - was}
+	if found {
+		c.items = 0
+	}
+	c.surplus = n.items + c.items - n.room(l)
+	_, total, err := usage(tx, n.owner)
 	switch {
 	case err != nil:
 	case c.surplus > 0 && n.cfg.Full == fullReject: // XEP-0060 §7.1.3.4
 		err = fault("", "conflict", "node-full", "")
 	case c.bytes > 0 && total+c.bytes > int64(l.Bytes):
-		err = k.s.over("there is no room for more items")
+		err = s.over("there is no room for more items")
 	}
 	return c, err
 }
@@ -309,12 +318,7 @@ func (k *ask) retraction(t *router.Turn, id string) error {
 	case !found: // XEP-0060 §7.2.3.2
 		return noNode()
 	}
-	err = t.Write(k.ctx, func(tx *storage.Tx) error {
-		if err := drop(tx, v.n.id, id); err != nil {
-			return err
-		}
-		return tally(tx, v.n.id, -1, -int64(len(it.payload)))
-	})
+	e, err := k.write(t, v.n.name, func(tx *storage.Tx) error { return takeOut(tx, v.n, it) })
 	if err != nil {
 		return err
 	}
@@ -322,5 +326,14 @@ func (k *ask) retraction(t *router.Turn, id string) error {
 	if said && notify || !said && v.n.cfg.Retract { // XEP-0060 §7.2.2.1
 		k.tell(t, v, retracted(v.n, []string{id}))
 	}
+	e.settle(t)
 	return nil
+}
+
+// takeOut deletes an item that is there.
+func takeOut(tx *storage.Tx, n *node, it item) error {
+	if err := drop(tx, n.id, it.id); err != nil {
+		return err
+	}
+	return tally(tx, n.id, -1, -int64(len(it.payload)))
 }

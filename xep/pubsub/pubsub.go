@@ -165,6 +165,7 @@ func Feature(s *Service) router.Feature {
 		Service:      s,
 		Items:        s.services,
 		Start:        s.start,
+		Edits:        s.edits,
 		Tidy:         s.tidy,
 		Forget:       forget,
 		Schema:       schema,

@@ -1,9 +1,6 @@
 package vcard
 
 import (
-	"crypto/sha1"
-	"encoding/base64"
-	"encoding/hex"
 	"strings"
 
 	"parley/router"
@@ -39,19 +36,11 @@ func (f *feature) load(tx *storage.Tx, a *router.Account) error {
 // photoHash returns the hash of the image in a vCard, "" where there is none that can be
 // read (XEP-0153 §3.1, §4.5).
 func photoHash(card xmpp.Element) string {
-	text := card.Child(ns, "PHOTO").ChildText(ns, "BINVAL")
-	text = strings.Map(func(r rune) rune { // XEP-0153 §4.6: white space is ignored
-		if r == ' ' || r == '\t' || r == '\r' || r == '\n' {
-			return -1
-		}
-		return r
-	}, text)
-	image, err := base64.StdEncoding.DecodeString(text)
-	if err != nil || len(image) == 0 {
+	image := decoded(card.Child(ns, "PHOTO").ChildText(ns, "BINVAL")) // XEP-0153 §4.6: white space is ignored
+	if image == nil {
 		return ""
 	}
-	sum := sha1.Sum(image)
-	return hex.EncodeToString(sum[:])
+	return hashOf(image)
 }
 
 // shown puts the avatar into available presence, in place of what the client says of it

@@ -12,7 +12,9 @@ create table vcard (
 );
 `, `
 alter table vcard add column photo text;
-`, searchTable}}
+`, searchTable, `
+alter table vcard add column converted integer not null default 0;
+`}}
 
 // load reads a vCard; empty where there is none.
 func load(tx *storage.Tx, owner int64) (card []byte, err error) {
@@ -28,11 +30,25 @@ func photo(tx *storage.Tx, owner int64) (hash string, card []byte, found bool, e
 	return hash, card, found, err
 }
 
-// put keeps a vCard, and its photo's hash, in place of the last one. An empty vCard says
-// that there was one.
-func put(tx *storage.Tx, owner int64, card []byte, photo string) error {
-	return tx.Exec(`insert into vcard (owner, xml, photo) values ($1, $2, $3)
-		on conflict (owner) do update set xml = excluded.xml, photo = excluded.photo`, owner, card, photo)
+// put keeps a vCard, its photo's hash, and what of it is the same elsewhere, in place of the
+// last one. An empty vCard says that there was one.
+func put(tx *storage.Tx, owner int64, card []byte, photo string, from origin) error {
+	return tx.Exec(`insert into vcard (owner, xml, photo, converted) values ($1, $2, $3, $4)
+		on conflict (owner) do update set xml = excluded.xml, photo = excluded.photo, converted = excluded.converted`,
+		owner, card, photo, int64(from))
+}
+
+// mark notes what of a vCard is the same elsewhere.
+func mark(tx *storage.Tx, owner int64, from origin) error {
+	return tx.Exec(`update vcard set converted = $2 where owner = $1`, owner, int64(from))
+}
+
+// loadOrigin reads a vCard and what of it is the same elsewhere; found is false where there
+// never was one.
+func loadOrigin(tx *storage.Tx, owner int64) (card []byte, from origin, found bool, err error) {
+	var n int64
+	found, err = tx.One(`select xml, converted from vcard where owner = $1`, []any{owner}, &card, &n)
+	return card, origin(n), found, err
 }
 
 // hashed keeps the hash of a photo that has none yet.

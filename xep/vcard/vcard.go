@@ -39,10 +39,13 @@ func NewWith(contacts func() []string, limit func() int) router.Feature {
 		Name: "vCards",
 		XEPs: []router.XEP{
 			{Number: 54, Version: "1.3.0"},
+			{Number: 84, Version: "1.1.4"},
 			{Number: 153, Version: "1.1.1", Note: "the server puts the photo's hash into presence"},
+			{Number: 292, Version: "0.12.0", Note: "kept as users publish it, and the same as the vCard while everybody may read it"},
+			{Number: 398, Version: "1.0.0", Note: "both ways"},
 		},
 		Disco:        []string{ns},
-		AccountDisco: []string{ns},
+		AccountDisco: []string{ns, nsConversion, ns4}, // XEP-0398 §2, XEP-0292 §7
 		IQ: []router.IQ{
 			router.Get(router.ToOwn, ns, "vCard", f.own),
 			router.Set(router.ToOwn, ns, "vCard", f.set),
@@ -51,11 +54,12 @@ func NewWith(contacts func() []string, limit func() int) router.Feature {
 			router.Get(router.ToServer, ns, "vCard", f.server),
 			router.Set(router.ToServer, ns, "vCard", notYours),
 		},
-		Shown:  f.shown,
-		Load:   f.load,
-		Start:  func(h router.Hall) { f.router, f.store, f.log = h.Router, h.Store, h.Log },
-		Forget: func(tx *storage.Tx, account int64, _ xmpp.JID) error { return removeAll(tx, account) },
-		Schema: schema,
+		Shown:     f.shown,
+		Published: f.published,
+		Load:      f.load,
+		Start:     func(h router.Hall) { f.router, f.store, f.log = h.Router, h.Store, h.Log },
+		Forget:    func(tx *storage.Tx, account int64, _ xmpp.JID) error { return removeAll(tx, account) },
+		Schema:    schema,
 	}
 }
 
@@ -107,23 +111,16 @@ func (f *feature) set(ctx context.Context, q *router.Request) (xmpp.Payload, err
 	if q.Payload.First().IsZero() {
 		card = xmpp.Payload{}
 	}
-	now := avatar{photoHash(q.Payload)}
 	return nil, q.Turn(func(t *router.Turn) error {
-		err := t.Write(ctx, func(tx *storage.Tx) error {
-			if err := index(tx, q.Account.ID, q.Account.JID, q.Payload); err != nil {
-				return err
-			}
-			return put(tx, q.Account.ID, card, now.hash)
+		changed := false
+		err := f.router.Edit(ctx, t, q.Account, q.From(), func(e router.Edit) error {
+			h := holder{f: f, e: e, changed: func(*router.Turn) { changed = true }}
+			return h.replace(card)
 		})
-		if err != nil {
-			return err
-		}
-		was := f.avatars.Of(q.Account).photo()
-		f.avatars.Set(q.Account, &now)
-		if was != now.hash {
+		if err == nil && changed {
 			q.After(func(*router.Round) { f.announce(q.Account) })
 		}
-		return nil
+		return err
 	})
 }
 

@@ -1,0 +1,121 @@
+package vcard
+
+import (
+	"bytes"
+
+	"parley/router"
+	"parley/xmpp"
+)
+
+// origin says what of a vCard is the same as at a node of the account, where everybody may read
+// it: what is not for everybody there any more goes from the vCard, too.
+type origin int64
+
+const (
+	fromAvatar origin = 1 << iota // the photo (XEP-0084)
+	fromCard                      // what vCard4 has words for (XEP-0292)
+)
+
+// A holder changes a vCard in a transaction in which what the account publishes changes too.
+// What it writes in consequence it does not hear of again, so that nothing goes round in circles.
+type holder struct {
+	f       *feature
+	e       router.Edit
+	changed func(*router.Turn) // another photo: called behind the commit
+
+	card xmpp.Payload // empty: none
+	from origin
+	had  bool // there is or was one
+}
+
+// read reads the vCard as it is.
+func (h *holder) read() (err error) {
+	h.card, h.from, h.had, err = loadOrigin(h.e.Tx(), h.e.Account().ID)
+	return err
+}
+
+// element is a payload as an element; the zero Element for an empty one.
+func element(p xmpp.Payload) xmpp.Element {
+	if len(p) == 0 {
+		return xmpp.Element{}
+	}
+	return xmpp.NewStanza(xmpp.IQ, p).Payload()
+}
+
+// write keeps a vCard in place of the last one. One without content is none.
+func (h *holder) write(card xmpp.Payload, from origin) error {
+	now := element(card)
+	if now.First().IsZero() {
+		card, from = xmpp.Payload{}, 0
+	}
+	if !h.had && len(card) == 0 && h.changed == nil || h.had && from == h.from && bytes.Equal(card, h.card) {
+		return nil
+	}
+	a, tx, hash := h.e.Account(), h.e.Tx(), photoHash(now)
+	if err := index(tx, a.ID, a.JID, now); err != nil {
+		return err
+	}
+	if err := put(tx, a.ID, card, hash, from); err != nil {
+		return err
+	}
+	h.card, h.from, h.had = card, from, true
+	h.e.Then(func(t *router.Turn) {
+		was := h.f.avatars.Of(a).photo()
+		h.f.avatars.Set(a, &avatar{hash})
+		switch {
+		case was == hash:
+		case h.changed != nil:
+			h.changed(t)
+		default:
+			h.f.router.Reshow(t, a)
+		}
+	})
+	return nil
+}
+
+// replace keeps a vCard as its owner has sent it, and publishes at the nodes what of it belongs
+// there (XEP-0398 §3.2).
+func (h *holder) replace(card xmpp.Payload) error {
+	if err := h.read(); err != nil {
+		return err
+	}
+	was := element(h.card)
+	if err := h.write(card, 0); err != nil {
+		return err
+	}
+	now := element(h.card)
+	if err := h.publishAvatar(photoHash(was), now); err != nil {
+		return err
+	}
+	same, err := h.publishCard(now)
+	if err != nil {
+		return err
+	}
+	var from origin
+	if same {
+		from = fromCard
+	}
+	cur, _, err := h.current(false)
+	if err != nil {
+		return err
+	}
+	if open, err := h.public(); err != nil {
+		return err
+	} else if open && cur != nil && cur.hash == photoHash(now) {
+		from |= fromAvatar
+	}
+	h.from = from
+	return mark(h.e.Tx(), h.e.Account().ID, from)
+}
+
+// published has the vCard follow what the account has published.
+func (f *feature) published(e router.Edit, node string) error {
+	h := &holder{f: f, e: e}
+	switch node {
+	case nodeData, nodeMetadata:
+		return h.takeAvatar(node)
+	case node4:
+		return h.takeCard()
+	}
+	return nil
+}
