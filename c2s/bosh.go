@@ -29,6 +29,7 @@ const (
 	boshMaxPause   = 120 * time.Second // the same, if it has asked for that
 	boshPolling    = 2 * time.Second   // between two requests that ask for nothing
 	boshAnswerSize = 1 << 20           // bytes of an answer's elements, unless one alone is larger
+	boshTag        = 4 << 10           // bytes of the start tag of <body/>
 	boshStanzas    = 4                 // stanzas of the largest size that one request may bring
 	boshInput      = 256 << 10         // bytes that wait to be handled, until requests wait too
 	boshReport     = 5 * time.Second   // that an answer may take to be acknowledged
@@ -37,8 +38,9 @@ const (
 // A bosh is a session of BOSH (XEP-0124, XEP-0206): a stream whose bytes come with requests and
 // leave with their answers.
 type bosh struct {
-	srv *Server
-	sid string
+	srv  *Server
+	sid  string
+	conn *conn
 
 	host, content string
 	legacy        bool // the client knows no binding conditions (XEP-0124 §17.1)
@@ -106,16 +108,15 @@ func (s *Server) BOSH() router.HTTP {
 // takeRequest answers one request.
 func (s *Server) takeRequest(w http.ResponseWriter, r *http.Request) {
 	v := router.VisitorOf(r)
-	max := boshStanzas * s.settings.Load().Stanza
 	rc := http.NewResponseController(w)
 	rc.SetReadDeadline(time.Now().Add(s.settings.Load().StanzaTimeout))
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(max)))
+	raw, err := s.readBody(w, r)
 	rc.SetReadDeadline(time.Time{}) // while the answer is waited for nothing need come
 	if err != nil {
-		s.say(w, nil, http.StatusRequestEntityTooLarge, &boshAnswer{ends: true, condition: "policy-violation"})
+		s.say(w, nil, http.StatusForbidden, &boshAnswer{ends: true, condition: "policy-violation"})
 		return
 	}
-	p, err := parseBody(raw, xmpp.Limits{Stanza: max, Elements: boshStanzas * xmpp.DefaultElements})
+	p, err := parseBody(raw, xmpp.Limits{Stanza: len(raw) + 1, Elements: boshStanzas * xmpp.DefaultElements})
 	if err != nil || p.rid == 0 && p.sid == "" || p.rid > maxRID {
 		s.say(w, nil, http.StatusBadRequest, &boshAnswer{ends: true, condition: "bad-request"})
 		return
@@ -130,6 +131,27 @@ func (s *Server) takeRequest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	found.(*bosh).request(w, r, p)
+}
+
+// readBody reads the body of a request: a little, or several stanzas for a session that is
+// logged in.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	set := s.settings.Load()
+	body := http.MaxBytesReader(w, r.Body, int64(boshStanzas*set.Stanza))
+	raw, err := io.ReadAll(io.LimitReader(body, int64(set.StanzaBefore)+boshTag))
+	if err != nil || len(raw) < set.StanzaBefore+boshTag {
+		return raw, err
+	}
+	if !s.loggedIn(sessionOf(raw)) {
+		return nil, errLargeBody
+	}
+	more, err := io.ReadAll(body)
+	return append(raw, more...), err
+}
+
+func (s *Server) loggedIn(sid string) bool {
+	found, ok := s.bosh.Load(sid)
+	return ok && found.(*bosh).conn.bound.Load()
 }
 
 // createSession begins a session (XEP-0124 §7.1).
@@ -170,10 +192,10 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request, p *boshBo
 		s.say(w, b, http.StatusTooManyRequests, &boshAnswer{ends: true, condition: "policy-violation"})
 		return
 	}
+	b.conn = newConn(s, b, true, v.Addr)
 	s.bosh.Store(b.sid, b)
-	c := newConn(s, b, true, v.Addr)
 	b.feed(&boshBody{restart: true, from: p.from, lang: p.lang})
-	if !s.enter(c) {
+	if !s.enter(b.conn) {
 		s.bosh.Delete(b.sid)
 		s.say(w, b, http.StatusServiceUnavailable, &boshAnswer{ends: true, condition: "system-shutdown"})
 		return

@@ -40,7 +40,22 @@ var (
 	declaresClient = []byte(" xmlns='" + xmpp.NSClient + "'")
 )
 
-var errBadBody = errors.New("c2s: no <body/> of BOSH")
+var (
+	errBadBody   = errors.New("c2s: no <body/> of BOSH")
+	errLargeBody = errors.New("c2s: a large <body/> of somebody who is not logged in")
+)
+
+// sessionOf looks for the session id in the start of a large body, before all of it is read.
+func sessionOf(b []byte) string {
+	tag, _, _ := bytes.Cut(b[:min(len(b), boshTag)], []byte(">"))
+	for _, quote := range []byte{'\'', '"'} {
+		if _, rest, found := bytes.Cut(tag, []byte{' ', 's', 'i', 'd', '=', quote}); found {
+			sid, _, _ := bytes.Cut(rest, []byte{quote})
+			return string(sid)
+		}
+	}
+	return ""
+}
 
 // parseBody reads the <body/> of a request, which must be well-formed and within limits as a
 // stanza must. What it holds in no namespace of its own is taken for jabber:client.

@@ -157,8 +157,10 @@ func TestBOSHCreation(t *testing.T) {
 	}
 	b.sid = "nobody"
 	b.ends(b.post(b.request("", "")), "item-not-found")
-	if a := b.post(strings.Repeat(" ", 8<<20)); a.Condition != "policy-violation" {
-		t.Errorf("8 MiB: %s", a.Raw)
+	for _, n := range []int{100 << 10, 8 << 20} { // more than anybody may say before login, and more than anybody may say
+		if a := b.post(strings.Repeat(" ", n)); a.Condition != "policy-violation" {
+			t.Errorf("%d bytes: %s", n, a.Raw)
+		}
 	}
 }
 
@@ -463,10 +465,12 @@ func TestBOSHBatch(t *testing.T) {
 		ns := []string{" xmlns='jabber:client'", ""}[i%2]
 		fmt.Fprintf(&all, "<message%s to='romeo@example.com/orchard' type='chat'><body>%d</body></message>", ns, i)
 	}
+	fmt.Fprintf(&all, "<message to='romeo@example.com/orchard' type='chat'><body>%s</body></message>", strings.Repeat("x", 200000))
 	b.later(b.request("", all.String()))
 	for i := range 50 {
 		romeo.Expect(fmt.Sprintf("<body>%d</body>", i))
 	}
+	romeo.Expect("xxxxx</body>")
 }
 
 // TestBOSHEncoding: encoded requests are not decoded (security.md, XEP-0138 cases).

@@ -143,13 +143,15 @@ func (c *chat) settings(domain string) map[string]any {
 		// Nobody else is asked for anything.
 		"autocomplete_providers_url": "", "xmpp_providers_url": "", "providers_link": "",
 		"embed_3rd_party_media_players": false, "fetch_url_headers": false, "use_system_emojis": true,
-		"render_media": c.mediaHosts(domain),
 
 		"allow_registration": false,
 		// Its library for encryption is not bundled: see docs/web-client.md.
 		"blacklisted_plugins": []string{"converse-omemo", "converse-omemo-views"},
 		"enable_smacks":       true, "message_archiving": "always", "muc_nickname_from_jid": true,
 		"websocket": c.site.WebSocket, "bosh": c.site.BOSH, // for start.js
+	}
+	for _, kind := range []string{"render_media", "allowed_image_domains", "allowed_audio_domains", "allowed_video_domains"} {
+		set[kind] = c.mediaHosts(domain)
 	}
 	if len(c.site.Domains) == 1 {
 		set["locked_domain"] = domain
@@ -171,10 +173,10 @@ func (c *chat) settings(domain string) map[string]any {
 }
 
 // mediaHosts are where pictures may come from; others are shown as links, since to load them
-// tells somebody that, and from where, one reads.
+// tells somebody that, and from where, one reads. start.js adds the page's own.
 func (c *chat) mediaHosts(domain string) []string {
 	if u := c.site.base(domain); u != nil {
-		return []string{u.Host}
+		return []string{u.Hostname()} // as the client compares them
 	}
 	return []string{}
 }

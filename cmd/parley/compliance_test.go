@@ -116,6 +116,9 @@ func (e *examiner) fetch(method, url, kind string, body []byte) (*http.Response,
 	if kind != "" {
 		r.Header.Set("Content-Type", kind)
 	}
+	if method == http.MethodOptions {
+		r.Header.Set("Access-Control-Request-Method", http.MethodPut)
+	}
 	answer, err := e.http.Do(r)
 	if err != nil {
 		e.t.Fatal(err)
@@ -146,6 +149,10 @@ func TestCompliance(t *testing.T) {
 		look func(t *testing.T)
 	}{
 		{"XEP-0045 rooms", func(t *testing.T) { has(t, e.disco(e.service("conference", "text")), "http://jabber.org/protocol/muc") }},
+		{"XEP-0065 file proxy", func(t *testing.T) {
+			proxy := e.service("proxy", "bytestreams")
+			contains(t, e.ask("get", proxy, "<query xmlns='http://jabber.org/protocol/bytestreams'/>"), "<streamhost ", "port=")
+		}},
 		{"XEP-0077 password change, and no registration", func(t *testing.T) {
 			has(t, e.disco(domain), "jabber:iq:register")
 			if strings.Contains(e.features, "register") {
@@ -181,6 +188,7 @@ func TestCompliance(t *testing.T) {
 		}},
 		{"XEP-0352 whether anybody looks", func(t *testing.T) { offered(t, "urn:xmpp:csi:0") }},
 		{"XEP-0357 push", func(t *testing.T) { has(t, e.disco(me), "urn:xmpp:push:0") }},
+		{"XEP-0363 uploads", e.compliesUpload},
 		{"XEP-0368 direct TLS", func(t *testing.T) {
 			if got := e.tls().NegotiatedProtocol; got != "xmpp-client" { // everything here goes over it
 				t.Errorf("ALPN %q", got)
@@ -193,6 +201,8 @@ func TestCompliance(t *testing.T) {
 				t.Error(got)
 			}
 		}},
+		{"XEP-0398 avatars for all clients", func(t *testing.T) { has(t, e.disco(me), "urn:xmpp:pep-vcard-conversion:0") }},
+		{"XEP-0411 bookmarks for all clients", func(t *testing.T) { has(t, e.disco(me), "urn:xmpp:bookmarks-conversion:0") }},
 	} {
 		t.Run(one.name, one.look)
 	}
@@ -216,9 +226,7 @@ func (e *examiner) compliesConnections(t *testing.T) {
 	for _, l := range doc.Link {
 		switch l.Rel {
 		case "urn:xmpp:alt-connections:websocket":
-			if !strings.HasPrefix(l.Href, "wss://") {
-				t.Errorf("%+v", l)
-			}
+			e.compliesWebSocket(t, l.Href)
 		case "urn:xmpp:alt-connections:xbosh":
 			r, text := e.fetch("POST", l.Href, "text/xml", []byte("<body rid='1' xmlns='http://jabber.org/protocol/httpbind' to='localhost' wait='1' hold='1' ver='1.6' xml:lang='en' xmpp:version='1.0' xmlns:xmpp='urn:xmpp:xbosh'/>"))
 			if r.StatusCode != 200 || !strings.Contains(text, "sid=") {
@@ -233,6 +241,57 @@ func (e *examiner) compliesConnections(t *testing.T) {
 	var list struct{ Links []struct{ Rel, Href string } }
 	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list.Links) != 2 {
 		t.Errorf("%v: %s", err, text)
+	}
+}
+
+// compliesWebSocket wants a WebSocket for XMPP, which a browser's handshake opens (RFC 7395 §3.1).
+func (e *examiner) compliesWebSocket(t *testing.T, href string) {
+	rest, ok := strings.CutPrefix(href, "wss://")
+	if !ok {
+		t.Fatalf("%s is not encrypted", href)
+	}
+	r, err := http.NewRequest("GET", "https://"+rest, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"Connection": "Upgrade", "Upgrade": "websocket", "Origin": "https://client.example",
+		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": "xmpp",
+	} {
+		r.Header.Set(name, value)
+	}
+	answer, err := e.http.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusSwitchingProtocols || answer.Header.Get("Sec-WebSocket-Protocol") != "xmpp" {
+		t.Errorf("WebSocket answers %d: %v", answer.StatusCode, answer.Header)
+	}
+}
+
+// compliesUpload sends a file and fetches it, from a page of another origin.
+func (e *examiner) compliesUpload(t *testing.T) {
+	service := e.service("store", "file")
+	has(t, e.disco(service), "urn:xmpp:http:upload:0", "max-file-size")
+	slot := e.ask("get", service, "<request xmlns='urn:xmpp:http:upload:0' filename='a picture.png' size='5' content-type='image/png'/>")
+	m := regexp.MustCompile(`(?s)<put ([^>]*)>.*<get ([^>]*)>`).FindStringSubmatch(slot)
+	if m == nil {
+		t.Fatalf("no slot: %s", slot)
+	}
+	put, get := attr(" "+m[1], "url"), attr(" "+m[2], "url")
+	r, _ := e.fetch("OPTIONS", put, "", nil)
+	e.mayBeReadByAll(r)
+	if !strings.Contains(r.Header.Get("Access-Control-Allow-Methods"), "PUT") {
+		t.Errorf("pages may not PUT: %v", r.Header)
+	}
+	if r, text := e.fetch("PUT", put, "image/png", []byte("12345")); r.StatusCode != 201 {
+		t.Errorf("PUT: %d: %s", r.StatusCode, text)
+	}
+	r, text := e.fetch("GET", get, "", nil)
+	e.mayBeReadByAll(r)
+	if text != "12345" || r.Header.Get("Content-Type") != "image/png" {
+		t.Errorf("GET: %q, %v", text, r.Header)
 	}
 }
 

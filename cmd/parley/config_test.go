@@ -57,6 +57,7 @@ func TestMistakesInTheFile(t *testing.T) {
 		"data = \"\"":                                              `FILE:1: data: a server needs a directory`,
 		"[log]\nlevel = \"loud\"":                                  `FILE:2: log.level: "loud" is none of debug, info, warn, error`,
 		"[log]\nformat = \"xml\"":                                  `FILE:2: log.format: "xml" is neither text nor json`,
+		"[http]\naddresses = [\"example.org\"]":                    `FILE:2: http.addresses: "example.org" is no IP address`,
 		"[contact]\nabuse = [\"a@example.org\"]":                   `FILE:2: contact.abuse: "a@example.org" is no URI; write it as mailto:a@example.org, xmpp:a@example.org or https://...`,
 		"[shared_groups]\nA = [\"@localhost\"]":                    `FILE:2: shared_groups.A: this must be a table, not a list (["...", "..."])`,
 		"[contact]\nboss = [\"a\"]":                                `FILE:2: contact.boss: the names are abuse, admin, feedback, sales, security, status, support`,

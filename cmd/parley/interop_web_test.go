@@ -53,6 +53,22 @@ func TestInteropConverseBehindProxy(t *testing.T) {
 	converse(t, p, base, "websocket")
 }
 
+// Where registration is open, the client makes the account.
+func TestInteropConverseRegisters(t *testing.T) {
+	p := startProcess(t, "[registration]\nopen = true\n")
+	shots, err := filepath.Abs(screenshots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := foreign(t, "", nil, "node", script(t, "converse_register.mjs"), "https://localhost:"+p.web, shots)
+	if !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+	if list := p.parley("", "user", "list"); !strings.Contains(list, "mercutio@localhost") {
+		t.Errorf("the accounts are\n%s", list)
+	}
+}
+
 // converse plays testdata/interop/converse.mjs.
 func converse(t *testing.T, p *process, base, transport string) {
 	t.Helper()
@@ -65,8 +81,9 @@ func converse(t *testing.T, p *process, base, transport string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{script(t, "converse.mjs"), base, transport, shots}
-	out := foreign(t, "", nil, "node", args...)
+	picture := filepath.Join(t.TempDir(), "balcony.png")
+	foreign(t, "", nil, "convert", "-size", "320x200", "plasma:red-blue", picture)
+	out := foreign(t, "", nil, "node", script(t, "converse.mjs"), base, transport, shots, picture)
 	if err := os.WriteFile(done, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -74,12 +91,12 @@ func converse(t *testing.T, p *process, base, transport string) {
 		t.Error(out)
 	}
 	heard := romeo()
-	for _, want := range []string{"Wherefore art thou <Romeo>?", "come to hall@conference.localhost", "Good evening, everybody"} {
+	for _, want := range []string{"Wherefore art thou <Romeo>?", "come to hall@conference.localhost", "Good evening, everybody", "a picture"} {
 		if !strings.Contains(heard, want) {
 			t.Errorf("Romeo has not heard %q:\n%s", want, heard)
 		}
 	}
-	for _, name := range []string{"landing", "login", "chat", "room", "again", "elsewhere"} {
+	for _, name := range []string{"landing", "login", "chat", "room", "picture", "again", "elsewhere"} {
 		st, err := os.Stat(filepath.Join(shots, "converse-"+transport+"-"+name+".png"))
 		if err != nil || st.Size() < 3000 || time.Since(st.ModTime()) > 2*time.Minute {
 			t.Errorf("the picture %s: %v", name, err)

@@ -15,9 +15,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -118,7 +118,7 @@ func wanted(name string) (string, bool) {
 		return "LICENSE", true
 	}
 	name, ok := strings.CutPrefix(name, "package/dist/")
-	if !ok || strings.HasSuffix(name, ".map") {
+	if !ok || !fs.ValidPath(name) || strings.HasSuffix(name, ".map") {
 		return "", false
 	}
 	switch dir, _, _ := strings.Cut(name, "/"); dir {
@@ -149,7 +149,7 @@ func pick(pack []byte) (map[string][]byte, error) {
 		if !ok || h.Typeflag != tar.TypeReg {
 			continue
 		}
-		if files[path.Clean(name)], err = io.ReadAll(t); err != nil {
+		if files[name], err = io.ReadAll(t); err != nil {
 			return nil, err
 		}
 	}

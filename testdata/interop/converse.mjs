@@ -1,40 +1,13 @@
 // A person with a browser: logs in at /chat, adds a contact, chats, joins a room, sends a picture,
 // and finds it all after coming back. Arguments: URL of the pages, websocket or bosh, folder for
-// pictures of the screen, and a picture to send, if any. Every request is recorded: all must go to
+// pictures of the screen, and a picture to send. Every request is recorded: all must go to
 // the server itself, and the console must have nothing to complain of.
-import { chromium } from 'playwright-core'
 import { mkdirSync } from 'node:fs'
+import { open } from './browser.mjs'
 
 const [base, transport, shots, picture] = process.argv.slice(2)
-const origin = new URL(base).origin
 mkdirSync(shots, { recursive: true })
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  // Chromium refuses to run as root in its own sandbox. No other host can be found.
-  args: ['--no-sandbox', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost']
-})
-// The certificate is the server's own.
-const profile = { ignoreHTTPSErrors: true, locale: 'en-GB', viewport: { width: 1200, height: 800 } }
-const foreign = []
-const complaints = []
-const used = { websocket: 0, bosh: 0 }
-const newPage = async () => {
-  const context = await browser.newContext(profile)
-  context.setDefaultTimeout(30000)
-  context.on('request', (r) => {
-    const url = new URL(r.url())
-    if (/^https?:$/.test(url.protocol) && url.origin !== origin) foreign.push(r.url())
-    if (url.pathname.endsWith('/http-bind')) used.bosh++
-  })
-  const page = await context.newPage()
-  page.on('websocket', (w) => {
-    if (new URL(w.url()).host !== new URL(base).host) foreign.push(w.url())
-    used.websocket++
-  })
-  page.on('console', (m) => { if (m.type() === 'error') complaints.push(m.text()) })
-  page.on('pageerror', (e) => complaints.push(e.stack))
-  return page
-}
+const { browser, newPage, foreign, complaints, used } = await open(base)
 let page = await newPage()
 let at = 'the beginning'
 const step = async (what, fn) => {
@@ -94,15 +67,14 @@ try {
     await says('Good evening, everybody')
     await sees('To all: Good evening, everybody')
   })
-  if (picture) {
-    await step('picture', async () => {
-      await page.click(romeo)
-      const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.click('converse-chat .upload-file, .upload-file')])
-      await chooser.setFiles(picture)
-      await sees('What a picture!')
-      await shown()
-    })
-  }
+  await step('picture', async () => {
+    await page.click(romeo)
+    const choice = page.waitForEvent('filechooser')
+    await page.locator('button[title="Choose a file to send"]:visible').click()
+    await (await choice).setFiles(picture)
+    await sees('What a picture!')
+    await shown()
+  })
 
   // Somebody comes back, in a tab that knows the session, and then with a browser that knows nothing.
   await step('again', async () => {
@@ -118,7 +90,7 @@ try {
     await login()
     await page.click(romeo)
     await sees('You said: Wherefore art thou <Romeo>?')
-    if (picture) await shown()
+    await shown()
   })
 } catch (err) {
   await page.screenshot({ path: `${shots}/converse-${transport}-failed.png` })

@@ -14,7 +14,9 @@ if (websocket && 'WebSocket' in window) {
 }
 if (bosh) settings.bosh_service_url = beside(bosh).href
 // Pictures that are sent come from here, or from where the server says that the world sees it.
-settings.render_media.push(location.host)
+for (const kind of ['render_media', 'allowed_image_domains', 'allowed_audio_domains', 'allowed_video_domains']) {
+  settings[kind].push(location.hostname)
+}
 settings.assets_path = `./${page.version}`
 settings.notification_icon = `./${page.version}/images/logo/conversejs-filled-192.png`
 
