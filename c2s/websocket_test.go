@@ -91,7 +91,8 @@ func TestWebSocketBinding(t *testing.T) {
 func TestWebSocketRefused(t *testing.T) {
 	h := open(t, func(p *plan) { p.set.PerAddress = 2 })
 	addr := h.plainly(true)
-	good := map[string]string{"Connection": "keep-alive, Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": "chat, xmpp"}
+	good := map[string]string{"Connection": "keep-alive, Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": "chat, xmpp",
+		"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
 	ask := func(change map[string]string) (string, net.Conn) {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -128,6 +129,9 @@ func TestWebSocketRefused(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in %q", want, got)
 		}
+	}
+	if strings.Contains(got, "Sec-WebSocket-Extensions") { // nothing is unpacked
+		t.Errorf("an extension in %q", got)
 	}
 	ask(nil)
 	if got, _ := ask(nil); !strings.HasPrefix(got, "HTTP/1.1 429") { // PerAddress
@@ -176,6 +180,30 @@ func TestWebSocketStops(t *testing.T) {
 	c.ExpectEnd("system-shutdown")
 	if _, err := c.Conn.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("behind </stream:stream> came %v", err)
+	}
+}
+
+// TestWebSocketRestrictedXML: what is no part of XMPP ends a stream before login and after it, as over TCP
+// (RFC 6120 §11.1).
+func TestWebSocketRestrictedXML(t *testing.T) {
+	h := open(t, nil)
+	h.account("mallory")
+	for _, xml := range []string{
+		"<message><!DOCTYPE m [<!ENTITY e SYSTEM 'file:///etc/passwd'>]><body>&e;</body></message>", "<message><!-- hello --></message>", "<message><?php echo 1 ?></message>",
+	} {
+		for _, in := range []bool{false, true} {
+			c := xmpptest.Dial(t, h.webOptions())
+			if in {
+				c.Login(xmpptest.Login{User: "mallory", Password: password})
+			}
+			c.Say("%s", xml)
+			c.ExpectEnd("restricted-xml")
+		}
+	}
+	for _, xml := range []string{"<!DOCTYPE m [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;'>]>", "<!-- hello -->"} {
+		c := xmpptest.Dial(t, h.webOptions())
+		c.Say("%s", xml)
+		c.ExpectEnd("restricted-xml")
 	}
 }
 

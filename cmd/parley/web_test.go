@@ -47,6 +47,16 @@ func TestWebClientOff(t *testing.T) {
 	}
 }
 
+// What is for those who run the server is not where everybody comes in.
+func TestFiguresAreNotPublic(t *testing.T) {
+	e := newExaminer(t)
+	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/debug/pprof/", "/admin", "/api", "/chat/../metrics", "//metrics", "/%2e%2e/data/parley.db", "/upload/../../parley.db", "/upload/"} {
+		if r, page := e.fetch("GET", "https://localhost"+path, "", nil); r.StatusCode != 404 {
+			t.Errorf("%s: %d %.100s", path, r.StatusCode, page)
+		}
+	}
+}
+
 // Where others than this machine can come in.
 func TestWorldPort(t *testing.T) {
 	for _, test := range []struct {

@@ -157,7 +157,7 @@ func (m *messages) Write(p []byte) (int, error) {
 	}
 	text, end := strings.CutSuffix(text, "</stream:stream>")
 	list, err := elements([]byte(text))
-	if err != nil { // whatever it is, it is to be seen
+	if err != nil || len(list) == 0 && strings.TrimSpace(text) != "" { // whatever it is, it is to be seen
 		return len(p), m.send(text)
 	}
 	for _, it := range list {
