@@ -21,7 +21,7 @@ func (k *ask) items() (xmpp.Payload, error) {
 		return nil, err
 	}
 	if v.n == nil && k.owner {
-		return nil, nothingYet()
+		return k.beforeTheFirst()
 	}
 	if err := v.there(); err != nil {
 		return nil, err
@@ -49,6 +49,18 @@ func (k *ask) items() (xmpp.Payload, error) {
 	if about != nil {
 		b.Raw(about.Payload())
 	}
+	return b.Payload(), nil
+}
+
+// beforeTheFirst answers the owner who asks for items of a node that has not been made. Bookmarks are
+// then an empty list, as the same list in private XML is (XEP-0411 §3): clients that are told of a
+// missing node, as Dino 0.4.2, never add a first one.
+func (k *ask) beforeTheFirst() (xmpp.Payload, error) {
+	if k.name != "urn:xmpp:bookmarks:1" {
+		return nil, nothingYet()
+	}
+	var b xmpp.Builder
+	b.Open(nsPubsub, "pubsub").Open("", "items", "node", k.name)
 	return b.Payload(), nil
 }
 
