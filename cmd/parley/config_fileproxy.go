@@ -58,7 +58,7 @@ func (s *server) openFileProxy() error {
 	}
 	for _, a := range s.cfg.FileProxy.Listen {
 		a, maybe := strings.CutSuffix(a, "?")
-		l, err := listen(a)
+		l, err := listen("file_proxy.listen", a)
 		if err != nil && maybe {
 			s.log.Info("an address is left alone", "address", a, "reason", err)
 			continue

@@ -195,11 +195,11 @@ func (s *server) openC2S() error {
 	if err := s.c2s.Restore(context.Background()); err != nil {
 		return fmt.Errorf("saved sessions could not be read: %w", err)
 	}
-	return s.openDoors("clients", s.c2s.Serve, s.cfg.C2S.Listen, s.cfg.C2S.ListenTLS)
+	return s.openDoors("clients", "c2s", s.c2s.Serve, s.cfg.C2S.Listen, s.cfg.C2S.ListenTLS)
 }
 
-// openDoors listens on addresses of both kinds.
-func (s *server) openDoors(whom string, serve func(net.Listener, bool) error, clear, direct []string) error {
+// openDoors listens on addresses of both kinds, which the settings listen and listen_tls of a table have.
+func (s *server) openDoors(whom, table string, serve func(net.Listener, bool) error, clear, direct []string) error {
 	plain := "STARTTLS"
 	if whom == "components" {
 		plain = "in clear"
@@ -208,9 +208,10 @@ func (s *server) openDoors(whom string, serve func(net.Listener, bool) error, cl
 		addresses []string
 		direct    bool
 		what      string
-	}{{clear, false, plain}, {direct, true, "direct TLS"}} {
+		setting   string
+	}{{clear, false, plain, ".listen"}, {direct, true, "direct TLS", ".listen_tls"}} {
 		for _, a := range door.addresses {
-			l, err := listen(a)
+			l, err := listen(table+door.setting, a)
 			if err != nil {
 				return err
 			}
@@ -230,16 +231,16 @@ func (s *server) openDoors(whom string, serve func(net.Listener, bool) error, cl
 	return nil
 }
 
-// listen says in one sentence what is wrong with an address.
-func listen(address string) (net.Listener, error) {
+// listen says in one sentence what is wrong with an address, and which setting has it.
+func listen(setting, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program; is a server running already? (c2s.listen, c2s.listen_tls, s2s.listen, s2s.listen_tls, components.listen, components.listen_tls, http.listen, http.listen_tls, file_proxy.listen and metrics.listen set the addresses)", address)
+		return nil, fmt.Errorf("%s is in use by another program; is a server running already? (%s sets the address)", address, setting)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("%s: this user may not listen on a port below 1024", address)
+		return nil, fmt.Errorf("%s: this user may not listen on a port below 1024 (%s sets the address)", address, setting)
 	case err != nil:
-		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+		return nil, fmt.Errorf("cannot listen on %s (%s): %w", address, setting, err)
 	}
 	return l, nil
 }
@@ -277,7 +278,7 @@ func (s *server) openMetrics() error {
 	if s.cfg.Metrics.Listen == "" {
 		return nil
 	}
-	l, err := listen(s.cfg.Metrics.Listen)
+	l, err := listen("metrics.listen", s.cfg.Metrics.Listen)
 	if err != nil {
 		return err
 	}

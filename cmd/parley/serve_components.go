@@ -63,7 +63,7 @@ func (s *server) listenToComponents() error {
 		return nil
 	}
 	s.listening = true
-	return s.openDoors("components", s.components.Serve, s.cfg.Components.Listen, s.cfg.Components.ListenTLS)
+	return s.openDoors("components", "components", s.components.Serve, s.cfg.Components.Listen, s.cfg.Components.ListenTLS)
 }
 
 // isLocal reports whether a domain is of this house: the server's, or a component's.

@@ -40,7 +40,7 @@ func (s *server) openS2S() (err error) {
 	if err := s.s2s.Start(context.Background()); err != nil {
 		return fmt.Errorf("messages for other servers could not be read: %w", err)
 	}
-	return s.openDoors("servers", s.s2s.Serve, s.cfg.S2S.Listen, s.cfg.S2S.ListenTLS)
+	return s.openDoors("servers", "s2s", s.s2s.Serve, s.cfg.S2S.Listen, s.cfg.S2S.ListenTLS)
 }
 
 // s2sRoots reads the authorities of other servers' certificates; nil: the system's.

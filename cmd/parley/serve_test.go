@@ -70,8 +70,9 @@ func TestStartFailuresAreOneSentence(t *testing.T) {
 		code    int
 		says    []string
 	}{
-		{"port for clients in use", func(t *testing.T, c *child) { c.env = append(c.env, "PARLEY_C2S_LISTEN="+port) }, exitFailed, []string{port + " is in use", "c2s.listen"}},
-		{"port for metrics in use", func(t *testing.T, c *child) { c.env = append(c.env, "PARLEY_METRICS_LISTEN="+port) }, exitFailed, []string{port + " is in use", "metrics.listen"}},
+		{"port for clients in use", func(t *testing.T, c *child) { c.env = append(c.env, "PARLEY_C2S_LISTEN="+port) }, exitFailed, []string{port + " is in use", "(c2s.listen sets the address)"}},
+		{"port for browsers in use", func(t *testing.T, c *child) { c.env = append(c.env, "PARLEY_HTTP_LISTEN_TLS="+port) }, exitFailed, []string{port + " is in use", "(http.listen_tls sets the address)"}},
+		{"port for metrics in use", func(t *testing.T, c *child) { c.env = append(c.env, "PARLEY_METRICS_LISTEN="+port) }, exitFailed, []string{port + " is in use", "(metrics.listen sets the address)"}},
 		{"a file where the directory should be", func(t *testing.T, c *child) { c.write("data", "") }, exitFailed, []string{"the data directory data cannot be opened"}},
 		{"a place where nothing can be written", func(t *testing.T, c *child) { c.env = append(c.env, "PARLEY_DATA=/proc/parley") }, exitFailed, []string{"the data directory /proc/parley cannot be opened"}},
 		{"damaged database", func(t *testing.T, c *child) {

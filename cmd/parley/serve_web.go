@@ -24,10 +24,11 @@ func (s *server) openWeb() error {
 		addresses []string
 		secure    bool
 		scheme    string
-	}{{c.ListenTLS, true, "https"}, {c.Listen, false, "http"}} {
+		setting   string
+	}{{c.ListenTLS, true, "https", "http.listen_tls"}, {c.Listen, false, "http", "http.listen"}} {
 		for _, a := range door.addresses {
 			a, maybe := strings.CutSuffix(a, "?")
-			l, err := listen(a)
+			l, err := listen(door.setting, a)
 			if err != nil && maybe {
 				s.log.Info("an address is left alone", "address", a, "reason", err)
 				continue
