@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,9 +28,10 @@ type process struct {
 	dir          string
 	cmd          *exec.Cmd
 	port, direct string
-	components   string // port for components, if there is one
-	web          string // port of the web's listener with TLS, if there is one
-	config       string // what it was started with
+	components   string   // port for components, if there is one
+	web          string   // port of the web's listener with TLS, if there is one
+	config       string   // what it was started with
+	through      []string // a program that starts it, and its arguments
 	log          *syncBuffer
 	stopped      bool
 }
@@ -58,7 +60,8 @@ func newProcess(t *testing.T, config string) *process {
 func (p *process) start() {
 	p.t.Helper()
 	p.log, p.stopped = &syncBuffer{}, false
-	p.cmd = exec.Command(binary(p.t), "serve")
+	line := append(slices.Clone(p.through), binary(p.t), "serve")
+	p.cmd = exec.Command(line[0], line[1:]...)
 	p.cmd.Dir = p.dir
 	p.cmd.Stderr = p.log
 	out, err := p.cmd.StdoutPipe()

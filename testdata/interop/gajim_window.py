@@ -17,6 +17,7 @@ ACCOUNT = "parley"
 
 
 class Window:
+    name = "Gajim"
     # Settings of plugins, of which those that Debian brings are active else, and of people whom one writes to.
     plugins, people = {"omemo": {"active": False}}, {}
     before = ""  # what Python does in Gajim's process before it is Gajim
@@ -28,7 +29,7 @@ class Window:
 
     def profile(self, display):
         """A profile in which nothing has been."""
-        self.home = tempfile.mkdtemp(prefix="gajim-")
+        self.home = tempfile.mkdtemp(prefix=self.name.lower() + "-")
         self.homes.append(self.home)
         self.env = dict(os.environ, HOME=self.home, XDG_RUNTIME_DIR=self.home, XDG_CONFIG_HOME=self.home + "/.config", GDK_BACKEND="x11", NO_AT_BRIDGE="1",
                         LC_ALL="C.UTF-8", GSETTINGS_BACKEND="memory", **display)
@@ -177,7 +178,7 @@ class Window:
         self.picture("failed")
         self.log.flush()
         print(open(self.log.name).read()[-6000:])
-        sys.exit("Gajim " + why)
+        sys.exit(self.name + " " + why)
 
     async def still(self):
         """Waits until what the screen shows has been drawn: a click finds its place then."""
@@ -191,7 +192,7 @@ class Window:
         self.give_up("does not stop drawing")
 
     def picture(self, name):
-        subprocess.run(["import", "-window", "root", os.path.join(self.shots, "gajim-" + name + ".png")], env=self.env, check=False)
+        subprocess.run(["import", "-window", "root", os.path.join(self.shots, self.name.lower() + "-" + name + ".png")], env=self.env, check=False)
 
     async def until(self, what, ok, seconds=60):
         """Waits until Gajim says that it is so."""

@@ -20,6 +20,8 @@ look() {
 	need 'command -v gajim' gajim
 	need 'test -e /usr/share/gajim/plugins/omemo' gajim-omemo
 	need 'ls /usr/lib/*/gdk-pixbuf-2.0/*/loaders/*svg*' librsvg2-common # for Gajim's icons
+	need 'command -v dino-im' dino-im
+	need 'command -v ip' iproute2 # Dino is in a network of its own
 	need 'command -v Xvfb' xvfb
 	need 'command -v dbus-run-session' dbus-daemon
 	need 'command -v xdotool' xdotool
