@@ -34,8 +34,8 @@ type poller struct {
 	flying map[uint64]*try   // the latest attempt at each
 	early  map[uint64]string // answers to be read behind others
 	next   uint64            // whose answer is to be read
-	asked  time.Time // for a request
-	posted time.Time // when one was made for the last time
+	asked  time.Time         // for a request
+	posted time.Time         // when one was made for the last time
 
 	said, told int   // numbers that the client, and the stream, have said
 	heard      []int // by the client
