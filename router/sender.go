@@ -81,9 +81,10 @@ func (s *Sender) Send(ctx context.Context, rd *Round, st *xmpp.Stanza) error {
 }
 
 // stamp checks and sets 'from' (RFC 6120 §8.1.2.1): the full JID, whatever the client
-// wrote, provided that it wrote its own address or none.
+// wrote, provided that it wrote an address of its own account or none. Converse.js writes
+// another resource when it has resumed a stream of a page that is gone.
 func (s *Sender) stamp(st *xmpp.Stanza) (*xmpp.Stanza, error) {
-	if !st.From.IsZero() && st.From != s.jid && st.From != s.account.JID {
+	if !st.From.IsZero() && st.From != s.jid && st.From.Bare() != s.account.JID {
 		return nil, xmpp.EndStream("invalid-from", "")
 	}
 	to := st.To

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -69,7 +68,7 @@ func (s *server) openFileProxy() error {
 		}
 		s.doors = append(s.doors, l)
 		s.live.proxyPort.CompareAndSwap(0, int64(l.Addr().(*net.TCPAddr).Port))
-		s.where = append(s.where, fmt.Sprintf("file proxy on %s", l.Addr()))
+		s.log.Info("the file proxy listens", "address", l.Addr().String())
 		go func() {
 			if err := s.proxy.Serve(l); err != nil {
 				s.errors <- err

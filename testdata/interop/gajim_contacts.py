@@ -3,6 +3,7 @@ there, blocks and removes. The others are slixmpp. Run inside dbus-run-session.
 
 Arguments: port, certificate file, directory for the screenshots.
 """
+import asyncio
 import hashlib
 import os
 import struct
@@ -104,6 +105,7 @@ async def removed(romeo):
 
 async def again(gajim, other, nurse):
     """Gajim keeps its list over a restart, and gets what another client has changed meanwhile."""
+    await asyncio.sleep(2)  # once a second it is asked what it has taken; what it has not is given again
     window.act("quit")
     await window.sure("Unread Messages", "alt+q")
     await window.ended(gajim)

@@ -17,7 +17,8 @@ ACCOUNT = "parley"
 
 
 class Window:
-    plugins, people = {}, {}  # settings of plugins, and of people whom one writes to
+    # Settings of plugins, of which those that Debian brings are active else, and of people whom one writes to.
+    plugins, people = {"omemo": {"active": False}}, {}
 
     def __init__(self, port, cert, shots):
         self.port, self.cert, self.shots = port, cert, shots

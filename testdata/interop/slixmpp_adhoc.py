@@ -82,7 +82,8 @@ async def main():
     mine = await juliet["xep_0050"].get_commands("localhost")
     nodes = [node for _, node, _ in mine["disco_items"]["items"]]
     assert ADMIN + "#add-user" in nodes and ADMIN + "#set-motd" in nodes, nodes
-    assert not (await romeo["xep_0050"].get_commands("localhost"))["disco_items"]["items"]
+    his = {i[1] for i in (await romeo["xep_0050"].get_commands("localhost"))["disco_items"]["items"]}
+    assert his == {"urn:x-parley:upload#files"}, his
     info = await juliet["xep_0030"].get_info(jid="localhost", node=ADMIN + "#add-user")
     assert ("automation", "command-node") in [i[:2] for i in info["disco_info"]["identities"]], info
     try:

@@ -75,7 +75,7 @@ func (s *Service) Delete(ctx context.Context, owner string, ids ...string) (n in
 		}
 		return nil
 	})
-	return n, s.swept(ctx, err)
+	return n, s.removed(ctx, err)
 }
 
 // DeleteAll removes all files of a user, and returns how many there were.
@@ -85,12 +85,12 @@ func (s *Service) DeleteAll(ctx context.Context, owner string) (n int, err error
 		n = int(was)
 		return err
 	})
-	return n, s.swept(ctx, err)
+	return n, s.removed(ctx, err)
 }
 
-// swept takes removed files off the shelf at once. What does not go now goes with the next
+// removed takes removed files off the shelf at once. What does not go now goes with the next
 // tidying up.
-func (s *Service) swept(ctx context.Context, err error) error {
+func (s *Service) removed(ctx context.Context, err error) error {
 	if err == nil && s.ready == nil {
 		if err := s.clear(ctx); err != nil {
 			s.log.Warn("a removed file is still on its shelf; it is tried again in an hour", "error", err)

@@ -164,6 +164,9 @@ func (s *Service) take(w http.ResponseWriter, r *http.Request, f file, set Setti
 	err := s.cfg.Shelf.Put(r.Context(), f.id, f.size, from)
 	ctx := context.WithoutCancel(r.Context()) // whoever has gone, the slot is used up
 	if err != nil {
+		if r.ProtoMajor == 1 { // what is still on its way is not waited for
+			w.Header().Set("Connection", "close")
+		}
 		s.fail(ctx, w, f, from, err)
 		return
 	}
@@ -223,7 +226,6 @@ func (s *Service) drop(ctx context.Context, f file) {
 func (s *Service) fail(ctx context.Context, w http.ResponseWriter, f file, from *sender, err error) {
 	s.stats.Failed.Add(1)
 	s.drop(ctx, f)
-	w.Header().Set("Connection", "close")
 	switch {
 	case from.err != nil && errors.Is(from.err, os.ErrDeadlineExceeded):
 		refuse(w, http.StatusRequestTimeout, "the file came too slowly")

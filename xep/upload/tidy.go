@@ -29,6 +29,9 @@ func (s *Service) tidy(ctx context.Context) error {
 	if err := s.clear(ctx); err != nil {
 		return err
 	}
+	if !s.sweeps() {
+		return nil
+	}
 	n, err := s.cfg.Shelf.Strays(ctx, func(ids []string) (known map[string]bool, err error) {
 		err = s.store.Read(ctx, func(tx *storage.Tx) (err error) {
 			known, err = knownOf(tx, ids)
@@ -40,6 +43,21 @@ func (s *Service) tidy(ctx context.Context) error {
 		s.log.Warn("files that nobody knows of were removed", "files", n)
 	}
 	return err
+}
+
+// sweepEvery is how often the whole shelf is looked through.
+const sweepEvery = day
+
+// sweeps reports whether it is time to, which it is at first.
+func (s *Service) sweeps() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Now()
+	if !s.swept.IsZero() && now.Sub(s.swept).Abs() < sweepEvery {
+		return false
+	}
+	s.swept = now
+	return true
 }
 
 // clear takes off the shelf what is for nobody any more. What cannot be removed is tried again

@@ -77,9 +77,10 @@ type Service struct {
 
 	pause, grace time.Duration // readPause and graceTime, but in tests
 
-	mu   sync.Mutex      // a leaf
-	busy map[string]bool // ids of files that somebody is putting
-	mine map[string]int  // how many of these, by owner
+	mu    sync.Mutex      // a leaf
+	busy  map[string]bool // ids of files that somebody is putting
+	mine  map[string]int  // how many of these, by owner
+	swept time.Time       // when the shelf was looked through
 }
 
 // New returns the service.
