@@ -83,9 +83,10 @@ func (s *Server) arrived(addr netip.Addr) {
 }
 
 // tooMany refuses a request that may be made again: its session does not end (XEP-0124 §17.1).
+// Clients in browsers take a status of 400 and more for the end, and try again from 500 on.
 func tooMany(w http.ResponseWriter) {
 	w.Header().Set("Retry-After", "1")
-	http.Error(w, "too many requests are on their way", http.StatusTooManyRequests)
+	http.Error(w, "too many requests are on their way", http.StatusServiceUnavailable)
 }
 
 // slow waits while the stream has enough to read. A request whose connection breaks meanwhile
