@@ -61,3 +61,23 @@ func TestInteropGajimProfanity(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+// TestInteropGajimPicture has Gajim send a picture that appears in the web client, and the reverse.
+func TestInteropGajimPicture(t *testing.T) {
+	p := startProcess(t, "")
+	shots, err := filepath.Abs(screenshots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hers, his := filepath.Join(t.TempDir(), "balcony.png"), filepath.Join(t.TempDir(), "rose.png")
+	foreign(t, "", nil, "convert", "-size", "320x200", "plasma:red-blue", hers)
+	foreign(t, "", nil, "convert", "-size", "240x200", "plasma:green-yellow", his)
+	gajim := begin(t, "", nil, "dbus-run-session", "--", "/usr/bin/python3", "-B", script(t, "gajim_picture.py"), p.port, p.cert(), shots, hers)
+	browser := begin(t, "", nil, "node", script(t, "converse_picture.mjs"), "https://localhost:"+p.web, shots, his)
+	if out := gajim(); !strings.Contains(out, "ok") {
+		t.Error(out)
+	}
+	if out := browser(); !strings.Contains(out, "widths 320\nwidths 320 240\nok") {
+		t.Error(out)
+	}
+}

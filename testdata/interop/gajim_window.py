@@ -19,6 +19,7 @@ ACCOUNT = "parley"
 class Window:
     # Settings of plugins, of which those that Debian brings are active else, and of people whom one writes to.
     plugins, people = {"omemo": {"active": False}}, {}
+    before = ""  # what Python does in Gajim's process before it is Gajim
 
     def __init__(self, port, cert, shots):
         self.port, self.cert, self.shots = port, cert, shots
@@ -95,7 +96,8 @@ class Window:
 
     def gajim(self, *more):
         # It refuses to run as root, which is what tests in a container are.
-        main = "import os, sys; os.geteuid = lambda: 1000; sys.argv = ['gajim'] + sys.argv[1:]; from gajim.gajim import main; main()"
+        main = ("import os, sys; os.geteuid = lambda: 1000; sys.argv = ['gajim'] + sys.argv[1:]; " + self.before +
+                "from gajim.gajim import main; main()")
         levels = "gajim.c.m.presence=INFO,gajim.gtk.add_contact=DEBUG"
         return self.start("/usr/bin/python3", "-c", main, "-c", self.home, "-l", levels, *more, stdout=self.log, stderr=self.log)
 
