@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -191,28 +190,6 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request, p *boshBo
 	b.request(w, r, p)
 }
 
-// say answers a request that no session answers.
-func (s *Server) say(w http.ResponseWriter, b *bosh, status int, a *boshAnswer) {
-	content := "text/xml; charset=utf-8"
-	if b != nil {
-		content = b.content
-	}
-	if b == nil || !b.legacy {
-		status = http.StatusOK // XEP-0124 §17.1
-	}
-	write(w, status, content, a.append(nil))
-}
-
-func write(w http.ResponseWriter, status int, content string, body []byte) {
-	h := w.Header()
-	h.Set("Content-Type", content)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'")
-	w.WriteHeader(status)
-	w.Write(body)
-}
-
 // request takes a request of the session and answers it when its time has come.
 func (b *bosh) request(w http.ResponseWriter, r *http.Request, p *boshBody) {
 	if !b.slow(w, r) {
@@ -242,22 +219,6 @@ func (b *bosh) request(w http.ResponseWriter, r *http.Request, p *boshBody) {
 	case <-r.Context().Done():
 		b.abandon(answer)
 	}
-}
-
-// legacyStatus is how a client without binding conditions is told of the end
-// (XEP-0124 §17.1).
-func legacyStatus(body []byte) int {
-	if p, err := xmpp.ParseStanzaBytes(body); err == nil {
-		switch c, _ := p.Attr("condition"); c {
-		case "bad-request":
-			return http.StatusBadRequest
-		case "policy-violation":
-			return http.StatusForbidden
-		case "item-not-found":
-			return http.StatusNotFound
-		}
-	}
-	return http.StatusOK
 }
 
 // arrive puts a request where it belongs by its id (XEP-0124 §14.2, §14.3). The lock is held.

@@ -1,8 +1,11 @@
 package c2s
 
 import (
+	"net/http"
 	"strconv"
 	"time"
+
+	"parley/xmpp"
 )
 
 // answerIfAny answers the oldest request if there is something for the client and somebody
@@ -210,4 +213,42 @@ func (b *bosh) lost(at int) {
 	for _, fn := range fns {
 		fn()
 	}
+}
+
+// say answers a request that no session answers.
+func (s *Server) say(w http.ResponseWriter, b *bosh, status int, a *boshAnswer) {
+	content := "text/xml; charset=utf-8"
+	if b != nil {
+		content = b.content
+	}
+	if b == nil || !b.legacy {
+		status = http.StatusOK // XEP-0124 §17.1
+	}
+	write(w, status, content, a.append(nil))
+}
+
+func write(w http.ResponseWriter, status int, content string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", content)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'")
+	w.WriteHeader(status)
+	w.Write(body)
+}
+
+// legacyStatus is how a client without binding conditions is told of the end
+// (XEP-0124 §17.1).
+func legacyStatus(body []byte) int {
+	if p, err := xmpp.ParseStanzaBytes(body); err == nil {
+		switch c, _ := p.Attr("condition"); c {
+		case "bad-request":
+			return http.StatusBadRequest
+		case "policy-violation":
+			return http.StatusForbidden
+		case "item-not-found":
+			return http.StatusNotFound
+		}
+	}
+	return http.StatusOK
 }
