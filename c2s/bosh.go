@@ -5,11 +5,10 @@ import (
 	"crypto/rand"
 	"crypto/sha1"
 	"encoding/hex"
-	"io"
+	"errors"
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +32,8 @@ const (
 	boshStanzas    = 4                 // stanzas of the largest size that one request may bring
 	boshInput      = 256 << 10         // bytes that wait to be handled, until requests wait too
 	boshReport     = 5 * time.Second   // that an answer may take to be acknowledged
+	boshUnread     = 128 << 10         // bytes that one who is not logged in may leave unread
+	boshArriving   = 256               // requests of one address whose bodies are on their way
 )
 
 // A bosh is a session of BOSH (XEP-0124, XEP-0206): a stream whose bytes come with requests and
@@ -43,7 +44,8 @@ type bosh struct {
 	conn *conn
 
 	host, content string
-	legacy        bool // the client knows no binding conditions (XEP-0124 §17.1)
+	ver           string // that is spoken
+	legacy        bool   // the client knows no binding conditions (XEP-0124 §17.1)
 	secure        bool
 	acks          bool // the client tells which answers it has got (XEP-0124 §9)
 	addr          netip.Addr
@@ -59,6 +61,8 @@ type bosh struct {
 	drained chan struct{}
 	nudged  bool
 	unread  int
+	slowed  int // requests that wait until the stream has read
+	large   int // requests that are larger than anybody's before login
 
 	out       [][]byte // elements for the client
 	outLen    int
@@ -91,6 +95,7 @@ type boshTurn struct {
 	answer chan []byte // of one; nil while nobody waits for it
 	timer  *time.Timer
 	at     time.Time
+	late   bool // it has been held for as long as the client wants
 }
 
 // A boshSaid is an answer that may be asked for again.
@@ -108,10 +113,12 @@ func (s *Server) BOSH() router.HTTP {
 // takeRequest answers one request.
 func (s *Server) takeRequest(w http.ResponseWriter, r *http.Request) {
 	v := router.VisitorOf(r)
-	rc := http.NewResponseController(w)
-	rc.SetReadDeadline(time.Now().Add(s.settings.Load().StanzaTimeout))
-	raw, err := s.readBody(w, r)
-	rc.SetReadDeadline(time.Time{}) // while the answer is waited for nothing need come
+	raw, done, err := s.readBody(w, r, v.Addr)
+	defer done()
+	if errors.Is(err, errManyBodies) {
+		tooMany(w)
+		return
+	}
 	if err != nil {
 		s.say(w, nil, http.StatusForbidden, &boshAnswer{ends: true, condition: "policy-violation"})
 		return
@@ -133,27 +140,6 @@ func (s *Server) takeRequest(w http.ResponseWriter, r *http.Request) {
 	found.(*bosh).request(w, r, p)
 }
 
-// readBody reads the body of a request: a little, or several stanzas for a session that is
-// logged in.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	set := s.settings.Load()
-	body := http.MaxBytesReader(w, r.Body, int64(boshStanzas*set.Stanza))
-	raw, err := io.ReadAll(io.LimitReader(body, int64(set.StanzaBefore)+boshTag))
-	if err != nil || len(raw) < set.StanzaBefore+boshTag {
-		return raw, err
-	}
-	if !s.loggedIn(sessionOf(raw)) {
-		return nil, errLargeBody
-	}
-	more, err := io.ReadAll(body)
-	return append(raw, more...), err
-}
-
-func (s *Server) loggedIn(sid string) bool {
-	found, ok := s.bosh.Load(sid)
-	return ok && found.(*bosh).conn.bound.Load()
-}
-
 // createSession begins a session (XEP-0124 §7.1).
 func (s *Server) createSession(w http.ResponseWriter, r *http.Request, p *boshBody, v router.Visitor) {
 	to, err := xmpp.ParseJID(p.to)
@@ -167,9 +153,9 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request, p *boshBo
 		condition = "host-unknown"
 	}
 	b := &bosh{
-		srv: s, sid: rand.Text() + rand.Text(), host: to.Domain(), content: p.contentType(), legacy: p.ver == "", secure: v.Secure,
+		srv: s, sid: rand.Text() + rand.Text(), host: to.Domain(), content: p.contentType(), ver: lower(p.ver), legacy: p.ver == "", secure: v.Secure,
 		acks: p.hasAck && p.ack == 1, addr: v.Addr, first: p.rid, last: p.rid - 1, answered: p.rid - 1,
-		wait: boshMaxWait, hold: 1, inactivity: boshInactivity, wake: make(chan struct{}, 1), drained: make(chan struct{}), ahead: map[uint64]*boshTurn{},
+		wait: boshMaxWait, hold: 1, inactivity: boshInactivity, wake: make(chan struct{}, 1), unread: boshUnread, drained: make(chan struct{}), ahead: map[uint64]*boshTurn{},
 	}
 	if condition != "" {
 		s.say(w, b, http.StatusBadRequest, &boshAnswer{ends: true, condition: condition})
@@ -200,35 +186,15 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request, p *boshBo
 		s.say(w, b, http.StatusServiceUnavailable, &boshAnswer{ends: true, condition: "system-shutdown"})
 		return
 	}
-	p.payload, p.restart = nil, false
+	p.payload, p.restart, p.pause = nil, false, -1
 	b.request(w, r, p)
-}
-
-// say answers a request that no session answers.
-func (s *Server) say(w http.ResponseWriter, b *bosh, status int, a *boshAnswer) {
-	content := "text/xml; charset=utf-8"
-	if b != nil {
-		content = b.content
-	}
-	if b == nil || !b.legacy {
-		status = http.StatusOK // XEP-0124 §17.1
-	}
-	write(w, status, content, a.append(nil))
-}
-
-func write(w http.ResponseWriter, status int, content string, body []byte) {
-	h := w.Header()
-	h.Set("Content-Type", content)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'")
-	w.WriteHeader(status)
-	w.Write(body)
 }
 
 // request takes a request of the session and answers it when its time has come.
 func (b *bosh) request(w http.ResponseWriter, r *http.Request, p *boshBody) {
-	b.slow(r)
+	if !b.slow(w, r) {
+		return
+	}
 	t := &boshTurn{boshBody: p, answer: make(chan []byte, 1), at: time.Now()}
 	answer := t.answer
 	b.mu.Lock()
@@ -252,39 +218,6 @@ func (b *bosh) request(w http.ResponseWriter, r *http.Request, p *boshBody) {
 		write(w, status, b.content, body)
 	case <-r.Context().Done():
 		b.abandon(answer)
-	}
-}
-
-// legacyStatus is how a client without binding conditions is told of the end
-// (XEP-0124 §17.1).
-func legacyStatus(body []byte) int {
-	if p, err := xmpp.ParseStanzaBytes(body); err == nil {
-		switch c, _ := p.Attr("condition"); c {
-		case "bad-request":
-			return http.StatusBadRequest
-		case "policy-violation":
-			return http.StatusForbidden
-		case "item-not-found":
-			return http.StatusNotFound
-		}
-	}
-	return http.StatusOK
-}
-
-// slow waits while the stream has enough to read.
-func (b *bosh) slow(r *http.Request) {
-	for {
-		b.mu.Lock()
-		wait, drained := len(b.in) > boshInput && !b.inOver, b.drained
-		b.mu.Unlock()
-		if !wait {
-			return
-		}
-		select {
-		case <-drained:
-		case <-r.Context().Done():
-			return
-		}
 	}
 }
 
@@ -328,6 +261,8 @@ func (b *bosh) again(t *boshTurn) {
 			b.release(h)
 			h.answer = t.answer
 			b.answerIfAny()
+			b.overdue(h)
+			b.conclude()
 			return
 		}
 	}

@@ -1,8 +1,11 @@
 package c2s
 
 import (
+	"net/http"
 	"strconv"
 	"time"
+
+	"parley/xmpp"
 )
 
 // answerIfAny answers the oldest request if there is something for the client and somebody
@@ -56,7 +59,7 @@ func (b *bosh) reply(a *boshAnswer) {
 	body := a.append(nil)
 	b.answered = t.rid
 	b.cache = append(b.cache, boshSaid{t.rid, body, time.Now()})
-	if n := len(b.cache) - b.window; n > 0 {
+	if n := len(b.cache) - b.window - 1; n > 0 { // with the one that pauses (XEP-0124 §11)
 		b.cache = b.cache[n:]
 	}
 	t.tell(body)
@@ -82,14 +85,25 @@ func (t *boshTurn) end(condition string) {
 // those before it.
 func (b *bosh) late(t *boshTurn) {
 	b.mu.Lock()
-	for len(b.held) > 0 && b.held[0].rid <= t.rid && b.waited() && b.opened {
-		b.reply(&boshAnswer{elements: b.some()})
-	}
+	t.late = true
+	b.overdue(t)
 	b.rest()
 	fns := b.taken()
 	b.mu.Unlock()
 	for _, fn := range fns {
 		fn()
+	}
+}
+
+// overdue answers a request whose time is over, if somebody waits for it. Those before it, for
+// which perhaps nobody does, are answered first: such an answer may be asked for. The lock is held.
+func (b *bosh) overdue(t *boshTurn) {
+	for t.late && t.answer != nil && b.opened && !b.closing && len(b.held) > 0 && b.held[0].rid <= t.rid {
+		a := &boshAnswer{}
+		if b.waited() {
+			a.elements = b.some()
+		}
+		b.reply(a)
 	}
 }
 
@@ -118,9 +132,15 @@ func (b *bosh) fail(condition string, t *boshTurn) {
 }
 
 // conclude tells the client that the stream is over, if it is and somebody waits to be told
-// (XEP-0124 §13). The lock is held.
+// (XEP-0124 §13): with the oldest request for which somebody does. The lock is held.
 func (b *bosh) conclude() {
-	if !b.closing || b.over || !b.waited() {
+	if !b.closing || b.over || b.live() == 0 {
+		return
+	}
+	for len(b.held) > 0 && !b.waited() {
+		b.reply(&boshAnswer{})
+	}
+	if len(b.held) == 0 {
 		return
 	}
 	a := &boshAnswer{ends: true, condition: b.condition}
@@ -137,7 +157,8 @@ func (b *bosh) conclude() {
 // finished is the end of the session for its client. The lock is held.
 func (b *bosh) finished() {
 	b.over, b.inOver, b.outOver = true, true, true
-	b.in, b.out, b.outLen, b.cache = nil, nil, 0, nil
+	b.out, b.outLen, b.cache = nil, 0, nil
+	b.held, b.ahead = nil, map[uint64]*boshTurn{}
 	if b.idle != nil {
 		b.idle.Stop()
 	}
@@ -150,7 +171,12 @@ func (b *bosh) live() (n int) {
 			n++
 		}
 	}
-	return n + len(b.ahead)
+	for _, t := range b.ahead {
+		if t.answer != nil {
+			n++
+		}
+	}
+	return n + b.slowed
 }
 
 // rest sets the time after which a client without requests counts as gone (XEP-0124 §10). The
@@ -187,4 +213,42 @@ func (b *bosh) lost(at int) {
 	for _, fn := range fns {
 		fn()
 	}
+}
+
+// say answers a request that no session answers.
+func (s *Server) say(w http.ResponseWriter, b *bosh, status int, a *boshAnswer) {
+	content := "text/xml; charset=utf-8"
+	if b != nil {
+		content = b.content
+	}
+	if b == nil || !b.legacy {
+		status = http.StatusOK // XEP-0124 §17.1
+	}
+	write(w, status, content, a.append(nil))
+}
+
+func write(w http.ResponseWriter, status int, content string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", content)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'")
+	w.WriteHeader(status)
+	w.Write(body)
+}
+
+// legacyStatus is how a client without binding conditions is told of the end
+// (XEP-0124 §17.1).
+func legacyStatus(body []byte) int {
+	if p, err := xmpp.ParseStanzaBytes(body); err == nil {
+		switch c, _ := p.Attr("condition"); c {
+		case "bad-request":
+			return http.StatusBadRequest
+		case "policy-violation":
+			return http.StatusForbidden
+		case "item-not-found":
+			return http.StatusNotFound
+		}
+	}
+	return http.StatusOK
 }

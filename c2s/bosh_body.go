@@ -16,8 +16,25 @@ const (
 	nsXBOSH = "urn:xmpp:xbosh"
 )
 
-// boshVersion is the version of BOSH that is spoken here (XEP-0124 §7.1).
-const boshVersion = "1.11"
+// boshVersion is the version of BOSH that is spoken here (XEP-0124 §7.1), boshMinor its second
+// number.
+const (
+	boshVersion = "1.11"
+	boshMinor   = 11
+)
+
+// lower returns the version that is spoken with a client that says which one it knows: the lower
+// one of the two (XEP-0124 §7.2); "" if it says none.
+func lower(ver string) string {
+	major, minor, _ := strings.Cut(ver, ".")
+	if n, err := strconv.Atoi(minor); err == nil && major == "1" && n >= 0 && n < boshMinor {
+		return "1." + strconv.Itoa(n)
+	}
+	if ver == "" {
+		return ""
+	}
+	return boshVersion
+}
 
 // maxRID is the largest request id that every client can count to (XEP-0124 §14.1).
 const maxRID = 1<<53 - 1
@@ -173,12 +190,8 @@ func (a *boshAnswer) append(dst []byte) []byte {
 // XEP-0206 §4).
 func (s *bosh) creation(streamID string) []string {
 	decimal := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
-	ver := ""
-	if !s.legacy {
-		ver = boshVersion
-	}
 	list := []string{
-		"sid", s.sid, "wait", decimal(s.wait), "requests", strconv.Itoa(s.window), "hold", strconv.Itoa(s.hold), "ver", ver,
+		"sid", s.sid, "wait", decimal(s.wait), "requests", strconv.Itoa(s.window), "hold", strconv.Itoa(s.hold), "ver", s.ver,
 		"polling", decimal(boshPolling), "inactivity", decimal(s.inactivity), "maxpause", decimal(boshMaxPause),
 		"from", s.host, "authid", streamID, "xmlns:xmpp", nsXBOSH, "xmpp:version", "1.0", "xmpp:restartlogic", "true",
 	}

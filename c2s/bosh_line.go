@@ -53,9 +53,7 @@ func (s *bosh) Read(p []byte) (int, error) {
 	case len(s.in) > 0:
 		n := copy(p, s.in)
 		if s.in = s.in[n:]; len(s.in) == 0 {
-			s.in = nil
-			close(s.drained)
-			s.drained = make(chan struct{})
+			s.drain()
 		}
 		return n, nil
 	case s.inOver:
@@ -102,7 +100,11 @@ func (s *bosh) Write(p []byte) error {
 		s.out = append(s.out, e)
 		s.outLen += len(e)
 	}
-	s.answerIfAny()
+	if n := len(s.held); n > 0 {
+		if s.answerIfAny(); len(s.held) < n {
+			s.rest() // from the last answer on the client has time for a request
+		}
+	}
 	return nil
 }
 
@@ -140,10 +142,16 @@ func (s *bosh) Close(linger time.Duration) error {
 	s.mu.Lock()
 	s.outOver, s.inOver = true, true
 	s.closing = true
+	s.drain()
 	if linger == 0 && s.live() == 0 {
 		s.out, s.outLen = nil, 0
 	}
 	s.conclude()
+	for rid, t := range s.ahead { // what they wait for would not be heard any more
+		delete(s.ahead, rid)
+		t.end(s.condition)
+	}
+	s.rest()
 	gone := s.over
 	fns := s.sent
 	s.sent = nil

@@ -89,9 +89,10 @@ type Server struct {
 	newcomers map[netip.Prefix]int // accounts made in-band since newDay
 	newDay    time.Time
 	sleepers
-	closed bool           // Shutdown has begun
-	bosh   sync.Map       // session id -> *bosh
-	done   sync.WaitGroup // readers, those that end sessions, and one until Shutdown
+	closed   bool                 // Shutdown has begun
+	bosh     sync.Map             // session id -> *bosh
+	arriving map[netip.Prefix]int // requests of BOSH whose bodies are on their way
+	done     sync.WaitGroup       // readers, those that end sessions, and one until Shutdown
 }
 
 // Stats are counters that only grow, and one gauge.
@@ -112,7 +113,7 @@ type Stats struct {
 
 // NewServer returns a server that listens nowhere yet.
 func NewServer(cfg Config) *Server {
-	s := &Server{cfg: cfg, log: cfg.Log, conns: map[*conn]struct{}{}, strangers: map[netip.Prefix]int{}, spent: map[whose]*budget{}}
+	s := &Server{cfg: cfg, log: cfg.Log, conns: map[*conn]struct{}{}, strangers: map[netip.Prefix]int{}, spent: map[whose]*budget{}, arriving: map[netip.Prefix]int{}}
 	s.sleepers = sleepers{resumable: map[resumeKey]*session{}, asleep: map[xmpp.JID][]*session{}, counts: map[resumeKey]uint32{}}
 	s.done.Add(1)
 	s.ctx, s.stop = context.WithCancel(context.Background())

@@ -30,9 +30,10 @@ type managed struct {
 	in    uint32 // stanzas that it got
 	out   uint32 // that the server has acknowledged
 	mute  bool
-	acks  int      // elements that have said so
-	asked int      // how often it was asked
-	heard []string // the bodies of its messages
+	acks  int                     // elements that have said so
+	asked int                     // how often it was asked
+	heard []string                // the bodies of its messages
+	way   func() *xmpptest.Client // how it comes back; nil: by TCP
 }
 
 // managed logs in and enables stream management with resumption.
@@ -140,7 +141,11 @@ func (m *managed) cut() { m.Close() }
 // authenticated opens a stream of the client's account that has no resource yet.
 func (m *managed) authenticated() *xmpptest.Client {
 	m.h.t.Helper()
-	c := m.h.dial()
+	dial := m.h.dial
+	if m.way != nil {
+		dial = m.way
+	}
+	c := dial()
 	if err := c.TryLogin(xmpptest.Login{User: m.name, Password: password, NoBind: true}); err != nil {
 		m.h.t.Fatal(err)
 	}

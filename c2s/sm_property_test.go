@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"parley/c2s"
+	"parley/xmpp/xmpptest"
 )
 
 // However often the connection is lost, taken over or closed in the middle of a stanza, each
@@ -15,6 +18,24 @@ func TestExactlyOnce(t *testing.T) {
 			t.Parallel()
 			h, _ := keeping(t, nil)
 			r := &roamer{rnd: rand.New(rand.NewPCG(seed, 198)), managed: h.managed("juliet", "phone"), desk: h.managed("romeo", "desk")}
+			for range 120 {
+				r.step()
+			}
+			r.finish()
+		})
+	}
+}
+
+// The same where every connection may be another one: TCP, a WebSocket, requests of BOSH.
+func TestExactlyOnceByAllWays(t *testing.T) {
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			h, _ := keeping(t, nil)
+			r := &roamer{rnd: rand.New(rand.NewPCG(seed, 7395)), managed: h.managed("juliet", "phone"), desk: h.managed("romeo", "desk")}
+			polling := xmpptest.Options{Addr: h.web, Host: host, TLS: h.trust(host), BOSH: "https://" + host + c2s.BOSHPath}
+			ways := []xmpptest.Options{h.options(), h.webOptions(), polling, polling}
+			r.way = func() *xmpptest.Client { return xmpptest.Dial(t, ways[r.rnd.IntN(len(ways))]) }
 			for range 120 {
 				r.step()
 			}
@@ -56,7 +77,9 @@ func (r *roamer) step() {
 	case 7:
 		r.confirmed(r.handled())
 	case 8:
-		r.Write("<message><body>half of it")
+		if r.way == nil {
+			r.Write("<message><body>half of it")
+		}
 		r.cut()
 		r.again()
 	case 9:

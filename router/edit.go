@@ -18,6 +18,8 @@ type Edit interface {
 	// Items returns what is kept at a node, in the order of publication; none where there is no
 	// such node.
 	Items(node string) ([]Publication, error)
+	// Item returns an item by its id; found is false where there is none.
+	Item(node, id string) (it Publication, found bool, err error)
 	// Last returns the item that was published last at a node; found is false where there is none.
 	Last(node string) (it Publication, found bool, err error)
 	// Public reports whether everybody may read a node.
@@ -92,12 +94,13 @@ type plainEdit struct {
 	then []func(*Turn)
 }
 
-func (e *plainEdit) Tx() *storage.Tx                                     { return e.tx }
-func (e *plainEdit) Account() *Account                                   { return e.a }
-func (e *plainEdit) By() xmpp.JID                                        { return e.by }
-func (e *plainEdit) Items(string) ([]Publication, error)                 { return nil, nil }
-func (e *plainEdit) Last(string) (it Publication, found bool, err error) { return it, false, nil }
-func (e *plainEdit) Public(string) (bool, error)                         { return false, nil }
-func (e *plainEdit) Publish(string, Publication, Audience) error         { return nil }
-func (e *plainEdit) Retract(string, string) error                        { return nil }
-func (e *plainEdit) Then(fn func(*Turn))                                 { e.then = append(e.then, fn) }
+func (e *plainEdit) Tx() *storage.Tx                                          { return e.tx }
+func (e *plainEdit) Account() *Account                                        { return e.a }
+func (e *plainEdit) By() xmpp.JID                                             { return e.by }
+func (e *plainEdit) Items(string) ([]Publication, error)                      { return nil, nil }
+func (e *plainEdit) Item(_, _ string) (it Publication, found bool, err error) { return it, false, nil }
+func (e *plainEdit) Last(string) (it Publication, found bool, err error)      { return it, false, nil }
+func (e *plainEdit) Public(string) (bool, error)                              { return false, nil }
+func (e *plainEdit) Publish(string, Publication, Audience) error              { return nil }
+func (e *plainEdit) Retract(string, string) error                             { return nil }
+func (e *plainEdit) Then(fn func(*Turn))                                      { e.then = append(e.then, fn) }

@@ -47,7 +47,11 @@ func (s *Server) take(nc *net.TCPConn) net.Conn {
 		return nil
 	}
 	s.stats.Open.Add(1)
-	return &conn{Conn: t.Lend(), t: t, s: s, peer: from, client: from, counted: !proxy, proxied: proxy && set.Proxied}
+	c := &conn{Conn: t.Lend(), t: t, s: s, peer: from, client: from, proxied: proxy && set.Proxied}
+	if !proxy {
+		c.counted = from
+	}
+	return c
 }
 
 func trusted(set *Settings, addr netip.Addr) bool {
@@ -93,12 +97,15 @@ type conn struct {
 	s       *Server
 	peer    netip.Addr
 	client  netip.Addr // peer, or whom a proxy speaks for
-	counted bool
-	proxied bool // a PROXY header comes first
-	secure  bool // which says that the client has TLS with the proxy
-	ends    sync.Once
+	proxied bool       // a PROXY header comes first
+	secure  bool       // which says that the client has TLS with the proxy
 	begin   sync.Once
 	wrong   error
+
+	mu      sync.Mutex // a leaf
+	until   time.Time  // the deadline that somebody above has set
+	counted netip.Addr // for whom it counts; zero: for nobody
+	left    bool       // it counts no more
 }
 
 // Read implements net.Conn; the first call reads the PROXY header, if there is to be one.
@@ -114,7 +121,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // readHeader reads the PROXY header (versions 1 and 2). What comes behind it is kept.
 func (c *conn) readHeader() {
-	c.SetReadDeadline(time.Now().Add(headerWithin))
+	c.deadline(time.Now().Add(headerWithin))
 	r := bufio.NewReaderSize(c.Conn, 4096)
 	h, err := proxyproto.Read(r)
 	if err != nil {
@@ -123,7 +130,7 @@ func (c *conn) readHeader() {
 		c.s.log.Warn("a proxy did not begin with the PROXY protocol; is it told to, and is http.proxy_protocol meant?", "address", c.peer.String(), "error", err)
 		return
 	}
-	c.SetReadDeadline(time.Time{})
+	c.deadline(time.Time{})
 	if src, ok := h.SourceAddr.(*net.TCPAddr); ok && h.Command.IsProxy() {
 		c.client = src.AddrPort().Addr().Unmap()
 	}
@@ -131,6 +138,11 @@ func (c *conn) readHeader() {
 		if ssl, found := tlvparse.FindSSL(tlvs); found {
 			c.secure = ssl.ClientSSL()
 		}
+	}
+	if set := c.s.settings.Load(); !trusted(set, c.client) && !c.count(set.PerAddress) {
+		c.wrong = errors.New("web: too many connections of an address behind a proxy")
+		c.s.stats.Refused.Add(1)
+		return
 	}
 	rest, _ := r.Peek(r.Buffered())
 	if len(rest) > 0 {
@@ -146,12 +158,61 @@ func (c *conn) Close() error {
 
 // leave takes the connection off the counts.
 func (c *conn) leave() {
-	c.ends.Do(func() {
-		c.s.stats.Open.Add(-1)
-		if c.counted {
-			c.s.gone(c.peer)
-		}
-	})
+	c.mu.Lock()
+	was, counted := c.left, c.counted
+	c.left = true
+	c.mu.Unlock()
+	if was {
+		return
+	}
+	c.s.stats.Open.Add(-1)
+	if counted.IsValid() {
+		c.s.gone(counted)
+	}
+}
+
+// count has the connection count for whom a proxy speaks for, false if that one has too many.
+func (c *conn) count(max int) bool {
+	if !c.s.admit(c.client, max) {
+		return false
+	}
+	c.mu.Lock()
+	left := c.left
+	if !left {
+		c.counted = c.client
+	}
+	c.mu.Unlock()
+	if left {
+		c.s.gone(c.client)
+	}
+	return !left
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.until = t
+	return c.Conn.SetReadDeadline(t)
+}
+
+// SetDeadline implements net.Conn.
+func (c *conn) SetDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.until = t
+	return c.Conn.SetDeadline(t)
+}
+
+// deadline sets one of ours for reading, zero for none. That of whoever reads holds all the same:
+// that of a TLS handshake, say.
+func (c *conn) deadline(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t.IsZero() || !c.until.IsZero() && c.until.Before(t) {
+		t = c.until
+	}
+	c.Conn.SetReadDeadline(t)
 }
 
 // Lent returns the connection as xmpp.Regain takes it back. It then counts no more here.

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"parley/router"
 )
@@ -81,7 +82,14 @@ func (s *Server) visited(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		told := &teller{ResponseWriter: w}
+		rc := http.NewResponseController(w)
+		if r.ProtoMajor == 1 {
+			rc.SetWriteDeadline(time.Time{}) // that of the request before
+		}
+		if r.Body != nil && r.Body != http.NoBody {
+			rc.SetReadDeadline(time.Now().Add(s.body))
+		}
+		told := &teller{ResponseWriter: w, rc: rc, within: s.write}
 		defer func() { s.stats.Requests[told.status/100%len(s.stats.Requests)].Add(1) }()
 		defer func() {
 			p := recover()
@@ -96,32 +104,50 @@ func (s *Server) visited(next http.Handler) http.Handler {
 			}
 			http.Error(told, "internal server error", http.StatusInternalServerError)
 		}()
+		defer told.patience() // for what is in buffers
 		next.ServeHTTP(told, r.WithContext(router.WithVisitor(r.Context(), v)))
 		s.log.LogAttrs(r.Context(), slog.LevelDebug, "http request", slog.String("method", r.Method), slog.String("path", r.URL.Path),
 			slog.Int("status", told.status), slog.String("addr", v.Addr.String()))
 	})
 }
 
-// A teller remembers the status of the answer.
+// A teller remembers the status of the answer, and waits only so long for a client that does not
+// read it.
 type teller struct {
 	http.ResponseWriter
+	rc     *http.ResponseController
+	within time.Duration
 	status int
 }
+
+func (t *teller) patience() { t.rc.SetWriteDeadline(time.Now().Add(t.within)) }
 
 // WriteHeader implements http.ResponseWriter.
 func (t *teller) WriteHeader(status int) {
 	if t.status == 0 && status >= 200 || status == http.StatusSwitchingProtocols {
 		t.status = status
 	}
+	t.patience()
 	t.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements http.ResponseWriter.
-func (t *teller) Write(p []byte) (int, error) {
+func (t *teller) Write(p []byte) (n int, err error) {
 	if t.status == 0 {
 		t.status = http.StatusOK
 	}
-	return t.ResponseWriter.Write(p)
+	for len(p) > writeAtOnce && err == nil {
+		t.patience()
+		var m int
+		m, err = t.ResponseWriter.Write(p[:writeAtOnce])
+		n, p = n+m, p[m:]
+	}
+	if err != nil {
+		return n, err
+	}
+	t.patience()
+	m, err := t.ResponseWriter.Write(p)
+	return n + m, err
 }
 
 // Unwrap is for http.ResponseController.
@@ -141,23 +167,58 @@ func (s *Server) visitor(r *http.Request) router.Visitor {
 	if !trusted(set, v.Addr) {
 		return v
 	}
-	hops := hopsOf(r.Header)
-	if len(hops) == 0 {
+	addr, secure, said := believed(set, r.Header)
+	if !said {
 		return v
 	}
 	v.Proxy = true
+	if secure != nil {
+		v.Secure = *secure
+	}
+	if addr.IsValid() {
+		v.Addr = addr
+	}
+	return v
+}
+
+// believed returns what proxies say of a request. Both kinds of headers are looked at: most proxies
+// write one of them and pass on what a client has written into the other. Where they name different
+// addresses nobody knows which is true: then neither is, and nothing counts as secure. secure is
+// nil where nothing is said of that.
+func believed(set *Settings, h http.Header) (addr netip.Addr, secure *bool, said bool) {
+	for _, hops := range [][]hop{forwardedHops(h), olderHops(h)} {
+		if len(hops) == 0 {
+			continue
+		}
+		a, proto := walk(set, hops)
+		if addr.IsValid() && a.IsValid() && a != addr {
+			return netip.Addr{}, new(bool), true
+		}
+		if said = true; a.IsValid() {
+			addr = a
+		}
+		if proto != "" {
+			is := (proto == "https" || proto == "wss") && (secure == nil || *secure)
+			secure = &is
+		}
+	}
+	return addr, secure, said
+}
+
+// walk goes back from the last proxy to the first address that is not trusted.
+func walk(set *Settings, hops []hop) (addr netip.Addr, proto string) {
 	for i := len(hops) - 1; i >= 0; i-- {
-		if proto := hops[i].proto; proto != "" {
-			v.Secure = proto == "https" || proto == "wss"
+		if hops[i].proto != "" {
+			proto = hops[i].proto
 		}
 		if !hops[i].addr.IsValid() {
 			break
 		}
-		if v.Addr = hops[i].addr; !trusted(set, v.Addr) {
+		if addr = hops[i].addr; !trusted(set, addr) {
 			break
 		}
 	}
-	return v
+	return addr, proto
 }
 
 // A hop is what one proxy says of the request that it has got.
@@ -166,16 +227,18 @@ type hop struct {
 	proto string
 }
 
-// hopsOf reads Forwarded (RFC 7239 §4), or where there is none X-Forwarded-For and
-// X-Forwarded-Proto, which is older and more common.
-func hopsOf(h http.Header) []hop {
-	var hops []hop
+// forwardedHops reads Forwarded (RFC 7239 §4).
+func forwardedHops(h http.Header) (hops []hop) {
 	if list := h.Values("Forwarded"); len(list) > 0 {
 		for _, element := range split(strings.Join(list, ","), ',') {
 			hops = append(hops, forwarded(element))
 		}
-		return hops
 	}
+	return hops
+}
+
+// olderHops reads X-Forwarded-For and X-Forwarded-Proto, which are more common.
+func olderHops(h http.Header) (hops []hop) {
 	protos := split(strings.Join(h.Values("X-Forwarded-Proto"), ","), ',')
 	for _, a := range split(strings.Join(h.Values("X-Forwarded-For"), ","), ',') {
 		hops = append(hops, hop{addr: addrOf(strings.TrimSpace(a))})

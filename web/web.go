@@ -37,6 +37,9 @@ type Config struct {
 // Limits of every connection.
 const (
 	headerWithin = 10 * time.Second // for a request's header to be complete
+	bodyWithin   = 30 * time.Second // for its body, where its handler has no opinion
+	writeWithin  = time.Minute      // that a client may take for writeAtOnce
+	writeAtOnce  = 64 << 10         // bytes of an answer
 	idleFor      = 2 * time.Minute  // between two requests
 	maxHeader    = 32 << 10         // bytes of a request's header
 	maxStreams   = 100              // requests at once on one connection (HTTP/2)
@@ -50,6 +53,8 @@ type Server struct {
 	tls      *tls.Config
 	secure   *http.Server
 	clear    *http.Server
+
+	body, write time.Duration // bodyWithin and writeWithin, but in tests
 
 	mu    sync.Mutex           // a leaf
 	conns map[netip.Prefix]int // by network
@@ -66,7 +71,7 @@ type Stats struct {
 // NewServer returns a server that listens nowhere yet. Patterns that contradict each other
 // panic, as http.ServeMux says.
 func NewServer(cfg Config) *Server {
-	s := &Server{log: cfg.Log, conns: map[netip.Prefix]int{}}
+	s := &Server{log: cfg.Log, body: bodyWithin, write: writeWithin, conns: map[netip.Prefix]int{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

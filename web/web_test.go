@@ -33,6 +33,12 @@ var who = router.HTTP{Pattern: "GET /who", Handler: http.HandlerFunc(func(w http
 func start(t *testing.T, set Settings, pages ...router.HTTP) (*Server, string) {
 	t.Helper()
 	s := NewServer(Config{Settings: set, Pages: append(pages, who)})
+	return s, serve(t, s)
+}
+
+// serve opens a listener in clear for a server.
+func serve(t *testing.T, s *Server) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +55,7 @@ func start(t *testing.T, set Settings, pages ...router.HTTP) (*Server, string) {
 			t.Error(err)
 		}
 	})
-	return s, l.Addr().String()
+	return l.Addr().String()
 }
 
 // knock says text on a connection of its own and returns the answer.
@@ -109,7 +115,14 @@ func TestVisitors(t *testing.T) {
 		{`Forwarded: for=198.51.100.7;proto=https, for=192.0.2.1;proto=http`, "192.0.2.1 secure=false proxy=true"},
 		{`Forwarded: for="a,b;c=\"d";proto=https, for=10.9.9.9`, "10.9.9.9 secure=true proxy=true"},
 		{`Forwarded: for=_hidden;proto=https`, "127.0.0.1 secure=true proxy=true"},
-		{"Forwarded: for=192.0.2.1\r\nX-Forwarded-For: 198.51.100.7\r\nX-Forwarded-Proto: https", "192.0.2.1 secure=false proxy=true"},
+		// One of these was written by the client, as most proxies know only one of the two.
+		{"Forwarded: for=192.0.2.1\r\nX-Forwarded-For: 198.51.100.7\r\nX-Forwarded-Proto: https", "127.0.0.1 secure=false proxy=true"},
+		{"Forwarded: for=192.0.2.1;proto=https\r\nX-Forwarded-For: 198.51.100.7", "127.0.0.1 secure=false proxy=true"},
+		{"Forwarded: for=192.0.2.1;proto=https\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http", "192.0.2.1 secure=false proxy=true"},
+		{"Forwarded: for=192.0.2.1;proto=http\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https", "192.0.2.1 secure=false proxy=true"},
+		{"Forwarded: for=_a;proto=https\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http", "192.0.2.1 secure=false proxy=true"},
+		{"Forwarded: for=192.0.2.1;proto=https\r\nX-Forwarded-For: 192.0.2.1", "192.0.2.1 secure=true proxy=true"},
+		{"Forwarded: for=192.0.2.1\r\nX-Forwarded-Proto: https", "192.0.2.1 secure=true proxy=true"},
 	} {
 		if got := content(knock(t, trusting, get("/who", test.headers))); got != test.want {
 			t.Errorf("%q: %s, not %s", test.headers, got, test.want)
@@ -298,8 +311,8 @@ func TestHTTP2(t *testing.T) {
 func FuzzForwarded(f *testing.F) {
 	f.Add(`for="[2001:db8::17]:4711";proto=https, for=192.0.2.1`, "https, http", "192.0.2.1, ::1")
 	f.Fuzz(func(t *testing.T, forwarded, proto, xff string) {
-		hopsOf(http.Header{"Forwarded": {forwarded}})
-		for _, h := range hopsOf(http.Header{"X-Forwarded-Proto": {proto}, "X-Forwarded-For": {xff}}) {
+		forwardedHops(http.Header{"Forwarded": {forwarded}})
+		for _, h := range olderHops(http.Header{"X-Forwarded-Proto": {proto}, "X-Forwarded-For": {xff}}) {
 			if h.addr.IsValid() && h.addr.Is4In6() {
 				t.Errorf("%s", h.addr)
 			}

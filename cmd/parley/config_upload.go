@@ -26,6 +26,7 @@ type UploadConfig struct {
 	Uploads      int      `toml:"max_uploads" reload:"true" doc:"How many files may be on their way in at a time."`
 	PerUser      int      `toml:"max_uploads_per_user" reload:"true" doc:"How many of these may be one user's."`
 	Downloads    int      `toml:"max_downloads" reload:"true" doc:"How many files may be on their way out at a time."`
+	PerPlace     int      `toml:"max_downloads_per_address" reload:"true" doc:"How many of these one address may be fetching."`
 	AllowDomains []string `toml:"allow" reload:"true" doc:"Other domains whose users may upload here, as those of components. Users of this server may without being named."`
 }
 
@@ -34,7 +35,7 @@ func defaultUpload() UploadConfig {
 	return UploadConfig{
 		Prefix: "upload", Size: int(s.Size), Daily: int(s.Daily), Kept: int(s.Kept), Files: s.Files, Retention: Duration{s.Retention},
 		ProfileSize: int(s.ProfileSize), ProfileKept: int(s.ProfileKept), Slot: Duration{s.Slot}, Rate: s.Rate,
-		Uploads: s.Uploads, PerUser: s.PerUser, Downloads: s.Downloads, AllowDomains: []string{},
+		Uploads: s.Uploads, PerUser: s.PerUser, Downloads: s.Downloads, PerPlace: s.PerPlace, AllowDomains: []string{},
 	}
 }
 
@@ -52,7 +53,7 @@ func (l *live) uploads(string) upload.Settings {
 	return upload.Settings{
 		Size: int64(c.Size), Daily: none(int64(c.Daily)), Kept: none(int64(c.Kept)), Files: c.Files, Retention: none(c.Retention.Duration),
 		ProfileSize: int64(c.ProfileSize), ProfileKept: none(int64(c.ProfileKept)), ProfileRetention: none(c.ProfileKeep.Duration), PermanentKept: int64(c.Permanent),
-		Slot: c.Slot.Duration, Rate: c.Rate, Uploads: c.Uploads, PerUser: c.PerUser, Downloads: c.Downloads, Allow: c.AllowDomains,
+		Slot: c.Slot.Duration, Rate: c.Rate, Uploads: c.Uploads, PerUser: c.PerUser, Downloads: c.Downloads, PerPlace: c.PerPlace, Allow: c.AllowDomains,
 	}
 }
 
@@ -65,7 +66,7 @@ func checkUpload(cfg *Config) *badKey {
 	}{
 		{"max_size", c.Size, 1, 1 << 50}, {"max_bytes_per_day", c.Daily, 0, 1 << 60}, {"max_bytes", c.Kept, 0, 1 << 60}, {"max_files", c.Files, 1, 1 << 20},
 		{"profile_max_size", c.ProfileSize, 1, 1 << 50}, {"profile_max_bytes", c.ProfileKept, 0, 1 << 60}, {"permanent_max_bytes", c.Permanent, 0, 1 << 60},
-		{"min_rate", c.Rate, 1, 1 << 30}, {"max_uploads", c.Uploads, 1, 1 << 20}, {"max_uploads_per_user", c.PerUser, 1, 1 << 20}, {"max_downloads", c.Downloads, 1, 1 << 20},
+		{"min_rate", c.Rate, 1, 1 << 30}, {"max_uploads", c.Uploads, 1, 1 << 20}, {"max_uploads_per_user", c.PerUser, 1, 1 << 20}, {"max_downloads", c.Downloads, 1, 1 << 20}, {"max_downloads_per_address", c.PerPlace, 1, 1 << 20},
 	} {
 		if n.value < n.least || n.value > n.to {
 			return bad("upload."+n.key, "%d is not between %d and %d", n.value, n.least, n.to)

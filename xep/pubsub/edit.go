@@ -102,6 +102,16 @@ func (e *edit) Items(name string) (list []router.Publication, err error) {
 	return list, err
 }
 
+// Item implements router.Edit.
+func (e *edit) Item(name, id string) (p router.Publication, found bool, err error) {
+	n, err := e.find(name)
+	if n == nil {
+		return p, false, err
+	}
+	it, found, err := one(e.tx, n, id)
+	return router.Publication{ID: it.id, Payload: it.payload}, found, err
+}
+
 // Last implements router.Edit.
 func (e *edit) Last(name string) (p router.Publication, found bool, err error) {
 	n, err := e.find(name)

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"parley/router"
 	"parley/storage"
 )
 
@@ -27,13 +30,13 @@ func (s *Service) get(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	most := int64(s.settings(f.host).Downloads)
-	defer s.stats.ServingNow.Add(-1)
-	if s.stats.ServingNow.Add(1) > most {
+	from := network(router.VisitorOf(r).Addr)
+	if status, why := s.begins(from, s.settings(f.host)); status != 0 {
 		w.Header().Set("Retry-After", "10")
-		refuse(w, http.StatusServiceUnavailable, "too many files are being fetched")
+		refuse(w, status, why)
 		return
 	}
+	defer s.ends(from)
 	body, err := s.cfg.Shelf.Open(r.Context(), f.id, f.size)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -45,11 +48,52 @@ func (s *Service) get(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer body.Close()
+	if strings.Count(r.Header.Get("Range"), ",") >= maxRanges { // each may be a request to a store; RFC 9110 lets us ignore them
+		r.Header.Del("Range")
+	}
 	s.describe(w.Header(), f)
 	s.stats.Served.Add(1)
 	out := &receiver{ResponseWriter: w, c: http.NewResponseController(w), sent: &s.stats.Sent}
 	http.ServeContent(out, r, "", time.Unix(f.created, 0), body)
 	out.done()
+}
+
+// maxRanges is how many parts of a file one request may ask for.
+const maxRanges = 8
+
+// network is what an address is counted by: itself, or for IPv6 the /64 around it.
+func network(addr netip.Addr) netip.Prefix {
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.WithZone("").Prefix(bits)
+	return p
+}
+
+// begins counts a file on its way out, to an address. Over HTTP/2 one client might hold all places
+// with a few connections.
+func (s *Service) begins(from netip.Prefix, set Settings) (status int, why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.gets[from] >= set.PerPlace:
+		return http.StatusTooManyRequests, "you are fetching too many files at a time"
+	case s.stats.ServingNow.Load() >= int64(set.Downloads):
+		return http.StatusServiceUnavailable, "too many files are being fetched"
+	}
+	s.gets[from]++
+	s.stats.ServingNow.Add(1)
+	return 0, ""
+}
+
+func (s *Service) ends(from netip.Prefix) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.ServingNow.Add(-1)
+	if s.gets[from]--; s.gets[from] <= 0 {
+		delete(s.gets, from)
+	}
 }
 
 // there finds the file of a request; its id is "" where there is none, or it is over.

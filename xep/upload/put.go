@@ -127,12 +127,6 @@ func (s *Service) release(id string) {
 	delete(s.busy, id)
 }
 
-func (s *Service) isBusy(id string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.busy[id]
-}
-
 // seat counts an upload among those that are on their way.
 func (s *Service) seat(owner string, set Settings) (status int, why string) {
 	s.mu.Lock()

@@ -21,6 +21,7 @@ type Settings struct {
 	Uploads   int           // files on their way in at a time
 	PerUser   int           // of these, of one user
 	Downloads int           // files on their way out at a time
+	PerPlace  int           // of these, to one address
 
 	Allow []string // other domains whose users may upload; their addresses' domains, exactly
 }
@@ -30,7 +31,7 @@ func DefaultSettings() Settings {
 	return Settings{
 		Size: 100 << 20, Daily: 2 << 30, Kept: 10 << 30, Files: 10_000, Retention: 30 * day,
 		ProfileSize: 2 << 20, ProfileKept: 20 << 20, ProfileRetention: -1,
-		Slot: 5 * time.Minute, Rate: 1024, Uploads: 128, PerUser: 8, Downloads: 1024,
+		Slot: 5 * time.Minute, Rate: 1024, Uploads: 128, PerUser: 8, Downloads: 1024, PerPlace: 128,
 	}
 }
 
@@ -50,6 +51,7 @@ func (s Settings) Whole() Settings {
 	or(&s.Uploads, d.Uploads)
 	or(&s.PerUser, d.PerUser)
 	or(&s.Downloads, d.Downloads)
+	or(&s.PerPlace, d.PerPlace)
 	return s
 }
 

@@ -77,11 +77,15 @@ func (s *Service) clear(ctx context.Context) error {
 		var done []file
 		fresh := 0
 		for _, f := range list {
-			if tried[f.id] || s.isBusy(f.id) {
+			if tried[f.id] {
+				continue
+			}
+			removed, err := s.takeOff(ctx, f)
+			if !removed && err == nil { // its upload is under way, or has come to its end
 				continue
 			}
 			fresh++
-			if err := s.cfg.Shelf.Remove(ctx, f.id); err != nil {
+			if err != nil {
 				tried[f.id], failed = true, errors.Join(failed, err)
 				if len(tried) >= tidyAtOnce { // the shelf is not in order: in an hour
 					return failed
@@ -99,6 +103,24 @@ func (s *Service) clear(ctx context.Context) error {
 		time.Sleep(time.Millisecond) // let others write
 	}
 	return errors.Join(failed, ctx.Err())
+}
+
+// takeOff takes a file off the shelf, unless somebody puts it or has put it since it was found to be
+// for nobody.
+func (s *Service) takeOff(ctx context.Context, f file) (bool, error) {
+	if !s.claim(f.id) {
+		return false, nil
+	}
+	defer s.release(f.id)
+	var is file
+	err := s.store.Read(ctx, func(tx *storage.Tx) (err error) {
+		is, _, err = fileOf(tx, f.id)
+		return err
+	})
+	if err != nil || is.id != f.id || is.state != f.state {
+		return false, err
+	}
+	return true, s.cfg.Shelf.Remove(ctx, f.id)
 }
 
 func (s *Service) cleared(ctx context.Context, done []file) error {

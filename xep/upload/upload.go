@@ -14,6 +14,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -77,10 +78,11 @@ type Service struct {
 
 	pause, grace time.Duration // readPause and graceTime, but in tests
 
-	mu    sync.Mutex      // a leaf
-	busy  map[string]bool // ids of files that somebody is putting
-	mine  map[string]int  // how many of these, by owner
-	swept time.Time       // when the shelf was looked through
+	mu    sync.Mutex           // a leaf
+	busy  map[string]bool      // ids of files that somebody is putting
+	mine  map[string]int       // how many of these, by owner
+	gets  map[netip.Prefix]int // files on their way out, by network
+	swept time.Time            // when the shelf was looked through
 }
 
 // New returns the service.
@@ -91,7 +93,7 @@ func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Service{cfg: cfg, pause: readPause, grace: graceTime, busy: map[string]bool{}, mine: map[string]int{}}
+	return &Service{cfg: cfg, pause: readPause, grace: graceTime, busy: map[string]bool{}, mine: map[string]int{}, gets: map[netip.Prefix]int{}}
 }
 
 // Stats returns the counters.

@@ -127,3 +127,22 @@ func TestCardsThatAreNone(t *testing.T) {
 		t.Errorf("what a vCard has no words for is gone: %s", s)
 	}
 }
+
+// TestAvatarOfMany: the image is found by its id, in capitals too, and in the first few formats
+// alone that the metadata names.
+func TestAvatarOfMany(t *testing.T) {
+	h := publishing(t)
+	a := h.Connected(romeo)
+	a.Sends(away)
+	big := strings.ToUpper(hash)
+	a.Does(avatarData(big, "YWJj"))
+	metadata := func(n int) string {
+		return publish("urn:xmpp:avatar:metadata", `<item id='`+hash+`'><metadata xmlns='urn:xmpp:avatar:metadata'>`+
+			strings.Repeat(`<info id='`+strings.Repeat("0", 40)+`' type='image/png' bytes='3'/>`, n)+`<info id='`+big+`' type='image/png' bytes='3'/></metadata></item>`)
+	}
+	a.Does(metadata(200))
+	a.Sends(get)
+	a.Gets(nothing)
+	a.Does(metadata(2))
+	shows(t, h, a, hash)
+}

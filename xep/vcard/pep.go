@@ -10,6 +10,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -108,23 +109,40 @@ func (h *holder) current(told bool) (p *picture, said bool, err error) {
 	if metadata.Child(nodeMetadata, "info").IsZero() { // XEP-0084 §4.2: this disables it
 		return nil, metadata.Is(nodeMetadata, "metadata"), nil
 	}
-	images, err := h.e.Items(nodeData)
-	if err != nil {
-		return nil, false, err
-	}
+	looked := 0
 	for info := range metadata.Children {
 		if url, elsewhere := info.LookupAttr("url"); !info.Is(nodeMetadata, "info") || elsewhere && url != "" {
 			continue
 		}
-		id := strings.ToLower(info.Attr("id"))
-		for _, it := range images {
-			data := decoded(element(it.Payload).Text())
-			if strings.EqualFold(it.ID, id) && data != nil && hashOf(data) == id {
-				return &picture{id, typeOf(data, info.Attr("type")), data}, true, nil
-			}
+		if looked++; looked > maxFormats {
+			break
+		}
+		p, err := h.pictureOf(info)
+		if p != nil || err != nil {
+			return p, p != nil, err
 		}
 	}
 	return nil, false, nil
+}
+
+// maxFormats is in how many of an avatar's formats its image is looked for.
+const maxFormats = 8
+
+// pictureOf reads the image that metadata names, by its id alone: there may be many. nil: it is not
+// there, or is another one. Ids are hashes, whose digits some write in capitals.
+func (h *holder) pictureOf(info xmpp.Element) (*picture, error) {
+	id := strings.ToLower(info.Attr("id"))
+	for _, said := range slices.Compact([]string{info.Attr("id"), id, strings.ToUpper(id)}) {
+		it, found, err := h.e.Item(nodeData, said)
+		if err != nil {
+			return nil, err
+		}
+		data := decoded(element(it.Payload).Text())
+		if found && data != nil && hashOf(data) == id {
+			return &picture{id, typeOf(data, info.Attr("type")), data}, nil
+		}
+	}
+	return nil, nil
 }
 
 // withPhoto is a vCard with another photo, or without.
