@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -68,7 +69,7 @@ func (s *server) openFileProxy() error {
 		}
 		s.doors = append(s.doors, l)
 		s.live.proxyPort.CompareAndSwap(0, int64(l.Addr().(*net.TCPAddr).Port))
-		s.log.Info("the file proxy listens", "address", l.Addr().String())
+		s.where = append(s.where, fmt.Sprintf("files between clients on %s", l.Addr()))
 		go func() {
 			if err := s.proxy.Serve(l); err != nil {
 				s.errors <- err
