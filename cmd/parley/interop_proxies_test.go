@@ -36,6 +36,19 @@ func snippet(t *testing.T, heading, kind string) string {
 	return code
 }
 
+func nginx(dir string) []string {
+	return []string{"nginx", "-e", dir + "/error.log", "-p", dir, "-c", dir + "/proxy.conf", "-g", "daemon off;"}
+}
+
+// wrapNginx makes a whole configuration of a part of one.
+func wrapNginx(dir, code string) string {
+	temp := ""
+	for _, what := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		temp += fmt.Sprintf("%s_temp_path %s/%[1]s;\n", what, dir)
+	}
+	return fmt.Sprintf("pid %s/pid;\nevents {}\nhttp {\naccess_log off;\n%s%s}\n", dir, temp, code)
+}
+
 // TestInteropProxies: the documented configurations of reverse proxies, as they stand there but
 // for ports and files: clients log in by WebSocket and by BOSH, and Parley knows who they are.
 func TestInteropProxies(t *testing.T) {
@@ -45,15 +58,8 @@ func TestInteropProxies(t *testing.T) {
 		command             func(dir string) []string
 		wrap                func(dir, code string) string
 	}{
-		{"nginx", "nginx", "nginx", false, func(dir string) []string {
-			return []string{"nginx", "-e", dir + "/error.log", "-p", dir, "-c", dir + "/proxy.conf", "-g", "daemon off;"}
-		}, func(dir, code string) string {
-			temp := ""
-			for _, what := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-				temp += fmt.Sprintf("%s_temp_path %s/%[1]s;\n", what, dir)
-			}
-			return fmt.Sprintf("pid %s/pid;\nevents {}\nhttp {\naccess_log off;\n%s%s}\n", dir, temp, code)
-		}},
+		{"nginx", "nginx", "nginx", false, nginx, wrapNginx},
+		{"nginx beside a website", "Beside a website", "nginx", false, nginx, wrapNginx},
 		{"caddy", "Caddy", "caddy", false, func(dir string) []string {
 			return []string{"caddy", "run", "--config", dir + "/proxy.conf", "--adapter", "caddyfile"}
 		}, func(dir, code string) string {
@@ -109,6 +115,17 @@ func TestInteropProxies(t *testing.T) {
 					t.Fatalf("%s did not start:\n%s", test.name, out.String())
 				}
 			}
+			browser := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+			for _, path := range []string{"/chat/", "/.well-known/host-meta", "/.well-known/host-meta.json"} {
+				r, err := browser.Get("https://localhost:" + outside + path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if r.Body.Close(); r.StatusCode != http.StatusOK {
+					t.Errorf("%s: %s", path, r.Status)
+				}
+			}
+			browser.CloseIdleConnections()
 			// A client of another address than the proxy's, which lies about it.
 			there, forged := net.IPv4(127, 0, 0, 2), http.Header{"X-Forwarded-For": {"192.0.2.77"}}
 			trust := &tls.Config{InsecureSkipVerify: true}
