@@ -69,6 +69,19 @@ func TestInteropConverseRegisters(t *testing.T) {
 	}
 }
 
+// On a small screen, in another language, by keys alone.
+func TestInteropConversePhone(t *testing.T) {
+	p := startProcess(t, "")
+	shots, err := filepath.Abs(screenshots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := foreign(t, "", nil, "node", script(t, "converse_phone.mjs"), "https://localhost:"+p.web, shots)
+	if out != "landing de 360\nlogin true 360\nonline 360\nok\n" {
+		t.Error(out)
+	}
+}
+
 // converse plays testdata/interop/converse.mjs.
 func converse(t *testing.T, p *process, base, transport string) {
 	t.Helper()

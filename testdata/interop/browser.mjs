@@ -10,11 +10,11 @@ export const open = async (base) => {
   const foreign = [] // what was asked of others
   const complaints = [] // of the console
   const used = { websocket: 0, bosh: 0 } // connections and requests
-  // newPage returns a page of somebody who has never been here.
-  const newPage = async () => {
+  // newPage returns a page of somebody who has never been here. more says how their browser is otherwise.
+  const newPage = async (more) => {
     const context = await browser.newContext({
       ignoreHTTPSErrors: true, // the certificate is the server's own
-      locale: 'en-GB', viewport: { width: 1200, height: 800 }
+      locale: 'en-GB', viewport: { width: 1200, height: 800 }, ...more
     })
     context.setDefaultTimeout(30000)
     context.on('request', (r) => {
