@@ -15,9 +15,9 @@ type Edit interface {
 	Account() *Account
 	By() xmpp.JID // who changes it
 
-	// Items returns what is kept at a node, in the order of publication; none where there is no
-	// such node.
-	Items(node string) ([]Publication, error)
+	// IDs returns the ids of what is kept at a node, in the order of publication; none where there
+	// is no such node. All of a node's payloads are too much to be read with the writer held.
+	IDs(node string) ([]string, error)
 	// Item returns an item by its id; found is false where there is none.
 	Item(node, id string) (it Publication, found bool, err error)
 	// Last returns the item that was published last at a node; found is false where there is none.
@@ -71,20 +71,22 @@ func (r *Router) Edit(ctx context.Context, t *Turn, a *Account, by xmpp.JID, do 
 	return err
 }
 
-// Published asks the features what follows from a change at a node of an account: something was
-// published or deleted there, the node was configured or deleted. What they write is
-// written with the change or, where one of them fails, neither is.
-func (r *Router) Published(e Edit, node string) error {
-	for _, f := range r.features {
-		if f.Published == nil {
-			continue
-		}
-		if err := f.Published(e, node); err != nil {
+// Published asks the features that follow a node what is to be changed elsewhere: the items of
+// these ids were published or deleted there or, where ids is nil, the node was configured, emptied
+// or deleted, and any of its items may be gone. What they write is written with the change or,
+// where one of them fails, neither is.
+func (r *Router) Published(e Edit, node string, ids []string) error {
+	for _, fn := range r.follows[node] {
+		if err := fn(e, ids); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// Followed reports whether any feature follows what is published at a node: otherwise there is no
+// need of an Edit.
+func (r *Router) Followed(node string) bool { return len(r.follows[node]) > 0 }
 
 // plainEdit is an Edit in a house where nothing is published.
 type plainEdit struct {
@@ -97,7 +99,7 @@ type plainEdit struct {
 func (e *plainEdit) Tx() *storage.Tx                                          { return e.tx }
 func (e *plainEdit) Account() *Account                                        { return e.a }
 func (e *plainEdit) By() xmpp.JID                                             { return e.by }
-func (e *plainEdit) Items(string) ([]Publication, error)                      { return nil, nil }
+func (e *plainEdit) IDs(string) ([]string, error)                             { return nil, nil }
 func (e *plainEdit) Item(_, _ string) (it Publication, found bool, err error) { return it, false, nil }
 func (e *plainEdit) Last(string) (it Publication, found bool, err error)      { return it, false, nil }
 func (e *plainEdit) Public(string) (bool, error)                              { return false, nil }

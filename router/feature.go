@@ -76,7 +76,7 @@ type Feature struct {
 	Noticed  func(a *Account, n Notice) (told bool)                         // see Router.Notify; never waits
 
 	Edits     func(ctx context.Context, t *Turn, a *Account, by xmpp.JID, do func(Edit) error) error // see Router.Edit
-	Published func(e Edit, node string) error                                                        // see Router.Published
+	Published map[string]func(e Edit, ids []string) error                                            // by node; see Router.Published
 
 	Save    func(t *Turn, a *Account, res Resource) []byte             // what is to be kept of a session over a restart, beside what the router knows
 	Restore func(t *Turn, a *Account, res Resource, data []byte) error // the session is there again, data as saved, nil for nothing; an error: it is not what it was

@@ -42,6 +42,7 @@ type Router struct {
 	dir      Directory
 	accounts *accountMap
 	features []Feature
+	follows  map[string][]func(Edit, []string) error // Feature.Published, by node
 	sent     steps
 	arrived  steps
 	loads    []func(*storage.Tx, *Account) error
@@ -79,7 +80,7 @@ type Stats struct {
 func New(cfg Config) *Router {
 	r := &Router{
 		log: cfg.Log, store: cfg.Store, dir: cfg.Accounts, features: cfg.Features,
-		accounts: newAccountMap(), handlers: map[handlerKey]Handler{},
+		accounts: newAccountMap(), handlers: map[handlerKey]Handler{}, follows: map[string][]func(Edit, []string) error{},
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
@@ -105,6 +106,9 @@ func New(cfg Config) *Router {
 		}
 		if f.Service != nil {
 			r.services = append(r.services, f.Service)
+		}
+		for node, fn := range f.Published {
+			r.follows[node] = append(r.follows[node], fn)
 		}
 		for _, h := range f.IQ {
 			r.handlers[handlerKey{h.At, h.Type, h.Space, h.Name}] = h.Handle

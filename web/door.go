@@ -99,6 +99,7 @@ type conn struct {
 	client  netip.Addr // peer, or whom a proxy speaks for
 	proxied bool       // a PROXY header comes first
 	secure  bool       // which says that the client has TLS with the proxy
+	own     bool       // which says that it is for nobody: the proxy looks whether we are there
 	begin   sync.Once
 	wrong   error
 
@@ -131,14 +132,7 @@ func (c *conn) readHeader() {
 		return
 	}
 	c.deadline(time.Time{})
-	if src, ok := h.SourceAddr.(*net.TCPAddr); ok && h.Command.IsProxy() {
-		c.client = src.AddrPort().Addr().Unmap()
-	}
-	if tlvs, err := h.TLVs(); err == nil {
-		if ssl, found := tlvparse.FindSSL(tlvs); found {
-			c.secure = ssl.ClientSSL()
-		}
-	}
+	c.learn(h)
 	if set := c.s.settings.Load(); !trusted(set, c.client) && !c.count(set.PerAddress) {
 		c.wrong = errors.New("web: too many connections of an address behind a proxy")
 		c.s.stats.Refused.Add(1)
@@ -147,6 +141,22 @@ func (c *conn) readHeader() {
 	rest, _ := r.Peek(r.Buffered())
 	if len(rest) > 0 {
 		c.t.Ahead(rest)
+	}
+}
+
+// learn reads of a PROXY header whom the connection is for. LOCAL and UNKNOWN name nobody: the rest of
+// such a header says nothing, and what comes behind it is the proxy's own.
+func (c *conn) learn(h *proxyproto.Header) {
+	src, ok := h.SourceAddr.(*net.TCPAddr)
+	if !ok || !h.Command.IsProxy() {
+		c.own = true
+		return
+	}
+	c.client = src.AddrPort().Addr().Unmap()
+	if tlvs, err := h.TLVs(); err == nil {
+		if ssl, found := tlvparse.FindSSL(tlvs); found {
+			c.secure = ssl.ClientSSL()
+		}
 	}
 }
 

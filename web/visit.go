@@ -155,14 +155,17 @@ func (t *teller) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
 // visitor finds out who asks. Only what trusted proxies say is believed: of several in a row
 // the last untrusted address is the client's (RFC 7239 §8.1). What stands behind a PROXY header
-// for an untrusted address was written by that client, or might have been: it counts for
-// nothing.
+// for an untrusted address, or for none, was written by that client, or might have been: it
+// counts for nothing.
 func (s *Server) visitor(r *http.Request) router.Visitor {
 	set := s.settings.Load()
 	v := router.Visitor{Addr: addrOf(r.RemoteAddr), Secure: r.TLS != nil}
 	if c, _ := r.Context().Value(connKey{}).(*conn); c != nil {
 		v.Addr = c.client // r has it from before the PROXY header was read
 		v.Secure, v.Proxy = v.Secure || c.secure, c.secure
+		if c.own {
+			return v
+		}
 	}
 	if !trusted(set, v.Addr) {
 		return v

@@ -43,6 +43,8 @@ const (
 	idleFor      = 2 * time.Minute  // between two requests
 	maxHeader    = 32 << 10         // bytes of a request's header
 	maxStreams   = 100              // requests at once on one connection (HTTP/2)
+	pingAfter    = 30 * time.Second // that nothing came on such a connection
+	pongWithin   = 15 * time.Second // for the answer
 )
 
 // A Server serves pages.
@@ -91,7 +93,7 @@ func NewServer(cfg Config) *Server {
 func (s *Server) server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, ConnContext: connOf, ReadHeaderTimeout: headerWithin, IdleTimeout: idleFor, MaxHeaderBytes: maxHeader,
-		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, PingTimeout: pongWithin},
 		ErrorLog: slog.NewLogLogger(s.log.With("from", "http").Handler(), slog.LevelDebug),
 	}
 }

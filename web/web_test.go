@@ -3,11 +3,14 @@ package web
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -162,6 +165,11 @@ func TestProxyProtocol(t *testing.T) {
 		{header(2, nil) + get("/who", "X-Forwarded-Proto: https", "X-Forwarded-For: 198.51.100.7"), "192.0.2.1 secure=false proxy=false"},
 		{"PROXY UNKNOWN\r\n" + get("/who"), "127.0.0.1 secure=false proxy=false"},
 		{header(2, func(h *proxyproto.Header) { h.Command = proxyproto.LOCAL }) + get("/who"), "127.0.0.1 secure=false proxy=false"},
+		{"PROXY UNKNOWN\r\n" + get("/who", "X-Forwarded-Proto: https", "X-Forwarded-For: 198.51.100.7"), "127.0.0.1 secure=false proxy=false"},
+		{"PROXY UNKNOWN\r\n" + get("/who", "Forwarded: for=198.51.100.7;proto=https"), "127.0.0.1 secure=false proxy=false"},
+		{header(2, func(h *proxyproto.Header) { h.Command = proxyproto.LOCAL }) + get("/who", "X-Forwarded-Proto: https"), "127.0.0.1 secure=false proxy=false"},
+		{header(2, func(h *proxyproto.Header) { ssl(h); h.Command = proxyproto.LOCAL }) + get("/who"), "127.0.0.1 secure=false proxy=false"},
+		{strings.Replace(header(1, nil), "192.0.2.1", "10.0.0.7", 1) + get("/who", "X-Forwarded-Proto: https", "X-Forwarded-For: 198.51.100.7"), "198.51.100.7 secure=true proxy=true"},
 		{get("/who"), "400 Bad Request"},
 		{"PROXY TCP4 nonsense\r\n" + get("/who"), "400 Bad Request"},
 	} {
@@ -304,6 +312,35 @@ func TestHTTP2(t *testing.T) {
 			t.Errorf("%s %s", r.Proto, got)
 		}
 		tr.CloseIdleConnections()
+	}
+}
+
+// TestHTTP2Ping: who does not answer, as a phone that has lost its network, is given up.
+func TestHTTP2Ping(t *testing.T) {
+	certs, err := auth.OpenCerts(auth.CertConfig{Dir: t.TempDir(), Hosts: []auth.HostCert{{Host: "example.com"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(Config{Pages: []router.HTTP{who}, TLS: certs.Server(auth.TLSOptions{}).Config()})
+	s.secure.HTTP2.SendPingTimeout /= 100
+	s.secure.HTTP2.PingTimeout /= 100
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve(l, true)
+	defer s.Shutdown(context.Background())
+	set := testTLS(certs)
+	set.NextProtos = []string{"h2"}
+	c, err := tls.Dial("tcp", l.Addr().String(), set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00") // and its settings, of which there are none
+	if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("who answers nothing stays")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"log/slog"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,10 +25,12 @@ const (
 
 // Limits that nobody has asked to change.
 const (
-	greetingWithin = 10 * time.Second // for the SOCKS5 handshake
-	joinedWithin   = time.Minute      // from there until the stream is activated
+	greetingWithin = 5 * time.Second  // for the SOCKS5 handshake
+	joinedWithin   = 30 * time.Second // from there until the stream is activated
 	maxWaiting     = 512              // connections that are not activated
-	maxPerAddress  = 16               // of these, of one address (IPv6: a /64)
+	maxGreeting    = 128              // of these, who have not shown a hash yet
+	maxPerAddress  = 16               // of one address (IPv6: a /64)
+	maxPerNetwork  = 64               // of one network (IPv4: a /24, IPv6: a /48)
 	maxEarly       = 64 << 10         // bytes that one may send before it is activated; they are ignored
 	chunk          = 32 << 10         // of a stream in memory, each way
 	maxSID         = 1023             // bytes of a stream's id
@@ -94,7 +97,8 @@ type Proxy struct {
 	closed  bool
 	all     map[*peer]bool       // connections, so that they can be closed
 	waiting map[string][]*peer   // by what they have shown: one or two
-	from    map[string]int       // connections that are not activated, by network
+	from    map[netip.Prefix]int // connections that are not activated, by address and by network
+	greets  int                  // of these, who have not shown a hash yet
 	users   map[xmpp.JID]*budget // of open streams
 	done    sync.WaitGroup       // goroutines of connections
 }
@@ -104,7 +108,7 @@ func New(cfg Config) *Proxy {
 	if cfg.Settings == nil {
 		cfg.Settings = DefaultSettings
 	}
-	return &Proxy{cfg: cfg, stop: make(chan struct{}), log: slog.New(slog.DiscardHandler), all: map[*peer]bool{}, waiting: map[string][]*peer{}, from: map[string]int{}, users: map[xmpp.JID]*budget{}}
+	return &Proxy{cfg: cfg, stop: make(chan struct{}), log: slog.New(slog.DiscardHandler), all: map[*peer]bool{}, waiting: map[string][]*peer{}, from: map[netip.Prefix]int{}, users: map[xmpp.JID]*budget{}}
 }
 
 // Stats returns the counters.

@@ -81,7 +81,14 @@ func hashOf(sid, requester, target string) string {
 // dials connects to the proxy.
 func (h *house) dials() *net.TCPConn {
 	h.t.Helper()
-	nc, err := net.Dial("tcp", h.addr)
+	return h.dialsFrom("127.0.0.1")
+}
+
+// dialsFrom is the same for somebody at another address.
+func (h *house) dialsFrom(from string) *net.TCPConn {
+	h.t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	nc, err := d.Dial("tcp", h.addr)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -93,7 +100,12 @@ func (h *house) dials() *net.TCPConn {
 // shows connects and shows a hash; code is what the proxy has answered.
 func (h *house) shows(hash string) (nc *net.TCPConn, code byte) {
 	h.t.Helper()
-	nc = h.dials()
+	return h.showsFrom("127.0.0.1", hash)
+}
+
+func (h *house) showsFrom(from, hash string) (nc *net.TCPConn, code byte) {
+	h.t.Helper()
+	nc = h.dialsFrom(from)
 	request := append([]byte{5, 1, 0, 3, byte(len(hash))}, hash...)
 	request = append(request, 0, 0)
 	if _, err := nc.Write([]byte{5, 2, 2, 0}); err != nil {

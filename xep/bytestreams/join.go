@@ -143,7 +143,8 @@ func (s *stream) pause(d time.Duration) {
 	}
 }
 
-// A budget is what the streams of one user may carry.
+// A budget is what the streams of one user may carry. It ends with the last of them, when all is
+// paid for: each waits before it carries, and ends behind that, so who begins again gains nothing.
 type budget struct {
 	streams int // under the proxy's lock
 

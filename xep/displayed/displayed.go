@@ -55,7 +55,7 @@ func (f *feature) assist(p *router.Passage) {
 			if err := e.Publish(ns, item, router.Oneself); err != nil {
 				return err
 			}
-			return f.router.Published(e, ns)
+			return f.router.Published(e, ns, []string{item.ID})
 		})
 	})
 	if failed != nil {

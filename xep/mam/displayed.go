@@ -11,11 +11,8 @@ const nodeDisplayed = "urn:xmpp:mds:displayed:0"
 // published has inboxes follow what a user says to have displayed: of a conversation by the id that
 // this archive gave a message, of a room by that of the room. What is in no such conversation
 // means nothing (XEP-0490 §5.1).
-func (f *feature) published(e router.Edit, node string) error {
-	if node != nodeDisplayed {
-		return nil
-	}
-	it, found, err := e.Last(node)
+func (f *feature) published(e router.Edit, _ []string) error {
+	it, found, err := e.Last(nodeDisplayed)
 	if err != nil || !found {
 		return err
 	}

@@ -74,7 +74,7 @@ func (f *feature) reads(r *router.Feature) {
 		router.Get(router.ToAccount, nsInbox, "inbox", f.inbox),
 	)
 	r.Inline = append(r.Inline, router.Inline{Feature: nsMAM, Enable: f.inBound})
-	r.Published = f.published
+	r.Published = map[string]func(router.Edit, []string) error{nodeDisplayed: f.published}
 	load := r.Load
 	r.Load = func(tx *storage.Tx, a *router.Account) error {
 		if err := load(tx, a); err != nil {

@@ -21,6 +21,10 @@ const (
 
 	// DefaultBytes is how many bytes all that may have together.
 	DefaultBytes = 1 << 20
+
+	// maxBookmarks is how many rooms a list of bookmarks may have that is kept at all three places:
+	// each is an item that is written while everybody's writes wait.
+	maxBookmarks = 500
 )
 
 // New returns the feature with the default limits.
@@ -46,7 +50,7 @@ func NewWith(limit func() int) router.Feature {
 			router.Get(router.ToAccount, ns, "query", notYours),
 			router.Set(router.ToAccount, ns, "query", notYours),
 		},
-		Published: f.published,
+		Published: map[string]func(router.Edit, []string) error{nodeNative: f.gather, nodeList: f.listed},
 		Load:      f.load,
 		Start:     func(h router.Hall) { f.router, f.store, f.log = h.Router, h.Store, h.Log },
 		Forget:    func(tx *storage.Tx, account int64, _ xmpp.JID) error { return forget(tx, account) },

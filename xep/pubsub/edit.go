@@ -27,18 +27,25 @@ type toTell struct {
 	e event
 }
 
-// write writes a change of a node and, for an account, what follows from it elsewhere. Who calls
-// it tells of the change, and then settles the edit.
-func (k *ask) write(t *router.Turn, name string, do func(*storage.Tx) error) (e *edit, err error) {
+// write writes a change of a node and, for an account, what follows from it elsewhere, if anything
+// follows this node. Who calls it tells of the change, and then settles the edit. ids is asked
+// behind do which items it has changed; nil: any.
+func (k *ask) write(t *router.Turn, name string, do func(*storage.Tx) error, ids func() []string) (e *edit, err error) {
+	if k.h.account == nil || !k.s.router.Followed(name) {
+		return nil, t.Write(k.ctx, do)
+	}
 	err = t.Write(k.ctx, func(tx *storage.Tx) error {
 		e = &edit{s: k.s, h: k.h, by: k.from, tx: tx}
-		if err := do(tx); err != nil || k.h.account == nil {
+		if err := do(tx); err != nil {
 			return err
 		}
-		return k.s.router.Published(e, name)
+		return k.s.router.Published(e, name, ids())
 	})
 	return e, err
 }
+
+// anyItem is for changes of a node after which any of its items may be gone.
+func anyItem() []string { return nil }
 
 // edits is router.Feature.Edits.
 func (s *Service) edits(ctx context.Context, t *router.Turn, a *router.Account, by xmpp.JID, do func(router.Edit) error) error {
@@ -88,18 +95,13 @@ func (e *edit) find(name string) (*node, error) {
 	return n, nil
 }
 
-// Items implements router.Edit.
-func (e *edit) Items(name string) (list []router.Publication, err error) {
+// IDs implements router.Edit.
+func (e *edit) IDs(name string) ([]string, error) {
 	n, err := e.find(name)
 	if n == nil {
 		return nil, err
 	}
-	err = e.tx.Each(order{}.upwards(), []any{n.id, n.oldest(e.tx.Now()), 0, e.s.limits().Items}, func(r *storage.Row) error {
-		it, err := readItem(r)
-		list = append(list, router.Publication{ID: it.id, Payload: it.payload})
-		return err
-	})
-	return list, err
+	return names(e.tx, n, e.s.limits().Items)
 }
 
 // Item implements router.Edit.

@@ -162,7 +162,7 @@ func (k *ask) rewrite(t *router.Turn, v *view) (gone []string, e *edit, err erro
 			return err
 		}
 		return tally(tx, n.id, -int64(len(gone)), -freed)
-	})
+	}, anyItem)
 	return gone, e, err
 }
 
@@ -177,7 +177,7 @@ func (k *ask) remove() (xmpp.Payload, error) {
 		if err != nil {
 			return err
 		}
-		e, err := k.write(t, v.n.name, func(tx *storage.Tx) error { return remove(tx, v.n.id, uri) })
+		e, err := k.write(t, v.n.name, func(tx *storage.Tx) error { return remove(tx, v.n.id, uri) }, anyItem)
 		if err != nil {
 			return err
 		}
@@ -199,7 +199,7 @@ func (k *ask) purge() (xmpp.Payload, error) {
 		case !v.n.cfg.Persist: // XEP-0060 §8.5.3.3
 			return unsupported("persistent-items")
 		}
-		e, err := k.write(t, v.n.name, func(tx *storage.Tx) error { return purge(tx, v.n.id) })
+		e, err := k.write(t, v.n.name, func(tx *storage.Tx) error { return purge(tx, v.n.id) }, anyItem)
 		if err != nil {
 			return err
 		}

@@ -227,7 +227,7 @@ func (k *ask) keep(t *router.Turn, n *node, it *item, l Limits) (gone []string, 
 		made := *it
 		gone, err = place(tx, n, &made, c)
 		return err
-	})
+	}, func() []string { return append(gone[:len(gone):len(gone)], it.id) })
 	return gone, e, err
 }
 
@@ -318,7 +318,7 @@ func (k *ask) retraction(t *router.Turn, id string) error {
 	case !found: // XEP-0060 §7.2.3.2
 		return noNode()
 	}
-	e, err := k.write(t, v.n.name, func(tx *storage.Tx) error { return takeOut(tx, v.n, it) })
+	e, err := k.write(t, v.n.name, func(tx *storage.Tx) error { return takeOut(tx, v.n, it) }, func() []string { return []string{id} })
 	if err != nil {
 		return err
 	}

@@ -161,7 +161,7 @@ func (s *Service) take(w http.ResponseWriter, r *http.Request, f file, set Setti
 		if r.ProtoMajor == 1 { // what is still on its way is not waited for
 			w.Header().Set("Connection", "close")
 		}
-		s.fail(ctx, w, f, from, err)
+		s.fail(ctx, w, f, from, r.Context().Err() != nil, err)
 		return
 	}
 	now := s.cfg.Now()
@@ -204,22 +204,25 @@ func lasts(set Settings, f file, now time.Time) int64 {
 }
 
 // drop has nothing be left of an upload that has failed: no slot, and nothing on the shelf. Where
-// the shelf does not answer, Tidy asks it again.
-func (s *Service) drop(ctx context.Context, f file) {
-	end := dropSlot
+// the shelf does not answer, Tidy asks it again. What came counts as sent unless the server failed.
+func (s *Service) drop(ctx context.Context, f file, ours bool) {
+	end := func(tx *storage.Tx) error { return spendSlot(tx, f.id, s.cfg.Now().Unix()) }
+	if ours {
+		end = func(tx *storage.Tx) error { return dropSlot(tx, f.id) }
+	}
 	if err := s.cfg.Shelf.Remove(ctx, f.id); err != nil {
 		s.log.Warn("what may be left of an upload that has failed is removed later", "error", err)
-		end = leaveSlot
+		end = func(tx *storage.Tx) error { return leaveSlot(tx, f.id) }
 	}
-	if err := s.store.Write(ctx, func(tx *storage.Tx) error { return end(tx, f.id) }); err != nil {
+	if err := s.store.Write(ctx, end); err != nil {
 		s.log.Warn("the slot of an upload that failed is over only when its time is", "error", err)
 	}
 }
 
-// fail says whose fault it is that a file did not come to its end.
-func (s *Service) fail(ctx context.Context, w http.ResponseWriter, f file, from *sender, err error) {
+// fail says whose fault it is that a file did not come to its end. left: its sender has gone.
+func (s *Service) fail(ctx context.Context, w http.ResponseWriter, f file, from *sender, left bool, err error) {
 	s.stats.Failed.Add(1)
-	s.drop(ctx, f)
+	s.drop(ctx, f, from.err == nil && !left && !errors.Is(err, io.ErrUnexpectedEOF))
 	switch {
 	case from.err != nil && errors.Is(from.err, os.ErrDeadlineExceeded):
 		refuse(w, http.StatusRequestTimeout, "the file came too slowly")

@@ -84,6 +84,13 @@ func dropSlot(tx *storage.Tx, id string) error {
 	return tx.Exec(`delete from upload_file where id = $1 and state = $2`, id, slot)
 }
 
+// spendSlot says the same, and that what was announced counts as sent for a day from now: whoever
+// begins files and never ends them has a quota too.
+func spendSlot(tx *storage.Tx, id string, now int64) error {
+	return tx.Exec(`update upload_file set state = $1, name = '', type = '', created = $2, expires = $3 where id = $4 and state = $5`,
+		spent, now, now+int64(day/time.Second), id, slot)
+}
+
 // leaveSlot says that nothing will come for a slot, and that something may be on the shelf for it.
 func leaveSlot(tx *storage.Tx, id string) error {
 	return tx.Exec(`update upload_file set state = $1 where id = $2 and state = $3`, gone, id, slot)

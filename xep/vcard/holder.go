@@ -109,13 +109,12 @@ func (h *holder) replace(card xmpp.Payload) error {
 }
 
 // published has the vCard follow what the account has published.
-func (f *feature) published(e router.Edit, node string) error {
-	h := &holder{f: f, e: e}
-	switch node {
-	case nodeData, nodeMetadata:
-		return h.takeAvatar(node)
-	case node4:
-		return h.takeCard()
+func (f *feature) published() map[string]func(router.Edit, []string) error {
+	avatar := func(node string) func(router.Edit, []string) error {
+		return func(e router.Edit, _ []string) error { return (&holder{f: f, e: e}).takeAvatar(node) }
 	}
-	return nil
+	return map[string]func(router.Edit, []string) error{
+		nodeData: avatar(nodeData), nodeMetadata: avatar(nodeMetadata),
+		node4: func(e router.Edit, _ []string) error { return (&holder{f: f, e: e}).takeCard() },
+	}
 }

@@ -55,7 +55,7 @@ func NewWith(contacts func() []string, limit func() int) router.Feature {
 			router.Set(router.ToServer, ns, "vCard", notYours),
 		},
 		Shown:     f.shown,
-		Published: f.published,
+		Published: f.published(),
 		Load:      f.load,
 		Start:     func(h router.Hall) { f.router, f.store, f.log = h.Router, h.Store, h.Log },
 		Forget:    func(tx *storage.Tx, account int64, _ xmpp.JID) error { return removeAll(tx, account) },
