@@ -24,6 +24,8 @@ type Edit interface {
 	Last(node string) (it Publication, found bool, err error)
 	// Public reports whether everybody may read a node.
 	Public(node string) (bool, error)
+	// ForContacts reports whether all who may see the account's presence may read a node.
+	ForContacts(node string) (bool, error)
 	// Publish keeps an item, which others are told of behind the commit, as of any. A node that
 	// is not there is made: with audience Everybody it is for everybody; with Oneself it is the
 	// account's alone, and so becomes one that is there and is not (XEP-0411 §5). It does not
@@ -103,6 +105,7 @@ func (e *plainEdit) IDs(string) ([]string, error)                             { 
 func (e *plainEdit) Item(_, _ string) (it Publication, found bool, err error) { return it, false, nil }
 func (e *plainEdit) Last(string) (it Publication, found bool, err error)      { return it, false, nil }
 func (e *plainEdit) Public(string) (bool, error)                              { return false, nil }
+func (e *plainEdit) ForContacts(string) (bool, error)                         { return false, nil }
 func (e *plainEdit) Publish(string, Publication, Audience) error              { return nil }
 func (e *plainEdit) Retract(string, string) error                             { return nil }
 func (e *plainEdit) Then(fn func(*Turn))                                      { e.then = append(e.then, fn) }

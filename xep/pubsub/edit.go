@@ -130,6 +130,12 @@ func (e *edit) Public(name string) (bool, error) {
 	return n != nil && n.cfg.Access == accessOpen, err
 }
 
+// ForContacts implements router.Edit.
+func (e *edit) ForContacts(name string) (bool, error) {
+	n, err := e.find(name)
+	return n != nil && (n.cfg.Access == accessOpen || n.cfg.Access == accessPresence), err
+}
+
 // Publish implements router.Edit.
 func (e *edit) Publish(name string, p router.Publication, to router.Audience) error {
 	n, err := e.node(name, to)

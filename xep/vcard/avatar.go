@@ -12,12 +12,15 @@ const nsUpdate = "vcard-temp:x:update"
 
 // An avatar is what presence says of an account that has, or once had, a vCard: the SHA-1
 // hash of its photo in hexadecimal digits (XEP-0153 §3.1), "" where there is no photo.
-type avatar struct{ hash string }
+type avatar struct {
+	hash     string
+	contacts bool // it is for who may see the presence, and nobody else
+}
 
 // load remembers the avatar of an account that comes into use. A vCard that was kept before
 // there were hashes gets one now.
 func (f *feature) load(tx *storage.Tx, a *router.Account) error {
-	hash, card, found, err := photo(tx, a.ID)
+	hash, card, from, found, err := photo(tx, a.ID)
 	if err != nil || !found {
 		return err
 	}
@@ -29,7 +32,7 @@ func (f *feature) load(tx *storage.Tx, a *router.Account) error {
 			}
 		})
 	}
-	f.avatars.Set(a, &avatar{hash})
+	f.avatars.Set(a, &avatar{hash, from&forContacts != 0})
 	return nil
 }
 
@@ -46,7 +49,8 @@ func photoHash(card xmpp.Element) string {
 // shown puts the avatar into available presence, in place of what the client says of it
 // unless that is right: only the server knows the vCard (XEP-0398 §4). A client that says
 // that no image is to be shown is left alone. Who never had a vCard has nothing to say
-// unless the client begins.
+// unless the client begins. Presence that is directed to somebody, as to a room, does not tell of
+// a photo that is for contacts alone.
 func (f *feature) shown(a *router.Account, st *xmpp.Stanza) *xmpp.Stanza {
 	if st.Type != "" {
 		return st
@@ -55,7 +59,11 @@ func (f *feature) shown(a *router.Account, st *xmpp.Stanza) *xmpp.Stanza {
 	if now == nil && !st.Has(nsUpdate, "x") {
 		return st
 	}
-	hash, there := due(st, now.photo())
+	hash := now.photo()
+	if !st.To.IsZero() && now != nil && now.contacts {
+		hash = ""
+	}
+	hash, there := due(st, hash)
 	if there {
 		return st
 	}

@@ -7,13 +7,14 @@ import (
 	"parley/xmpp"
 )
 
-// origin says what of a vCard is the same as at a node of the account, where everybody may read
-// it: what is not for everybody there any more goes from the vCard, too.
+// origin says what of a vCard is the same as at a node of the account: what is not to be read
+// there any more goes from the vCard, too.
 type origin int64
 
 const (
 	fromAvatar origin = 1 << iota // the photo (XEP-0084)
 	fromCard                      // what vCard4 has words for (XEP-0292)
+	forContacts                   // the photo, which only who may see the presence may see
 )
 
 // A holder changes a vCard in a transaction in which what the account publishes changes too.
@@ -61,7 +62,7 @@ func (h *holder) write(card xmpp.Payload, from origin) error {
 	h.card, h.from, h.had = card, from, true
 	h.e.Then(func(t *router.Turn) {
 		was := h.f.avatars.Of(a).photo()
-		h.f.avatars.Set(a, &avatar{hash})
+		h.f.avatars.Set(a, &avatar{hash, from&forContacts != 0})
 		switch {
 		case was == hash:
 		case h.changed != nil:
@@ -79,7 +80,7 @@ func (h *holder) replace(card xmpp.Payload) error {
 	if err := h.read(); err != nil {
 		return err
 	}
-	was := element(h.card)
+	was, before := element(h.card), h.from
 	if err := h.write(card, 0); err != nil {
 		return err
 	}
@@ -99,13 +100,23 @@ func (h *holder) replace(card xmpp.Payload) error {
 	if err != nil {
 		return err
 	}
-	if open, err := h.public(); err != nil {
-		return err
-	} else if open && cur != nil && cur.hash == photoHash(now) {
-		from |= fromAvatar
+	if cur != nil && cur.hash == photoHash(now) {
+		open, err := h.all(h.e.Public)
+		switch {
+		case err != nil:
+			return err
+		case open:
+			from |= fromAvatar
+		case cur.hash == photoHash(was): // who edits the rest has not made it everybody's
+			from |= before & (fromAvatar | forContacts)
+		}
 	}
 	h.from = from
-	return mark(h.e.Tx(), h.e.Account().ID, from)
+	a, hash := h.e.Account(), photoHash(now)
+	if from&forContacts != 0 {
+		h.e.Then(func(*router.Turn) { h.f.avatars.Set(a, &avatar{hash, true}) })
+	}
+	return mark(h.e.Tx(), a.ID, from)
 }
 
 // published has the vCard follow what the account has published.

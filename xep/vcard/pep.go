@@ -54,9 +54,10 @@ func hashOf(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// takeAvatar makes the avatar that is published the photo of the vCard (XEP-0398 §3.1): while
-// everybody may read it (XEP-0398 §7). A photo that came from there goes when it is for
-// everybody no longer; one that the user has put into the vCard stays then.
+// takeAvatar makes the avatar that is published the photo of the vCard (XEP-0398 §3.1): for
+// everybody, or for who may see the presence, as its nodes are (XEP-0398 §7). A photo that came from
+// there goes when the nodes are for others; one that the user has put into the vCard is everybody's,
+// and stays beside an avatar that is not.
 func (h *holder) takeAvatar(node string) error {
 	p, said, err := h.current(node == nodeMetadata)
 	if err != nil || !said {
@@ -66,17 +67,27 @@ func (h *holder) takeAvatar(node string) error {
 		return err
 	}
 	card := element(h.card)
-	public, err := h.public()
+	public, err := h.all(h.e.Public)
+	shown := public
+	if err == nil && !public {
+		shown, err = h.all(h.e.ForContacts)
+	}
+	from := h.from | fromAvatar | forContacts
+	if public {
+		from &^= forContacts
+	}
+	own := photoHash(card) != "" && h.from&fromAvatar == 0
 	switch {
 	case err != nil:
 		return err
-	case p != nil && public:
-		if photoHash(card) == p.hash {
-			return nil
-		}
+	case p != nil && shown && own && (!public || photoHash(card) == p.hash):
+		return nil
+	case p != nil && shown && photoHash(card) == p.hash:
+		return h.write(h.card, from)
+	case p != nil && shown:
 		with := withPhoto(card, p)
 		if len(with) <= h.f.limit() {
-			return h.write(with, h.from|fromAvatar)
+			return h.write(with, from)
 		}
 	case p != nil && h.from&fromAvatar == 0:
 		return nil
@@ -84,13 +95,13 @@ func (h *holder) takeAvatar(node string) error {
 	if photoHash(card) == "" && h.from&fromAvatar == 0 {
 		return nil
 	}
-	return h.write(withPhoto(card, nil), h.from&^fromAvatar)
+	return h.write(withPhoto(card, nil), h.from&^(fromAvatar|forContacts))
 }
 
-// public reports whether everybody may read the avatar.
-func (h *holder) public() (bool, error) {
+// all reports whether both nodes of the avatar are so.
+func (h *holder) all(so func(node string) (bool, error)) (bool, error) {
 	for _, node := range []string{nodeData, nodeMetadata} {
-		if ok, err := h.e.Public(node); err != nil || !ok {
+		if ok, err := so(node); err != nil || !ok {
 			return false, err
 		}
 	}

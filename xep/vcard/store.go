@@ -16,18 +16,13 @@ alter table vcard add column photo text;
 alter table vcard add column converted integer not null default 0;
 `}}
 
-// load reads a vCard; empty where there is none.
-func load(tx *storage.Tx, owner int64) (card []byte, err error) {
-	_, err = tx.One(`select xml from vcard where owner = $1`, []any{owner}, &card)
-	return card, err
-}
-
 // photo reads the hash of a vCard's photo, "" where it has none. found is false where there
 // never was a vCard. For one that was kept before there were hashes card is the vCard.
-func photo(tx *storage.Tx, owner int64) (hash string, card []byte, found bool, err error) {
-	found, err = tx.One(`select coalesce(photo, ''), case when photo is null then xml end from vcard where owner = $1`,
-		[]any{owner}, &hash, &card)
-	return hash, card, found, err
+func photo(tx *storage.Tx, owner int64) (hash string, card []byte, from origin, found bool, err error) {
+	var n int64
+	found, err = tx.One(`select coalesce(photo, ''), case when photo is null then xml end, converted from vcard where owner = $1`,
+		[]any{owner}, &hash, &card, &n)
+	return hash, card, origin(n), found, err
 }
 
 // put keeps a vCard, its photo's hash, and what of it is the same elsewhere, in place of the

@@ -87,11 +87,17 @@ func (f *feature) get(ctx context.Context, q *router.Request, none string) (xmpp
 		owner = q.Account.ID
 	}
 	var card []byte
+	var from origin
 	q.Round.Flush() // who waits, flushes
 	err := f.store.Read(ctx, func(tx *storage.Tx) (err error) {
-		card, err = load(tx, owner)
+		card, from, _, err = loadOrigin(tx, owner)
 		return err
 	})
+	if err == nil && from&forContacts != 0 && !f.router.Trusted(ctx, q.Account, q.From()) { // XEP-0398 §7
+		if card = withPhoto(element(card), nil); element(card).First().IsZero() {
+			card = nil
+		}
+	}
 	if err == nil && len(card) == 0 {
 		err = xmpp.Refuse(none, "")
 	}
