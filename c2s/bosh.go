@@ -101,6 +101,7 @@ type boshTurn struct {
 // A boshSaid is an answer that may be asked for again.
 type boshSaid struct {
 	rid  uint64
+	key  string // of its request
 	body []byte
 	at   time.Time
 }
@@ -246,33 +247,6 @@ func (b *bosh) arrive(t *boshTurn) {
 		}
 	}
 	b.rest()
-}
-
-// again answers a request that was here before. The lock is held.
-func (b *bosh) again(t *boshTurn) {
-	for _, said := range b.cache {
-		if said.rid == t.rid {
-			t.tell(said.body)
-			return
-		}
-	}
-	for _, h := range b.held {
-		if h.rid == t.rid {
-			b.release(h)
-			h.answer = t.answer
-			b.answerIfAny()
-			b.overdue(h)
-			b.conclude()
-			return
-		}
-	}
-	b.fail("item-not-found", t)
-}
-
-// release has whoever waits for a request's answer go, as the request has come once more
-// (XEP-0124 §14.3). The lock is held.
-func (b *bosh) release(t *boshTurn) {
-	t.tell((&boshAnswer{broken: true}).append(nil))
 }
 
 // abandon forgets who waited for an answer: the connection is gone. The answer is not.

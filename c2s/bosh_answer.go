@@ -58,7 +58,7 @@ func (b *bosh) reply(a *boshAnswer) {
 	}
 	body := a.append(nil)
 	b.answered = t.rid
-	b.cache = append(b.cache, boshSaid{t.rid, body, time.Now()})
+	b.cache = append(b.cache, boshSaid{t.rid, t.key, body, time.Now()})
 	if n := len(b.cache) - b.window - 1; n > 0 { // with the one that pauses (XEP-0124 §11)
 		b.cache = b.cache[n:]
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -129,4 +130,46 @@ func (b *bosh) drain() {
 	b.in = nil
 	close(b.drained)
 	b.drained = make(chan struct{})
+}
+
+// again answers a request that was here before. The lock is held.
+func (b *bosh) again(t *boshTurn) {
+	for _, said := range b.cache {
+		if said.rid == t.rid {
+			if b.repeats(said.key, t) {
+				t.tell(said.body)
+			}
+			return
+		}
+	}
+	for _, h := range b.held {
+		if h.rid == t.rid {
+			if !b.repeats(h.key, t) {
+				return
+			}
+			b.release(h)
+			h.answer = t.answer
+			b.answerIfAny()
+			b.overdue(h)
+			b.conclude()
+			return
+		}
+	}
+	b.fail("item-not-found", t)
+}
+
+// repeats checks that a request that was here before comes with the key that it had (XEP-0124 §15.4):
+// else who has listened could fetch its answer. The lock is held.
+func (b *bosh) repeats(key string, t *boshTurn) bool {
+	if strings.EqualFold(key, t.key) {
+		return true
+	}
+	b.fail("item-not-found", t)
+	return false
+}
+
+// release has whoever waits for a request's answer go, as the request has come once more
+// (XEP-0124 §14.3). The lock is held.
+func (b *bosh) release(t *boshTurn) {
+	t.tell((&boshAnswer{broken: true}).append(nil))
 }

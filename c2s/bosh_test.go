@@ -367,6 +367,41 @@ func TestBOSHKeys(t *testing.T) {
 	b = h.browser()
 	b.create(usual + " newkey='" + k[3] + "'")
 	b.ends(b.post(b.request("", "")), "item-not-found")
+
+	for _, c := range []struct {
+		key, again string
+		held, ends bool
+	}{
+		{k[2], k[2], false, false}, {k[2], strings.ToUpper(k[2]), false, false}, {k[2], k[1], false, true}, {k[2], "", false, true}, {k[2], k[3], false, true},
+		{k[2], k[2], true, false}, {k[2], k[1], true, true}, {k[2], "", true, true},
+	} {
+		b = h.browser()
+		b.create(usual + " newkey='" + k[3] + "'")
+		payload := "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='NONE'/>"
+		if c.held {
+			payload = ""
+		}
+		first := b.later(b.request("key='"+c.key+"'", payload))
+		if c.held {
+			time.Sleep(50 * time.Millisecond)
+		} else {
+			<-first
+		}
+		again := b.later(b.numbered(b.rid, "key='"+c.again+"'", payload))
+		if c.ends {
+			b.ends(<-again, "item-not-found")
+			continue
+		}
+		if c.held {
+			if a := <-first; a.Type != "error" { // it has come once more
+				t.Errorf("%+v: %s", c, a.Raw)
+			}
+			continue
+		}
+		if a := <-again; !strings.Contains(a.Raw, "invalid-mechanism") {
+			t.Errorf("%+v: %s", c, a.Raw)
+		}
+	}
 }
 
 // TestBOSHAcknowledged: XEP-0124 §9.
