@@ -99,7 +99,9 @@ type Server struct {
 type Stats struct {
 	Accepted     atomic.Int64 // connections
 	Refused      atomic.Int64 // connections over a limit
-	Open         atomic.Int64 // connections now
+	Open         atomic.Int64 // connections now, sessions of BOSH among them
+	WebSockets   atomic.Int64 // of these
+	BOSH         atomic.Int64 // of these
 	Logins       atomic.Int64
 	LoginsFailed atomic.Int64
 	StreamErrors sync.Map // condition -> *atomic.Int64
@@ -186,7 +188,7 @@ func (s *Server) enter(c *conn) bool {
 	s.conns[c] = struct{}{}
 	s.done.Add(1)
 	s.mu.Unlock()
-	s.stats.Open.Add(1)
+	s.present(c, 1)
 	go c.negotiate()
 	return true
 }
@@ -247,8 +249,19 @@ func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
-	s.stats.Open.Add(-1)
+	s.present(c, -1)
 	s.done.Done()
+}
+
+// present counts who is there, by how they came.
+func (s *Server) present(c *conn, n int64) {
+	s.stats.Open.Add(n)
+	switch c.via() {
+	case viaWebSocket:
+		s.stats.WebSockets.Add(n)
+	case viaBOSH:
+		s.stats.BOSH.Add(n)
+	}
 }
 
 // sweepEvery is how often sessions are looked at for silence.

@@ -172,14 +172,32 @@ func (s *session) refuse(left []sent) {
 }
 
 // Describe returns what an operator may want to know of a session: the id of its connection
-// in the log, the client's address and the version of TLS; nothing while there is no
-// connection.
-func (s *session) Describe() (id, address, tls string) {
+// in the log, the client's address, the version of TLS and how it comes: tcp, websocket or bosh;
+// nothing while there is no connection.
+func (s *session) Describe() (id, address, tls, via string) {
 	s.srv.mu.Lock()
 	c := s.conn
 	s.srv.mu.Unlock()
 	if c == nil {
-		return "", "", ""
+		return "", "", "", ""
 	}
-	return c.id, c.t.RemoteAddr().String(), c.tls()
+	return c.id, c.t.RemoteAddr().String(), c.tls(), c.via()
+}
+
+// The ways by which clients come.
+const (
+	viaTCP       = "tcp"
+	viaWebSocket = "websocket"
+	viaBOSH      = "bosh"
+)
+
+// via returns by which of them this one came.
+func (c *conn) via() string {
+	switch c.t.(type) {
+	case *bosh:
+		return viaBOSH
+	case *xmpp.WebSocket:
+		return viaWebSocket
+	}
+	return viaTCP
 }

@@ -114,10 +114,10 @@ func TestSessionCommands(t *testing.T) {
 	var list []sessionInfo
 	c.mustJSON(&list, "session", "list")
 	if len(list) != 2 || list[0].JID != one.jid || list[0].Presence != "available" || list[1].Presence != "dnd" || list[1].Priority != -5 ||
-		!strings.HasPrefix(list[0].TLS, "TLS1.3 ") || !strings.HasPrefix(list[0].Address, "127.0.0.1:") || len(list[0].Conn) != 10 {
+		!strings.HasPrefix(list[0].TLS, "TLS1.3 ") || !strings.HasPrefix(list[0].Address, "127.0.0.1:") || len(list[0].Conn) != 10 || list[0].Via != "tcp" {
 		t.Errorf("%+v", list)
 	}
-	contains(t, c.must("", "session", "list"), "SESSION", one.jid, two.jid, "dnd")
+	contains(t, c.must("", "session", "list"), "SESSION", "VIA", one.jid, two.jid, "dnd")
 	contains(t, c.must("", "user", "show", "juliet"), "one", "two")
 	if got := c.must("", "session", "kick", one.jid); got != one.jid+" ended\n" {
 		t.Errorf("%q", got)

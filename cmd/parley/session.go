@@ -23,11 +23,12 @@ type sessionInfo struct {
 	Conn     string    `json:"conn,omitempty"`    // the connection id in the log
 	Address  string    `json:"address,omitempty"`
 	TLS      string    `json:"tls,omitempty"`
+	Via      string    `json:"via,omitempty"` // tcp, websocket or bosh
 }
 
 // described is what a door tells of its sessions.
 type described interface {
-	Describe() (conn, address, tls string)
+	Describe() (conn, address, tls, via string)
 }
 
 func sessionList(_ context.Context, h *house, args arguments) (any, error) {
@@ -41,7 +42,7 @@ func sessionList(_ context.Context, h *house, args arguments) (any, error) {
 			}
 		}
 		if d, ok := res.Session.(described); ok {
-			s.Conn, s.Address, s.TLS = d.Describe()
+			s.Conn, s.Address, s.TLS, s.Via = d.Describe()
 		}
 		s.Waiting = res.Attention() == router.Gone
 		list = append(list, s)
@@ -73,13 +74,13 @@ func sessionCommand(o *options) *cobra.Command {
 			}
 			return o.print(cmd, list, func() {
 				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
-				fmt.Fprintln(w, "SESSION\tPRESENCE\tPRIORITY\tSINCE\tADDRESS\tTLS\tCONN")
+				fmt.Fprintln(w, "SESSION\tPRESENCE\tPRIORITY\tSINCE\tADDRESS\tVIA\tTLS\tCONN")
 				for _, s := range list {
 					if s.Waiting {
-						s.Address, s.TLS, s.Conn = "(may be resumed)", "", ""
+						s.Address, s.Via, s.TLS, s.Conn = "(may be resumed)", "", "", ""
 					}
-					fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", s.JID, s.Presence, s.Priority,
-						s.Since.Local().Format(time.DateTime), s.Address, s.TLS, s.Conn)
+					fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", s.JID, s.Presence, s.Priority,
+						s.Since.Local().Format(time.DateTime), s.Address, s.Via, s.TLS, s.Conn)
 				}
 				w.Flush()
 			})

@@ -177,7 +177,7 @@ func (f *feature) lastLogin(context.Context, *router.Request) (router.Stage, err
 
 // described is what a door tells of its sessions.
 type described interface {
-	Describe() (conn, address, tls string)
+	Describe() (conn, address, tls, via string)
 }
 
 // userStats is XEP-0133 §4.10: where an account is connected from, and with what.
@@ -213,7 +213,7 @@ func address(s router.Session) string {
 	if !ok {
 		return ""
 	}
-	_, address, _ := d.Describe()
+	_, address, _, _ := d.Describe()
 	if host, _, err := net.SplitHostPort(address); err == nil {
 		return host
 	}
