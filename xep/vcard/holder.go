@@ -12,9 +12,9 @@ import (
 type origin int64
 
 const (
-	fromAvatar origin = 1 << iota // the photo (XEP-0084)
-	fromCard                      // what vCard4 has words for (XEP-0292)
-	forContacts                   // the photo, which only who may see the presence may see
+	fromAvatar  origin = 1 << iota // the photo (XEP-0084)
+	fromCard                       // what vCard4 has words for (XEP-0292)
+	forContacts                    // the photo, which only who may see the presence may see
 )
 
 // A holder changes a vCard in a transaction in which what the account publishes changes too.
