@@ -16,23 +16,13 @@ import (
 	"parley/xmpp/xmpptest"
 )
 
-// TestTalk plays the conversations through this door, over TLS.
-func TestTalk(t *testing.T) {
-	files, err := filepath.Glob("../testdata/talk/*.talk")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no conversations: %v", err)
-	}
-	for _, f := range files {
-		t.Run(filepath.Base(f), func(t *testing.T) {
-			h := open(t, nil)
-			h.router.SetLastActivity(strings.HasPrefix(filepath.Base(f), "0256-"))
-			routertest.Play(t, f, &people{house: h})
-		})
-	}
-}
+// The conversations are played through this door: over TLS, through the door for browsers, and
+// through the requests of BOSH.
+func TestTalk(t *testing.T)            { play(t, "") }
+func TestTalkByWebSocket(t *testing.T) { play(t, "WebSocket") }
+func TestTalkByBOSH(t *testing.T)      { play(t, "BOSH") }
 
-// TestTalkByWebSocket plays them once more, through the door for browsers.
-func TestTalkByWebSocket(t *testing.T) {
+func play(t *testing.T, by string) {
 	files, err := filepath.Glob("../testdata/talk/*.talk")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no conversations: %v", err)
@@ -41,22 +31,7 @@ func TestTalkByWebSocket(t *testing.T) {
 		t.Run(filepath.Base(f), func(t *testing.T) {
 			h := open(t, nil)
 			h.router.SetLastActivity(strings.HasPrefix(filepath.Base(f), "0256-"))
-			routertest.Play(t, f, &people{house: h, by: "WebSocket"})
-		})
-	}
-}
-
-// TestTalkByBOSH plays them through the requests of BOSH.
-func TestTalkByBOSH(t *testing.T) {
-	files, err := filepath.Glob("../testdata/talk/*.talk")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no conversations: %v", err)
-	}
-	for _, f := range files {
-		t.Run(filepath.Base(f), func(t *testing.T) {
-			h := open(t, nil)
-			h.router.SetLastActivity(strings.HasPrefix(filepath.Base(f), "0256-"))
-			routertest.Play(t, f, &people{house: h, by: "BOSH"})
+			routertest.Play(t, f, &people{house: h, by: by})
 		})
 	}
 }

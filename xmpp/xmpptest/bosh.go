@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -30,27 +29,23 @@ type polls struct {
 	http     *http.Client
 	url      string
 	header   http.Header
-	in       chan []byte
-	rest     []byte
+	inflow   // its lock guards what follows, too
 	stop     context.CancelFunc
 	ctx      context.Context
 
-	mu     sync.Mutex
 	say    *sync.Cond
 	sid    string
 	rid    uint64
-	until  time.Time
 	out    []string // bodies to send; "" ends
 	open   int      // requests under way
 	next   uint64   // rid of the answer that is to be read next
 	early  map[uint64][]byte
-	failed error
 	closed bool
 }
 
 // overBOSH opens no session yet: the first header that is written does.
 func overBOSH(o Options) net.Conn {
-	p := &polls{url: o.BOSH, header: o.HTTP, in: make(chan []byte, 1000), early: map[uint64][]byte{}, rid: 1 + rand.Uint64N(1<<50)}
+	p := &polls{url: o.BOSH, header: o.HTTP, inflow: inflow{in: make(chan []byte, 1000)}, early: map[uint64][]byte{}, rid: 1 + rand.Uint64N(1<<50)}
 	p.next = p.rid
 	p.say = sync.NewCond(&p.mu)
 	p.ctx, p.stop = context.WithCancel(context.Background())
@@ -191,11 +186,8 @@ func (p *polls) Write(b []byte) (int, error) {
 	if p.closed {
 		return 0, errors.New("xmpptest: the session is over")
 	}
-	if i := strings.Index(text, "<stream:stream"); i >= 0 {
-		header, _, _ := strings.Cut(text[i+len("<stream:stream"):], ">")
-		header = strings.Replace(header, " xmlns='jabber:client'", " xmlns='"+nsBOSH+"' xmlns:xmpp='"+nsXBOSH+"'", 1)
-		header = strings.Replace(header, " xmlns:stream='"+xmpp.NSStream+"'", "", 1)
-		header = strings.Replace(header, " version=", " xmpp:version=", 1)
+	if header, _, found := headerOf(text); found {
+		header = " xmlns='" + nsBOSH + "' xmlns:xmpp='" + nsXBOSH + "'" + strings.Replace(header, " version=", " xmpp:version=", 1)
 		if p.sid == "" {
 			header += " ver='1.11' wait='30' hold='1'"
 		} else {
@@ -215,40 +207,10 @@ func (p *polls) Write(b []byte) (int, error) {
 	}
 	body := "<body xmlns='" + nsBOSH + "'" + kind + ">"
 	for _, it := range list {
-		s := string(it.text)
-		if it.name.Space == "" && !it.declares {
-			tag := len("<") + len(it.name.Local)
-			s = s[:tag] + " xmlns='jabber:client'" + s[tag:]
-		}
-		body += s
+		body += it.framed()
 	}
 	p.out = append(p.out, body+"</body>")
 	return len(b), nil
-}
-
-// Read implements net.Conn.
-func (p *polls) Read(b []byte) (int, error) {
-	if len(p.rest) == 0 {
-		p.mu.Lock()
-		until := p.until
-		p.mu.Unlock()
-		var late <-chan time.Time
-		if !until.IsZero() {
-			late = time.After(time.Until(until))
-		}
-		select {
-		case chunk, ok := <-p.in:
-			if !ok {
-				return 0, p.failed
-			}
-			p.rest = chunk
-		case <-late:
-			return 0, os.ErrDeadlineExceeded
-		}
-	}
-	n := copy(b, p.rest)
-	p.rest = p.rest[n:]
-	return n, nil
 }
 
 // Close implements net.Conn: no request follows.
@@ -261,17 +223,6 @@ func (p *polls) Close() error {
 	p.http.CloseIdleConnections()
 	return nil
 }
-
-// SetReadDeadline implements net.Conn.
-func (p *polls) SetReadDeadline(t time.Time) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.until = t
-	return nil
-}
-
-// SetWriteDeadline implements net.Conn.
-func (p *polls) SetWriteDeadline(time.Time) error { return nil }
 
 // TakeSession stops making requests for a client over BOSH, after what is under way, and
 // returns the session's id and the last request's, for somebody else to go on.
@@ -287,3 +238,8 @@ func TakeSession(c *Client) (sid string, rid int) {
 	}
 	return p.sid, int(p.rid - 1)
 }
+
+// Of the two that polls has inside, these are the inflow's.
+func (p *polls) Read(b []byte) (int, error)         { return p.inflow.Read(b) }
+func (p *polls) SetReadDeadline(t time.Time) error  { return p.inflow.SetReadDeadline(t) }
+func (p *polls) SetWriteDeadline(t time.Time) error { return p.inflow.SetWriteDeadline(t) }

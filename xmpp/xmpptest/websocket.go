@@ -10,9 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -26,19 +24,14 @@ type messages struct {
 	net.Conn // below the WebSocket
 	ws       *websocket.Conn
 	tls      *tls.ConnectionState
-	in       chan []byte
-	failed   error // once in is closed
-	rest     []byte
-
-	mu    sync.Mutex
-	until time.Time
+	inflow
 }
 
 // overWebSocket opens a WebSocket at the URL of o.
 func overWebSocket(o Options) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	m := &messages{in: make(chan []byte, 1000)}
+	m := &messages{inflow: inflow{in: make(chan []byte, 1000)}}
 	dial := func(ctx context.Context, network, _ string) (c net.Conn, err error) {
 		m.Conn, err = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: o.Local}}).DialContext(ctx, network, o.Addr)
 		return m.Conn, err
@@ -146,27 +139,20 @@ func elements(b []byte) ([]item, error) {
 // Write implements net.Conn.
 func (m *messages) Write(p []byte) (int, error) {
 	text := string(p)
-	if i := strings.Index(text, "<stream:stream"); i >= 0 {
-		header, rest, _ := strings.Cut(text[i+len("<stream:stream"):], ">")
-		header = strings.Replace(header, " xmlns='jabber:client'", " xmlns='"+xmpp.NSFraming+"'", 1)
-		header = strings.Replace(header, " xmlns:stream='"+xmpp.NSStream+"'", "", 1)
-		if err := m.send("<open" + header + "/>"); err != nil || rest == "" {
+	attrs, rest, found := headerOf(text)
+	if found {
+		if err := m.send("<open xmlns='" + xmpp.NSFraming + "'" + attrs + "/>"); err != nil || rest == "" {
 			return len(p), err
 		}
-		text = rest
 	}
+	text = rest
 	text, end := strings.CutSuffix(text, "</stream:stream>")
 	list, err := elements([]byte(text))
 	if err != nil || len(list) == 0 && strings.TrimSpace(text) != "" { // whatever it is, it is to be seen
 		return len(p), m.send(text)
 	}
 	for _, it := range list {
-		text := string(it.text)
-		if it.name.Space == "" && !it.declares {
-			tag := len("<") + len(it.name.Local)
-			text = text[:tag] + " xmlns='jabber:client'" + text[tag:]
-		}
-		if err := m.send(text); err != nil {
+		if err := m.send(it.framed()); err != nil {
 			return 0, err
 		}
 	}
@@ -182,41 +168,10 @@ func (m *messages) send(text string) error {
 	return m.ws.Write(ctx, websocket.MessageText, []byte(text))
 }
 
-// Read implements net.Conn.
-func (m *messages) Read(p []byte) (int, error) {
-	if len(m.rest) == 0 {
-		m.mu.Lock()
-		until := m.until
-		m.mu.Unlock()
-		var late <-chan time.Time
-		if !until.IsZero() {
-			late = time.After(time.Until(until))
-		}
-		select {
-		case b, ok := <-m.in:
-			if !ok {
-				return 0, m.failed
-			}
-			m.rest = b
-		case <-late:
-			return 0, os.ErrDeadlineExceeded
-		}
-	}
-	n := copy(p, m.rest)
-	m.rest = m.rest[n:]
-	return n, nil
-}
-
 // Close implements net.Conn: without a word, as a connection breaks.
 func (m *messages) Close() error { return m.ws.CloseNow() }
 
-// SetReadDeadline implements net.Conn.
-func (m *messages) SetReadDeadline(t time.Time) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.until = t
-	return nil
-}
-
-// SetWriteDeadline implements net.Conn.
-func (m *messages) SetWriteDeadline(time.Time) error { return nil }
+// Of the two that messages has inside, these are the inflow's.
+func (m *messages) Read(b []byte) (int, error)         { return m.inflow.Read(b) }
+func (m *messages) SetReadDeadline(t time.Time) error  { return m.inflow.SetReadDeadline(t) }
+func (m *messages) SetWriteDeadline(t time.Time) error { return m.inflow.SetWriteDeadline(t) }
