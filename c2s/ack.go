@@ -18,6 +18,10 @@ const (
 	askEvery   = time.Second
 )
 
+// hastyEvery is how often a client is asked at most where it was handed what nobody has written
+// (router.Provisional): what it is sure to have in time never will be.
+const hastyEvery = 40 * time.Millisecond
+
 // maxUnread is how many messages such a client may leave unacknowledged. What is older is
 // taken for read: it answers nothing, or would have been asked.
 const maxUnread = 1024
@@ -30,6 +34,9 @@ type ledger struct {
 	asked int   // how many of them the ping under way is behind; 0: none is
 	full  int64 // when the client may be asked as often as at all, Unix nanoseconds
 	timed bool  // later will be called
+	hasty bool  // there is something to ask for that nobody has written
+	soon  bool  // later will be called soon for that
+	last  int64 // when the client was last asked, Unix nanoseconds
 	want  bool  // something may have to be asked for
 }
 
@@ -38,7 +45,7 @@ func (l *ledger) add(id storage.ID) (over []storage.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ids = append(l.ids, id)
-	l.want = true
+	l.want, l.hasty = true, l.hasty || router.Provisional(id)
 	if n := len(l.ids) - maxUnread; n > 0 {
 		over, l.ids = l.ids[:n:n], l.ids[n:]
 		l.asked = max(0, l.asked-n)
@@ -57,14 +64,19 @@ func (l *ledger) due(later func()) bool {
 	l.want = false
 	now := time.Now().UnixNano()
 	l.full = max(l.full, now)
-	if early := time.Duration(l.full-now) - (asksAtOnce-1)*askEvery; early > 0 {
-		if !l.timed {
-			l.timed = true
+	early := time.Duration(l.full-now) - (asksAtOnce-1)*askEvery
+	if l.hasty {
+		early = min(early, time.Duration(l.last-now)+hastyEvery)
+	}
+	if early > 0 {
+		if !l.timed || l.hasty && !l.soon {
+			l.timed, l.soon = true, l.hasty
 			time.AfterFunc(early, later)
 		}
 		return false
 	}
-	l.full += int64(askEvery)
+	l.full = min(l.full+int64(askEvery), now+asksAtOnce*int64(askEvery))
+	l.last, l.hasty = now, false
 	l.asked = len(l.ids)
 	return true
 }
@@ -72,7 +84,7 @@ func (l *ledger) due(later func()) bool {
 // again has it looked once more whether the client is to be asked.
 func (l *ledger) again() {
 	l.mu.Lock()
-	l.timed, l.want = false, true
+	l.timed, l.soon, l.want = false, false, true
 	l.mu.Unlock()
 }
 

@@ -22,6 +22,7 @@ func (srv *Server) rest(ctx context.Context) {
 		return
 	}
 	srv.cfg.Router.Wait(ctx)
+	srv.cfg.Router.Land(ctx) // what is saved of a queue is under which ids the rest of it stands
 	var saved []savedSession
 	left := make([][]sent, len(list))
 	for i, s := range list {
@@ -48,7 +49,7 @@ func (s *session) pack(state router.Saved, left []sent) (sv savedSession, err er
 	sm := s.sm.Load()
 	sv = savedSession{key: sm.key, until: s.until, lasts: int64(sm.max / time.Second), taken: sm.taken.Load()}
 	for _, l := range left {
-		sv.queue = append(sv.queue, savedStanza{l.id, l.st.AppendNS(nil, xmpp.NSClient)})
+		sv.queue = append(sv.queue, savedStanza{s.srv.cfg.Router.Row(l.id), l.st.AppendNS(nil, xmpp.NSClient)})
 	}
 	sv.state, err = json.Marshal(state)
 	return sv, err

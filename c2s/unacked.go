@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"parley/router"
 	"parley/storage"
 	"parley/xmpp"
 )
@@ -46,6 +47,8 @@ type outbound struct {
 	unasked int    // of the last ones, how many no <r/> is behind
 	later   func() // what has the client asked for what add has put off
 	timed   bool   // it will be called
+	hasty   bool   // something is not asked for that nobody has written; see hastyEvery
+	soon    bool   // later will be called soon for that
 	asked   int64  // when the last <r/> was sent, Unix nanoseconds
 	waits   int64  // since when one waits for its answer; 0: none does
 	moved   int64  // when something was last acknowledged, or the list was empty
@@ -103,23 +106,32 @@ func (o *outbound) add(st *xmpp.Stanza, id storage.ID, on bool, now time.Time) (
 	}
 	o.told = len(o.list)
 	o.unasked++
+	o.hasty = o.hasty || router.Provisional(id)
 	if o.ask(now, askStanzas) {
 		return true
 	}
-	if !o.timed && o.later != nil {
-		o.timed = true
-		time.AfterFunc(askEvery, o.later)
+	if o.later != nil && (!o.timed || o.hasty && !o.soon) {
+		o.timed, o.soon = true, o.hasty
+		time.AfterFunc(o.every(), o.later)
 	}
 	return false
+}
+
+// every is how often the client is asked at most, where there is little to ask for.
+func (o *outbound) every() time.Duration {
+	if o.hasty {
+		return hastyEvery
+	}
+	return askEvery
 }
 
 // ask reports whether the client is to be asked now: there is something to acknowledge, and
 // either much or it was not asked for a while.
 func (o *outbound) ask(now time.Time, many int) bool {
-	if o.unasked == 0 || o.unasked < many && now.UnixNano()-o.asked < int64(askEvery) {
+	if o.unasked == 0 || o.unasked < many && now.UnixNano()-o.asked < int64(o.every()) {
 		return false
 	}
-	o.unasked, o.asked = 0, now.UnixNano()
+	o.unasked, o.asked, o.hasty = 0, now.UnixNano(), false
 	if o.waits == 0 {
 		o.waits = o.asked
 	}
@@ -221,7 +233,7 @@ func (q *queue) say(h uint32) {
 func (q *queue) askLate() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.sm.timed = false; q.over || q.err != nil || !q.sm.ask(time.Now(), 1) {
+	if q.sm.timed, q.sm.soon = false, false; q.over || q.err != nil || !q.sm.ask(time.Now(), 1) {
 		return
 	}
 	q.borrow()

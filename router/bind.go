@@ -141,7 +141,9 @@ func (s *Sender) Leave(status string) {
 	s.settle(&rd)
 	s.account.inbox.insist(func(t *Turn) { // a session that stayed would be a ghost
 		s.r.depart(t, s.account, s, unavailable(s.jid, status))
+		s.land(&t.Round)
 		s.r.left(t, s)
+		s.r.crossings.forget(s.provisional())
 	})
 	s.account.pins.Add(-1)
 }

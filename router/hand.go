@@ -28,7 +28,8 @@ func (s *Sender) Hand(rd *Round, st *xmpp.Stanza, id storage.ID) error {
 // Took is called by the session when its client has acknowledged messages that it was
 // handed. It never waits; anyone may call it who holds no lock. What a session has that is
 // none for messages of the account (RFC 6121 §8.5.2.1.1) still waits for the others.
-func (s *Sender) Took(ids []storage.ID) {
+func (s *Sender) Took(handed []storage.ID) {
+	ids := s.r.Through(handed)
 	copies := s.onlyCopies(ids)
 	if res, ok := s.account.Resource(s.jid.Resource()); ok && len(copies) > 0 && !res.due() {
 		s.hasCopies(copies)
@@ -39,8 +40,37 @@ func (s *Sender) Took(ids []storage.ID) {
 	if len(ids) > 0 {
 		s.took(ids)
 	}
+	s.release(handed...)
 	s.release(ids...)
 	s.release(copies...)
+}
+
+// holds notes that what the session was handed under a provisional id stands under this one
+// now.
+func (s *Sender) holds(id storage.ID) {
+	s.mu.Lock()
+	s.held.add(id)
+	s.mu.Unlock()
+}
+
+// land has all that the session was handed and that is not written yet be written, and waits
+// for that.
+func (s *Sender) land(rd *Round) {
+	if held := s.provisional(); len(held) > 0 {
+		rd.Flush()
+		s.r.crossings.await(held)
+	}
+}
+
+// provisional returns the provisional ids of what the session holds.
+func (s *Sender) provisional() []storage.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for n < len(s.held) && Provisional(s.held[n]) {
+		n++
+	}
+	return slices.Clone(s.held[:n])
 }
 
 // onlyCopies returns which of these the session was shown a copy of, while it was none for

@@ -9,7 +9,7 @@ import (
 
 // How far all senders of one link may run ahead of the commits together: stanzas and bytes.
 const (
-	maxLinkAhead      = 1024
+	maxLinkAhead      = 4096
 	maxLinkAheadBytes = 8 << 20
 )
 
@@ -100,6 +100,7 @@ func (l *Link) Answered() {
 // Settle waits until everything that came is settled.
 func (l *Link) Settle(rd *Round) {
 	rd.Flush()
+	l.land()
 	l.mu.Lock()
 	for len(l.line) > 0 {
 		l.moved.Wait()
@@ -116,6 +117,7 @@ func (l *Link) room(rd *Round, n int) {
 	if full() {
 		l.mu.Unlock()
 		rd.Flush()
+		l.land()
 		l.mu.Lock()
 		for full() {
 			l.moved.Wait()
@@ -124,10 +126,24 @@ func (l *Link) room(rd *Round, n int) {
 	l.mu.Unlock()
 }
 
+// land has what was handed over and is in flight be written.
+func (l *Link) land() {
+	var list []*crossing
+	l.mu.Lock()
+	for _, f := range l.line {
+		if f.p != nil && f.p.x != nil {
+			list = append(list, f.p.x)
+		}
+	}
+	l.mu.Unlock()
+	l.r.crossings.land(list)
+}
+
 // began notes a message that is in flight now. Only the reader's.
 func (l *Link) began(p *Passage) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	p.place = l.first + uint64(len(l.line))
 	l.line = append(l.line, flight{p, p.size, l.given})
 	l.bytes += p.size
 	p.win.inLink++
@@ -140,12 +156,9 @@ func (l *Link) began(p *Passage) {
 // settled is called once for each message that began.
 func (l *Link) settled(w *window, p *Passage) {
 	l.mu.Lock()
-	for i := range l.line {
-		if l.line[i].p == p {
-			l.line[i].p = nil
-			l.bytes -= l.line[i].size
-			break
-		}
+	if i := p.place - l.first; i < uint64(len(l.line)) {
+		l.line[i].p = nil
+		l.bytes -= l.line[i].size
 	}
 	for len(l.line) > 0 && l.line[0].p == nil {
 		l.line = l.line[1:]

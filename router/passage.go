@@ -18,12 +18,16 @@ type Passage struct {
 	win       *window // of whoever sent it; nil when nobody waits for it
 	way       Way     // where it leads out of the house; nil within
 	writes    []Keeping
+	bridges   int          // how many of these only bridge its way
+	x         *crossing    // where it is handed over before it is written
+	crossed   bool         // it was; the window's lock guards it
 	id        storage.ID   // of what is written
 	due       bool         // the recipient's row waits until some device has taken the message
 	swallowed bool         // it was sent before
 	stamps    stamps       // whose archives have it
 	out       *xmpp.Stanza // what the recipient's devices see of it; nil: the message itself
 	size      int          // bytes, about
+	place     uint64       // in the line of its link
 	written   bool
 	heard     bool         // its Keepings know what became of them
 	pinned    bool         // the sender's account is held in memory by the message alone
@@ -44,8 +48,8 @@ type Passage struct {
 type Keeping interface {
 	// Write runs in the transaction of the writer, with the message's archive id.
 	Write(tx *storage.Tx, id storage.ID) error
-	// Written is called once on the postman, before the message is handed over: err is nil
-	// when it is committed, else nothing is.
+	// Written is called once, before the message is handed over, or when it is settled: err is
+	// nil, and the postman calls, when it is committed; else nothing is.
 	Written(id storage.ID, err error)
 	// Undo takes back what Write has written, where the message turns out to be refused.
 	Undo(tx *storage.Tx, id storage.ID) error
@@ -59,6 +63,13 @@ func (p *Passage) WillWait() bool {
 
 // Keep names what is to be written for the message.
 func (p *Passage) Keep(k Keeping) { p.writes = append(p.writes, k) }
+
+// Bridge is Keep for what is of use only until the message has arrived: for the recipient's
+// device to have it, or another server. Where that takes but a moment, it is never written.
+func (p *Passage) Bridge(k Keeping) {
+	p.bridges++
+	p.Keep(k)
+}
 
 // Wait says that what is kept waits until a device of the recipient has taken the message
 // (Sender.Took).

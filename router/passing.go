@@ -107,6 +107,10 @@ func (p *Passage) arrive(refused *xmpp.Error, failed error) {
 		rd = new(Round)
 		defer rd.Flush()
 	}
+	if p.x != nil && p.r.crossings.lands(p.x) {
+		p.landed(rd, failed)
+		return
+	}
 	travels := false
 	defer func() {
 		if !travels {

@@ -58,7 +58,8 @@ type Router struct {
 	heeds    []func(int64) bool
 
 	questions questions
-	working   tally // inboxes at work
+	crossings crossings // messages on their way that are not written
+	working   tally     // inboxes at work
 	stopping  sync.Once
 
 	hosts        atomic.Pointer[map[string]bool]
@@ -88,6 +89,7 @@ func New(cfg Config) *Router {
 	r.SetHosts(cfg.Hosts)
 	r.SetMaxResources(cfg.MaxResources)
 	r.unknown.init(cfg.UnknownErrors)
+	r.crossings.init()
 	r.features = append([]Feature{r.discoFeature()}, cfg.Features...)
 	for _, f := range r.features {
 		r.sent.add(f.Sent)
@@ -173,6 +175,7 @@ func (r *Router) Wait(ctx context.Context) { r.working.wait(ctx) }
 // it has put off. No session is left then, and the store is still open.
 func (r *Router) Stop(ctx context.Context) {
 	r.Wait(ctx)
+	r.Land(ctx)
 	r.stopping.Do(func() {
 		for _, f := range r.features {
 			if f.Stop != nil {

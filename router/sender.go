@@ -13,7 +13,7 @@ import (
 //
 // Only messages run ahead. Anything else begins when nothing of the sender is in flight,
 // and nothing begins before it is settled (RFC 6120 §10.1): the answer to a ping
-// acknowledges everything before it.
+// acknowledges everything before it. What the client answers to the server itself is taken at once.
 type Sender struct {
 	r       *Router
 	session Session
@@ -66,6 +66,10 @@ func (s *Sender) Send(ctx context.Context, rd *Round, st *xmpp.Stanza) error {
 	s.r.stats.Stanzas[st.Kind].Add(1)
 	if st.Kind == xmpp.Message {
 		return s.message(ctx, rd, st)
+	}
+	if st.Kind == xmpp.IQ && st.Fault == nil && st.ID != "" && s.answers(st) {
+		s.passed()
+		return nil
 	}
 	s.settle(rd)
 	if st.Fault != nil {
@@ -125,9 +129,6 @@ func replaced() error {
 func (s *Sender) iq(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 	if err := checkIQ(st); err != nil {
 		s.refuse(rd, st, err)
-		return
-	}
-	if s.answers(st) {
 		return
 	}
 	if err := s.r.MaySend(s.account, st); err != nil {

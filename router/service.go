@@ -61,6 +61,12 @@ type visit struct {
 // Keep implements Way: a service keeps for itself.
 func (visit) Keep(*xmpp.Stanza) Keeping { return nil }
 
+// Prompt implements Way.
+func (visit) Prompt() bool { return false }
+
+// Gone implements Way.
+func (visit) Gone(storage.ID) {}
+
 // Carry implements Way.
 func (v visit) Carry(rd *Round, st *xmpp.Stanza, _ storage.ID) *xmpp.Error {
 	if st.Kind == xmpp.IQ && (st.Type == "result" || st.Type == "error") && v.r.answered(st) {

@@ -61,7 +61,7 @@ func (p *Passage) keep() *xmpp.Error {
 	}
 	if p.way != nil && !p.swallowed && !p.r.kept(p.Stanza) {
 		if k := p.way.Keep(p.Stanza); k != nil {
-			p.Keep(k)
+			p.Bridge(k)
 		}
 	}
 	return nil
@@ -71,6 +71,10 @@ func (p *Passage) keep() *xmpp.Error {
 func (p *Passage) write(tx *storage.Tx) error {
 	if p.Recipient != nil && p.Recipient.gone.Load() { // removed since; its rows are, too
 		return xmpp.Refuse("service-unavailable", "")
+	}
+	if p.x != nil && p.r.crossings.needless(p.x) {
+		p.written = false // of an earlier try
+		return nil
 	}
 	p.id, p.written = tx.NextID(), true
 	for _, w := range p.writes {

@@ -14,6 +14,12 @@ type Way interface {
 	// Carry takes a stanza, which leaves when rd is flushed at the latest (Round.Touch). id is
 	// that under which Keep's was written, 0 where nothing was. An error is for who sent it.
 	Carry(rd *Round, st *xmpp.Stanza, id storage.ID) *xmpp.Error
+	// Prompt reports whether a message may be given to Carry before it is written, under a
+	// provisional id: it would leave at once, and the way would know soon whether it has
+	// arrived, and say so (Router.Through).
+	Prompt() bool
+	// Gone says that what was written of a message under an id is of no use any more.
+	Gone(id storage.ID)
 }
 
 // Ways finds the way from a domain of this house, or of a component, to any other. It never

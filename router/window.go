@@ -27,7 +27,9 @@ type window struct {
 	mu      sync.Mutex // a leaf
 	moved   sync.Cond  // a passage was settled
 	flying  int        // messages in flight
-	begun   uint64     // messages that ever were
+	ahead   int        // of these, how many were handed over already (Passage.cross)
+	crosses bool       // some were, since nothing was in flight
+	begun   uint64     // messages that ever were, and what passed
 	line    []*Passage // in the order in which they began, from the first in flight; nil where it is settled
 	bytes   int        // their size
 	loose   []*Account // recipients of those that may yet have to be kept
@@ -48,6 +50,7 @@ func (w *window) settle(rd *Round) {
 	if w.flying > 0 {
 		w.mu.Unlock()
 		rd.Flush() // who waits, flushes
+		w.land()
 		w.mu.Lock()
 		for w.flying > 0 {
 			w.moved.Wait()
@@ -62,6 +65,7 @@ func (w *window) room(rd *Round, n int) {
 	for w.flying > 0 && (w.flying >= maxAhead || w.bytes+n > maxAheadBytes) {
 		w.mu.Unlock()
 		rd.Flush()
+		w.land()
 		w.mu.Lock()
 		if w.flying > 0 && (w.flying >= maxAhead || w.bytes+n > maxAheadBytes) {
 			w.moved.Wait()
@@ -103,7 +107,10 @@ var errOver = errors.New("the session is over")
 // service.
 func (w *window) settled(p *Passage) {
 	w.mu.Lock()
-	w.flying--
+	if w.flying--; p.crossed {
+		w.ahead--
+	}
+	w.crosses = w.crosses && w.flying > 0
 	w.line[slices.Index(w.line, p)] = nil
 	for len(w.line) > 0 && w.line[0] == nil {
 		w.line = w.line[1:]
@@ -137,16 +144,66 @@ func (w *window) behindLoose(a *Account) bool {
 	return slices.Contains(w.loose, a)
 }
 
-// ahead reports whether anything is in flight.
-func (w *window) ahead() bool {
+// state reports whether nothing of the sender is in flight, or (free) only what was handed
+// over already.
+func (w *window) state() (empty, free bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.flying > 0
+	return w.flying == 0, w.flying == w.ahead
 }
 
-// carry has a message go its way. Where nothing is to be written and nothing of the sender
-// is in flight it is handed over at once; else it stands in the store's line. It returns
-// false where the sender is over.
+// crossed notes that a message in flight was handed over.
+func (w *window) crossed(p *Passage) {
+	w.mu.Lock()
+	p.crossed, w.crosses = true, true
+	w.ahead++
+	w.mu.Unlock()
+}
+
+// passed counts a stanza that is settled, among the messages in flight before it.
+func (w *window) passed() {
+	w.mu.Lock()
+	if len(w.line) > 0 {
+		w.line = append(w.line, nil)
+		w.begun++
+	}
+	w.mu.Unlock()
+}
+
+// land has what was handed over and is in flight be written.
+func (w *window) land(then ...errand) {
+	var list []*crossing
+	var r *Router
+	w.mu.Lock()
+	for _, p := range w.line {
+		if p != nil && p.x != nil {
+			list, r = append(list, p.x), p.r
+		}
+	}
+	w.mu.Unlock()
+	if len(then) > 0 {
+		r = then[0].p.r
+	}
+	if r != nil {
+		r.crossings.land(list, then...)
+	}
+}
+
+// put has a message in flight travel, behind what of the sender was handed over before.
+func (w *window) put(p *Passage, refused *xmpp.Error) {
+	w.mu.Lock()
+	crosses := w.crosses
+	w.mu.Unlock()
+	if crosses {
+		w.land(errand{p, refused})
+		return
+	}
+	p.travel(refused)
+}
+
+// carry has a message go its way. Where nothing is to be written, or only to bridge its way,
+// and nothing of the sender is in flight that is not handed over, it is handed over at once;
+// else it stands in the store's line. It returns false where the sender is over.
 func (w *window) carry(ctx context.Context, rd *Round, as Passage) bool {
 	as.win, as.size = w, as.Stanza.Len()
 	w.room(rd, as.size)
@@ -156,11 +213,18 @@ func (w *window) carry(ctx context.Context, rd *Round, as Passage) bool {
 	}
 	*p = as
 	err := p.begin(ctx)
-	if !p.Kept() && !w.ahead() {
-		switch {
-		case err == nil && p.visits():
-			return w.calls(rd, p)
-		case err == nil:
+	empty, free := w.state()
+	switch {
+	case free && err == nil && !p.Kept() && p.visits():
+		return w.calls(rd, p)
+	case free && err == nil && p.crosses():
+		if p.x = p.r.crossings.draw(p); p.x != nil {
+			return w.cross(rd, p)
+		}
+	case free && !empty && !p.Kept():
+		return w.aside(rd, p, err)
+	case empty && !p.Kept():
+		if err == nil {
 			err = p.handNow(rd)
 		}
 		if !p.Kept() {
@@ -178,18 +242,59 @@ func (w *window) carry(ctx context.Context, rd *Round, as Passage) bool {
 
 // calls has a message go to a service, where nothing is written for it on the way.
 func (w *window) calls(rd *Round, p *Passage) bool {
+	if !w.departs(rd, p) {
+		return false
+	}
+	p.hand(rd)
+	p.call(rd)
+	return true
+}
+
+// cross hands over a message before it is written, where that can be.
+func (w *window) cross(rd *Round, p *Passage) bool {
+	if !w.departs(rd, p) {
+		p.r.crossings.drop(p.x)
+		return false
+	}
+	if !p.cross(rd) {
+		w.put(p, nil)
+	}
+	return true
+}
+
+// aside hands over a message for which nothing is written, while others are in flight that
+// were handed over before. It counts as one of these: what is settled is counted from the first.
+func (w *window) aside(rd *Round, p *Passage, err *xmpp.Error) bool {
+	if !w.departs(rd, p) {
+		return false
+	}
+	if err == nil {
+		err = p.handNow(rd)
+	}
+	switch {
+	case p.Kept():
+		w.put(p, err)
+		return true
+	case err != nil:
+		p.bounce(rd, err)
+	}
+	p.settle()
+	return true
+}
+
+// departs has a message be in flight, where there is room for it; false: the sender is over.
+func (w *window) departs(rd *Round, p *Passage) bool {
 	if w.link != nil {
 		w.link.room(rd, p.size)
 	}
 	if !w.begin(p) {
+		p.tell(errOver)
 		p.release()
 		return false
 	}
 	if w.link != nil {
 		w.link.began(p)
 	}
-	p.hand(rd)
-	p.call(rd)
 	return true
 }
 
@@ -202,23 +307,15 @@ func (w *window) launch(ctx context.Context, rd *Round, p *Passage, refused *xmp
 	if p.Kept() && w.behindLoose(p.Recipient) && p.WillWait() {
 		w.settle(rd)
 	}
-	if w.link != nil {
-		w.link.room(rd, p.size)
-	}
 	if !p.r.store.Room() {
 		rd.Flush()
 		p.r.store.Wait(ctx) // where this fails the store is closed, and says so to Keep
 	}
 	p.loose = refused == nil && !p.Kept() && !p.dropped && p.Recipient != nil
-	if !w.begin(p) {
-		p.tell(errOver)
-		p.release()
+	if !w.departs(rd, p) {
 		return false
 	}
-	if w.link != nil {
-		w.link.began(p)
-	}
-	p.travel(refused)
+	w.put(p, refused)
 	return true
 }
 

@@ -75,6 +75,12 @@ func (k *component) distant(reached bool) {
 // that is down is repaired, and a message that waited for it would be an old one.
 func (k *component) Keep(*xmpp.Stanza) router.Keeping { return nil }
 
+// Prompt implements router.Way.
+func (k *component) Prompt() bool { return false }
+
+// Gone implements router.Way.
+func (k *component) Gone(storage.ID) {}
+
 // Carry implements router.Way.
 func (k *component) Carry(rd *router.Round, st *xmpp.Stanza, _ storage.ID) *xmpp.Error {
 	l := k.link.Load()

@@ -255,10 +255,20 @@ func (l *link) push(r *route, it item) *xmpp.Error {
 	if it.id != 0 {
 		l.durable++
 	}
+	if l.smOut != nil && router.Provisional(it.id) {
+		l.smOut.hasty = true
+	}
 	l.spoke = time.Now()
 	l.bytes += it.size
 	l.counts.out++
 	return nil
+}
+
+// acknowledges reports whether the other side says what it has, and may be sent more.
+func (l *link) acknowledges() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.smOut != nil && !l.over && !l.leaving
 }
 
 // say queues bytes that are no stanza.

@@ -89,6 +89,18 @@ func (r *route) Keep(st *xmpp.Stanza) router.Keeping {
 	return &leaving{r.pair, st}
 }
 
+// Prompt implements router.Way: a server with stream management says what it has.
+func (r *route) Prompt() bool {
+	r.mu.Lock()
+	l := r.link
+	waits := len(r.queue) > 0
+	r.mu.Unlock()
+	return l != nil && !waits && l.acknowledges()
+}
+
+// Gone implements router.Way.
+func (r *route) Gone(id storage.ID) { r.s.outbox.gone([]storage.ID{id}) }
+
 // Carry implements router.Way.
 func (r *route) Carry(rd *router.Round, st *xmpp.Stanza, id storage.ID) *xmpp.Error {
 	it := item{st: st, id: id, size: st.Len(), at: time.Now()}

@@ -114,7 +114,7 @@ func NewServer(cfg Config) *Server {
 	}
 	s.quick = cfg.Judge.WithoutPOSH()
 	s.secret = hex.EncodeToString(cfg.Store.Secret("server dialback"))
-	s.outbox.store = cfg.Store
+	s.outbox.store, s.outbox.through = cfg.Store, cfg.Router.Through
 	s.outbox.fail = func(err error) {
 		s.log.Error("what another server has could not be taken out of the outbox; it may get it twice", "error", err)
 	}

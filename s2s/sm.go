@@ -32,15 +32,21 @@ type outbound struct {
 	id      string // by which we resume the stream; "" where we do not
 	acked   uint32 // what it has counted last
 	waiting bool   // it has been asked and has not answered
+	hasty   bool   // something was put in behind the question that nobody has written
+	asked   time.Time
 	before  int    // how many of the link's sent were put in before counting began
 }
 
+// hastyEvery is how long an answer may take before another question follows for what nobody has
+// written (router.Provisional): the other side answers when what was there at the question is settled.
+const hastyEvery = 10 * time.Millisecond
+
 // ask appends a request, where there is something to ask for. The link's lock is held.
-func (o *outbound) ask(buf []byte, unacked int) []byte {
-	if unacked == 0 || o.waiting {
+func (o *outbound) ask(buf []byte, unacked int, now time.Time) []byte {
+	if unacked == 0 || o.waiting && !(o.hasty && now.Sub(o.asked) > hastyEvery) {
 		return buf
 	}
-	o.waiting = true
+	o.waiting, o.hasty, o.asked = true, false, now
 	return append(buf, "<r xmlns='"+nsSM+"'/>"...)
 }
 

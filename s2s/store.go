@@ -112,8 +112,9 @@ const (
 
 // outbox takes out what has arrived.
 type outbox struct {
-	store *storage.Store
-	fail  func(error)
+	store   *storage.Store
+	through func([]storage.ID) []storage.ID // see router.Router.Through
+	fail    func(error)
 
 	mu    sync.Mutex // a leaf
 	ids   []storage.ID
@@ -122,7 +123,7 @@ type outbox struct {
 
 // gone says that messages have arrived, or were given up. It never waits.
 func (o *outbox) gone(ids []storage.ID) {
-	if len(ids) == 0 {
+	if ids = o.through(ids); len(ids) == 0 {
 		return
 	}
 	o.mu.Lock()

@@ -14,7 +14,7 @@ func (l *link) Flush() {
 		return
 	}
 	if l.smOut != nil {
-		l.buf = l.smOut.ask(l.buf, len(l.sent))
+		l.buf = l.smOut.ask(l.buf, len(l.sent), l.spoke)
 	}
 	for len(l.buf) > 0 && !l.over {
 		out := l.buf

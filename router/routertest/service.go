@@ -49,6 +49,12 @@ func (h *House) ways(_, to string) (router.Way, *xmpp.Error) {
 // Keep implements router.Way.
 func (s *Service) Keep(*xmpp.Stanza) router.Keeping { return nil }
 
+// Prompt implements router.Way.
+func (s *Service) Prompt() bool { return false }
+
+// Gone implements router.Way.
+func (s *Service) Gone(storage.ID) {}
+
 // Carry implements router.Way.
 func (s *Service) Carry(_ *router.Round, st *xmpp.Stanza, _ storage.ID) *xmpp.Error {
 	s.mu.Lock()

@@ -44,7 +44,7 @@ func (f *feature) keep(p *router.Passage) *xmpp.Error {
 		return nil
 	}
 	st := p.Stanza
-	k := &keeping{f: f, row: st.AppendNS(nil, xmpp.NSClient), st: st}
+	k := &keeping{f: f, st: st, size: st.Len()}
 	to := &k.rows[0]
 	*to = row{account: p.Recipient, tray: f.trays.Of(p.Recipient), peer: st.From, flags: incoming | readable(st)}
 	self := p.Sender == p.Recipient
@@ -56,7 +56,7 @@ func (f *feature) keep(p *router.Passage) *xmpp.Error {
 	} else {
 		to.flags |= hidden
 	}
-	if !to.tray.reserve(len(k.row), p.WillWait(), f.limits()) {
+	if !to.tray.reserve(k.size, p.WillWait(), f.limits()) {
 		return xmpp.Refuse("service-unavailable", "too many messages wait for this user") // XEP-0160 §2
 	}
 	k.reserved = true
@@ -64,8 +64,13 @@ func (f *feature) keep(p *router.Passage) *xmpp.Error {
 		k.rows[1] = row{account: p.Sender, tray: f.trays.Of(p.Sender), peer: st.To, flags: outgoing | readable(st)}
 		p.Stamp(p.Sender)
 	}
-	p.Keep(k)
 	p.Wait()
+	if k.rows[1].account == nil && to.flags&hidden != 0 && !self && !st.Has(nsRetract, "retract") {
+		p.Bridge(k)
+		return nil
+	}
+	k.row = st.AppendNS(nil, xmpp.NSClient)
+	p.Keep(k)
 	return nil
 }
 
@@ -95,7 +100,8 @@ type row struct {
 type keeping struct {
 	f        *feature
 	st       *xmpp.Stanza
-	row      []byte // as it is stored
+	row      []byte // as it is stored; made when it is, where it may never be
+	size     int    // about, as long as it is not stored
 	rows     [2]row // the second may be nobody's
 	fresh    []peer // seen for the first time
 	parts    []part // the rows as they are written
@@ -109,6 +115,9 @@ func (k *keeping) Write(tx *storage.Tx, id storage.ID) error {
 		if k.rows[i].account != nil {
 			owners[i] = k.rows[i].account.ID
 		}
+	}
+	if k.row == nil {
+		k.row = k.st.AppendNS(nil, xmpp.NSClient)
 	}
 	if err := addBody(tx, id, owners, k.row); err != nil {
 		return err
@@ -152,7 +161,7 @@ func (k *keeping) peer(tx *storage.Tx, of xmpp.JID) (int64, error) {
 func (k *keeping) Written(id storage.ID, err error) {
 	first := &k.rows[0]
 	if k.reserved {
-		first.tray.unreserve(len(k.row))
+		first.tray.unreserve(k.size)
 	}
 	if err != nil {
 		return
