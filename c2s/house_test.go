@@ -75,13 +75,14 @@ type house struct {
 
 // plan is what a test changes about a house.
 type plan struct {
-	set       c2s.Settings
-	auth      auth.Config
-	resources int
-	clientCAs *x509.CertPool
-	features  []router.Feature // beside the usual ones
-	dir       string           // of a store that is there already
-	waiting   int64            // how many messages wait for one account
+	set        c2s.Settings
+	auth       auth.Config
+	resources  int
+	clientCAs  *x509.CertPool
+	features   []router.Feature // beside the usual ones
+	dir        string           // of a store that is there already
+	waiting    int64            // how many messages wait for one account
+	unarchived bool             // nothing is archived
 }
 
 // talkServices are the external services of the conversations.
@@ -111,7 +112,7 @@ func open(t testing.TB, change func(*plan)) *house {
 		{Name: "Staff", Members: []xmpp.JID{ann, bob}, ShownTo: []xmpp.JID{ann, bob}},
 		{Name: "Help", Members: []xmpp.JID{cid}, ShownTo: []xmpp.JID{ann}},
 	})
-	keeper := mam.NewKeeper(func() mam.Limits { return mam.Limits{Messages: p.waiting} })
+	keeper := mam.NewKeeper(p.limits)
 	set := muc.Settings{Defaults: muc.DefaultRoom(), RateBytes: 1 << 40, Rate: 1 << 30}.Whole()
 	rooms := muc.New(muc.Config{Prefix: "conference", Settings: func(string) *muc.Settings { return set }, Archives: keeper})
 	files := upload.New(upload.Config{Prefix: "upload", URL: func(host string) string { return "https://" + host + ":5443" }, Shelf: upload.NewDisk(filepath.Join(t.TempDir(), "upload"))})
@@ -340,4 +341,13 @@ func decoded(t testing.TB, s string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// limits are those of what is kept.
+func (p *plan) limits() mam.Limits {
+	l := mam.Limits{Messages: p.waiting}
+	if p.unarchived {
+		l.Archive = func(string) mam.Archive { return mam.Archive{Default: mam.PolicyNever} }
+	}
+	return l
 }

@@ -16,7 +16,7 @@ func TestExactlyOnce(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			h, _ := keeping(t, nil)
+			h, _ := keeping(t, func(p *plan) { p.unarchived = seed%2 == 1 })
 			r := &roamer{rnd: rand.New(rand.NewPCG(seed, 198)), managed: h.managed("juliet", "phone"), desk: h.managed("romeo", "desk")}
 			for range 120 {
 				r.step()
@@ -31,7 +31,7 @@ func TestExactlyOnceByAllWays(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			h, _ := keeping(t, nil)
+			h, _ := keeping(t, func(p *plan) { p.unarchived = seed%2 == 1 })
 			r := &roamer{rnd: rand.New(rand.NewPCG(seed, 7395)), managed: h.managed("juliet", "phone"), desk: h.managed("romeo", "desk")}
 			polling := xmpptest.Options{Addr: h.web, Host: host, TLS: h.trust(host), BOSH: "https://" + host + c2s.BOSHPath}
 			ways := []xmpptest.Options{h.options(), h.webOptions(), polling, polling}

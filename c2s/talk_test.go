@@ -1,9 +1,11 @@
 package c2s_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,18 +20,39 @@ import (
 
 // The conversations are played through this door: over TLS, through the door for browsers, and
 // through the requests of BOSH.
-func TestTalk(t *testing.T)            { play(t, "") }
-func TestTalkByWebSocket(t *testing.T) { play(t, "WebSocket") }
-func TestTalkByBOSH(t *testing.T)      { play(t, "BOSH") }
+func TestTalk(t *testing.T)            { play(t, "", false) }
+func TestTalkByWebSocket(t *testing.T) { play(t, "WebSocket", false) }
+func TestTalkByBOSH(t *testing.T)      { play(t, "BOSH", false) }
 
-func play(t *testing.T, by string) {
+// Those that do not speak of archives go the same way where nothing is archived, and what one
+// says and the other takes is mostly not written.
+func TestTalkUnarchived(t *testing.T) { play(t, "", true) }
+
+// speaksOfArchives reports whether a conversation does.
+func speaksOfArchives(t *testing.T, file string) bool {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ns := range []string{"urn:xmpp:mam:2", "urn:xmpp:sid:0", "urn:xmpp:inbox:1"} {
+		if bytes.Contains(text, []byte(ns)) {
+			return true
+		}
+	}
+	return false
+}
+
+func play(t *testing.T, by string, unarchived bool) {
 	files, err := filepath.Glob("../testdata/talk/*.talk")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no conversations: %v", err)
 	}
 	for _, f := range files {
+		if unarchived && speaksOfArchives(t, f) {
+			continue
+		}
 		t.Run(filepath.Base(f), func(t *testing.T) {
-			h := open(t, nil)
+			h := open(t, func(p *plan) { p.unarchived = unarchived })
 			h.router.SetLastActivity(strings.HasPrefix(filepath.Base(f), "0256-"))
 			routertest.Play(t, f, &people{house: h, by: by})
 		})

@@ -110,3 +110,59 @@ func BenchmarkQueueManaged(b *testing.B) {
 		q.flush()
 	}
 }
+
+// What nobody has written is asked for at once, or after hastyEvery; all else once a second.
+func TestAskedInHaste(t *testing.T) {
+	now := time.Now()
+	o := outboundAt(0)
+	calls := make(chan time.Duration, 4)
+	o.later = func() { calls <- time.Since(now) }
+	add := func(id storage.ID, after time.Duration, asks bool) {
+		t.Helper()
+		if o.add(message("x"), id, true, now.Add(after)) != asks {
+			t.Errorf("%d after %s: not %v", id, after, asks)
+		}
+	}
+	add(-9, 0, true)
+	add(1, 2*hastyEvery, false)
+	add(-8, 2*hastyEvery, true)
+	add(-7, 2*hastyEvery+1, false)
+	if after := <-calls; after > askEvery/2 {
+		t.Errorf("asked %s later", after)
+	}
+	add(2, 2*hastyEvery+askEvery+1, true)
+}
+
+func TestPingedInHaste(t *testing.T) {
+	var l ledger
+	calls := make(chan struct{}, 4)
+	due := func(what bool) {
+		t.Helper()
+		if l.due(func() { calls <- struct{}{} }) != what {
+			t.Errorf("due: not %v", what)
+		}
+	}
+	for range asksAtOnce {
+		l.add(1)
+		due(true)
+		l.answered()
+	}
+	time.Sleep(hastyEvery)
+	for range 3 { // more often than others are asked
+		l.add(-1)
+		due(true)
+		due(false) // one is under way
+		if n := len(l.answered()); n != 1 {
+			t.Fatalf("%d answered", n)
+		}
+		l.add(-1)
+		due(false)
+		<-calls
+		l.again()
+		due(true)
+		l.answered()
+		time.Sleep(hastyEvery)
+	}
+	l.add(1)
+	due(false) // it has been asked often enough for that
+}

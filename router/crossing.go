@@ -18,8 +18,8 @@ import (
 // on the disk. Who cannot wait for that, and time, has it written after all (land): so what is
 // acknowledged is on the disk, or where it was to go.
 
-// crossWithin is how long a message may be on its way before it is written.
-const crossWithin = 100 * time.Millisecond
+// CrossWithin is how long a message may be on its way before it is written.
+const CrossWithin = 100 * time.Millisecond
 
 // errThrough is what the Keepings of a message hear that has arrived before it was written.
 var errThrough = errors.New("the message has arrived and need not be written")
@@ -187,14 +187,14 @@ func (c *crossings) waits(r *Router) {
 		c.onWay = nil
 	} else if !c.timed {
 		c.timed = true
-		time.AfterFunc(time.Until(c.onWay[0].at.Add(crossWithin)), r.landOld)
+		time.AfterFunc(time.Until(c.onWay[0].at.Add(CrossWithin)), r.landOld)
 	}
 }
 
 // landOld has what has been on its way for long enough be written.
 func (r *Router) landOld() {
 	c := &r.crossings
-	before := time.Now().Add(-crossWithin)
+	before := time.Now().Add(-CrossWithin)
 	c.mu.Lock()
 	c.timed = false
 	for _, x := range c.onWay {

@@ -45,15 +45,16 @@ type house struct {
 
 // plan is what a test changes about a house.
 type plan struct {
-	set     Settings
-	certs   map[string]*signer // of domains; none: self-signed
-	zone    *zone              // who answers for DNS; nil: nobody
-	policy  PolicyConfig
-	roots   *x509.CertPool
-	dir     string
-	storage storage.Config
-	local   func(domain string) bool // of components; nil: there are none
-	now     func() time.Time
+	set        Settings
+	certs      map[string]*signer // of domains; none: self-signed
+	zone       *zone              // who answers for DNS; nil: nobody
+	policy     PolicyConfig
+	roots      *x509.CertPool
+	dir        string
+	storage    storage.Config
+	local      func(domain string) bool // of components; nil: there are none
+	now        func() time.Time
+	unarchived bool // nothing is archived
 }
 
 // journal is a log that tests may look at.
@@ -80,6 +81,15 @@ func (r *journal) String() string {
 	return r.b.String()
 }
 
+// limits are those of what is kept.
+func (p *plan) limits() mam.Limits {
+	l := mam.Limits{Messages: 10000}
+	if p.unarchived {
+		l.Archive = func(string) mam.Archive { return mam.Archive{Default: mam.PolicyNever} }
+	}
+	return l
+}
+
 // open makes a house for these domains.
 func open(t testing.TB, change func(*plan), hosts ...string) *house {
 	t.Helper()
@@ -95,7 +105,7 @@ func open(t testing.TB, change func(*plan), hosts ...string) *house {
 		}
 	})
 	h.House = routertest.NewWith(t, routertest.Config{Hosts: hosts, Storage: p.storage, Log: log, Features: []router.Feature{
-		Feature(), roster.New(), mam.New(func() mam.Limits { return mam.Limits{Messages: 10000} }), ping.New(), carbons.New(), push.New(push.Config{}),
+		Feature(), roster.New(), mam.New(p.limits), ping.New(), carbons.New(), push.New(push.Config{}),
 	}})
 	var list []auth.HostCert
 	for _, d := range hosts {

@@ -126,7 +126,9 @@ func TestStorm(t *testing.T) {
 			t.Logf("seed %d", seed)
 			r := rand.New(rand.NewPCG(seed, 1))
 			s := &storm{t: t, idle: r.IntN(3) == 0}
-			s.a, s.b = two(t, func(p *plan) { p.set.Bidi, p.set.Manage = c.bidi, c.manage }, false)
+			unarchived := r.IntN(2) == 0 // so that what is said is written only where it takes long
+			t.Logf("unarchived: %v", unarchived)
+			s.a, s.b = two(t, func(p *plan) { p.set.Bidi, p.set.Manage, p.unarchived = c.bidi, c.manage, unarchived }, false)
 			s.toA, s.toB = newWire(t, s.a.starttls), newWire(t, s.b.starttls)
 			s.a.leads("b.example", s.toB.l.Addr().String(), false)
 			s.b.leads("a.example", s.toA.l.Addr().String(), false)

@@ -34,7 +34,8 @@ type entry struct{ id, archived string }
 
 // A book has all that was said, acknowledged, heard and found, over all lives of a server.
 type book struct {
-	t *testing.T
+	t          *testing.T
+	unarchived bool // nothing is archived
 
 	mu                      sync.Mutex
 	letters                 map[string]*letter
@@ -241,7 +242,7 @@ func (b *book) complete(kills int) {
 	}
 	b.t.Logf("%d messages, %d acknowledged, %d said again, %d came late, %d copies, %d taken for good",
 		len(b.order), acknowledged, b.again, b.offline, b.carbons, len(b.final))
-	if acknowledged < 5*kills || b.again < kills || b.offline < kills || b.carbons < kills || len(b.final) < kills/10 {
+	if acknowledged < 5*kills || b.again < kills || b.offline < kills || b.carbons < kills && !b.unarchived || len(b.final) < kills/10 {
 		b.t.Error("too little happened to prove anything")
 	}
 }

@@ -50,7 +50,25 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	fromEnv(t, "FAULT_KILLS", func(n uint64) { kills = int(n) })
 	fromEnv(t, "FAULT_SEED", func(n uint64) { seed = n })
 	t.Logf("FAULT_SEED=%d FAULT_KILLS=%d", seed, kills)
-	w := newTrial(t, seed)
+	newTrial(t, seed).goesOn(kills)
+}
+
+// TestKilledWithoutArchives does it where nothing is archived: so what one device says and
+// another one takes is mostly never written. What was acknowledged is not lost either.
+func TestKilledWithoutArchives(t *testing.T) {
+	kills, seed := faultKills/2, uint64(time.Now().UnixNano())
+	fromEnv(t, "FAULT_KILLS", func(n uint64) { kills = int(n) })
+	fromEnv(t, "FAULT_SEED", func(n uint64) { seed = n })
+	t.Logf("FAULT_SEED=%d FAULT_KILLS=%d", seed, kills)
+	w := newTrial(t, seed, "PARLEY_ARCHIVE_DEFAULT=never")
+	w.book.unarchived = true
+	w.people = []*person{w.person("romeo", "phone", manages), w.person("juliet", "phone", manages), w.person("juliet", "old", 0)}
+	w.goesOn(kills)
+}
+
+// goesOn has the server live, and be killed, so many times, and judges the whole.
+func (w *trial) goesOn(kills int) {
+	t := w.t
 	for n := 1; n <= kills && !t.Failed(); n++ {
 		w.life(n)
 		if n%integrityEvery == 0 {
@@ -101,8 +119,8 @@ func fromEnv(t *testing.T, name string, use func(uint64)) {
 	}
 }
 
-func newTrial(t *testing.T, seed uint64) *trial {
-	c := startChild(t, "PARLEY_LIMITS_STRANGER_MESSAGES=0", "PARLEY_AUTH_ITERATIONS=4096", "PARLEY_LIMITS_RESOURCES=20")
+func newTrial(t *testing.T, seed uint64, env ...string) *trial {
+	c := startChild(t, append(env, "PARLEY_LIMITS_STRANGER_MESSAGES=0", "PARLEY_AUTH_ITERATIONS=4096", "PARLEY_LIMITS_RESOURCES=20")...)
 	w := &trial{child: c, book: newBook(t), rnd: rand.New(rand.NewPCG(seed, 58)), read: map[string]string{}}
 	for _, name := range []string{"romeo", "juliet"} {
 		c.must("pw\n", "user", "add", name+"@localhost")
