@@ -173,6 +173,7 @@ func (c *crossings) over(x *crossing) {
 
 // arrived settles a message that need not be written any more.
 func (p *Passage) arrived() {
+	p.r.stats.Crossed.Add(1)
 	p.tell(errThrough)
 	p.settle()
 }

@@ -74,6 +74,7 @@ type Stats struct {
 	Stanzas [4]atomic.Int64 // from local clients, by xmpp.Kind
 	Refused atomic.Int64    // answered with an error by the router
 	Unknown atomic.Int64    // messages to nobody that were dropped without an error
+	Crossed atomic.Int64    // messages that had arrived before they were to be written
 	Panics  atomic.Int64
 }
 

@@ -73,6 +73,7 @@ var (
 	descStanzas     = desc("stanzas_total", "Stanzas received from clients.", "kind")
 	descBounced     = desc("iq_errors_total", "IQ requests answered with an error by the server.")
 	descUnknown     = desc("unknown_address_dropped_total", "Messages to addresses that do not exist which were dropped without an error, for limits.unknown_address_errors.")
+	descCrossed     = desc("messages_unwritten_total", "Messages that had arrived before they were to be written, since they are in no archive.")
 	descPanics      = desc("panics_total", "Panics that were caught. Each is a bug.")
 	descQueueJobs   = desc("storage_queue_jobs", "Writes in the line.")
 	descQueueBytes  = desc("storage_queue_bytes", "Bytes in the line.")
@@ -132,6 +133,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	count(descBounced, float64(hall.Refused.Load()))
 	count(descUnknown, float64(hall.Unknown.Load()))
+	count(descCrossed, float64(hall.Crossed.Load()))
 	count(descPanics, float64(hall.Panics.Load()))
 	st := c.s.store.Stats()
 	gauge(descQueueJobs, float64(st.QueueJobs))

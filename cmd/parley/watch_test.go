@@ -140,7 +140,7 @@ func TestMetrics(t *testing.T) {
 	_, body = get(t, c, "/metrics")
 	contains(t, body, "parley_sessions 1\n", "parley_c2s_logins_total 1\n", "parley_c2s_logins_failed_total 1\n", "parley_c2s_accepted_total 3\n",
 		`parley_stanzas_total{kind="message"} 1`, `parley_stanzas_total{kind="presence"} 1`, `parley_c2s_stream_errors_total{condition="`, "parley_storage_commit_seconds_bucket",
-		"parley_c2s_connections ", "parley_c2s_websockets 0\n", "parley_c2s_bosh_sessions 0\n", "parley_c2s_refused_total 0", "parley_panics_total 0", "parley_auth_proofs_total 2", "parley_storage_queue_bytes ", "go_goroutines ", "process_open_fds ")
+		"parley_c2s_connections ", "parley_c2s_websockets 0\n", "parley_c2s_bosh_sessions 0\n", "parley_c2s_refused_total 0", "parley_messages_unwritten_total 0", "parley_panics_total 0", "parley_auth_proofs_total 2", "parley_storage_queue_bytes ", "go_goroutines ", "process_open_fds ")
 	if code, _ := get(t, c, "/other"); code != 404 {
 		t.Errorf("an unknown page: %d", code)
 	}
