@@ -18,9 +18,8 @@ type route struct {
 	st    *xmpp.Stanza
 }
 
-func newRoute(t testing.TB, devices int, kept bool) *route {
-	f := &archive{}
-	r := &route{house: routertest.New(t, f.feature())}
+func newRoute(t testing.TB, devices int, what string) *route {
+	r := &route{house: routertest.New(t, (&archive{}).feature(), (&bridge{}).feature())}
 	nothing := func(*xmpp.Stanza) {}
 	romeo := r.house.Online("romeo@example.com/desk")
 	r.romeo = romeo.Peer()
@@ -28,10 +27,7 @@ func newRoute(t testing.TB, devices int, kept bool) *route {
 	for i := range devices {
 		r.house.Online("juliet@example.com/" + string(rune('a'+i))).Peer().Session.Tap(nothing)
 	}
-	body := "<body>" + strings.Repeat("x", 200) + "</body>"
-	if kept {
-		body += "<keep xmlns='test'/>"
-	}
+	body := "<body>" + strings.Repeat("x", 200) + "</body>" + what
 	st, err := xmpp.ParseStanza(`<message to='juliet@example.com' type='chat' id='1'>` + body + `</message>`)
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +46,7 @@ func (r *route) send() error {
 // its own head, which stands for the scanner's, and nothing else.
 func TestRoutingAllocates(t *testing.T) {
 	for devices := 1; devices <= 2; devices++ {
-		r := newRoute(t, devices, false)
+		r := newRoute(t, devices, "")
 		n := testing.AllocsPerRun(1000, func() {
 			if err := r.send(); err != nil {
 				t.Error(err)
@@ -63,14 +59,33 @@ func TestRoutingAllocates(t *testing.T) {
 	}
 }
 
+// TestCrossingAllocates: what is handed over before it is written leaves behind, beside that,
+// itself, and what the test's feature and session remember of it.
+func TestCrossingAllocates(t *testing.T) {
+	r := newRoute(t, 1, bridged)
+	before := r.house.Disk.Commits()
+	n := testing.AllocsPerRun(1000, func() {
+		if err := r.send(); err != nil {
+			t.Error(err)
+		}
+		r.rd.Flush()
+	})
+	if n > 9 {
+		t.Errorf("a message that crosses makes %v allocations", n)
+	}
+	if n := r.house.Disk.Commits() - before; n > 0 {
+		t.Errorf("%d commits", n)
+	}
+}
+
 func BenchmarkRoute(b *testing.B) {
 	for _, c := range []struct {
 		name    string
 		devices int
-		kept    bool
-	}{{"to1", 1, false}, {"to2", 2, false}, {"kept", 1, true}, {"kept2", 2, true}} {
+		what    string
+	}{{"to1", 1, ""}, {"to2", 2, ""}, {"kept", 1, kept}, {"kept2", 2, kept}, {"crossing", 1, bridged}} {
 		b.Run(c.name, func(b *testing.B) {
-			r := newRoute(b, c.devices, c.kept)
+			r := newRoute(b, c.devices, c.what)
 			b.ReportAllocs()
 			for n := 1; b.Loop(); n++ {
 				if err := r.send(); err != nil {
