@@ -92,16 +92,22 @@ func numberOf(st *xmpp.Stanza) (int, bool) {
 // The link is cut three times in the middle of many messages from Parley. Each arrives, in
 // order: once where the other side takes up a stream that broke, as Parley does. Prosody
 // acknowledges and does not resume, and ejabberd answers pings only: the last come again to
-// them. What strangers lose docs/federation-peers.md tells.
+// them. What strangers lose docs/federation-peers.md tells. So it is also where nothing is archived,
+// and messages to who acknowledges are written only while the link is down.
 func TestInteropFederationCut(t *testing.T) {
+	t.Run("archived", func(t *testing.T) { cutsMany(t, "") })
+	t.Run("unarchived", func(t *testing.T) { cutsMany(t, "[archive]\ndefault = \"never\"\n") })
+}
+
+func cutsMany(t *testing.T, tables string) {
 	names, ca := startNames(t), newAuthority(t, "Test CA")
 	host := func(server string) vhost {
 		return vhost{domain: server + ".example", cred: ca.issue(server+".example", leaf{}), sm: true}
 	}
 	prosody := startProsody(t, names, ca, nil, host("prosody"))
 	ejabberd := startEjabberd(t, names, ca, host("ejabberd"))
-	parley := startFederated(t, names, ca, federation{hosts: []vhost{host("parley")}})
-	parley2 := startFederated(t, names, ca, federation{hosts: []vhost{host("parley2")}})
+	parley := startFederated(t, names, ca, federation{hosts: []vhost{host("parley")}, tables: tables})
+	parley2 := startFederated(t, names, ca, federation{hosts: []vhost{host("parley2")}, tables: tables})
 	names.serves("parley.example", "xmpp-server", parley.s2s)
 	for _, c := range []struct {
 		name, s2s string
