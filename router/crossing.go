@@ -182,8 +182,14 @@ func (c *crossings) over(x *crossing) {
 
 // arrived settles a message that need not be written any more.
 func (p *Passage) arrived() {
-	p.tell(errThrough)
+	p.hears(errThrough)
 	p.settle()
+}
+
+// hears is tell where nobody else sees to it that the message is settled when a hook panics.
+func (p *Passage) hears(failed error) {
+	defer p.r.caught("a step", nil)
+	p.tell(failed)
 }
 
 // waits sees to it that what is on its way is written in time. The lock is held.
@@ -281,12 +287,13 @@ func (c *crossings) lands(x *crossing) bool {
 // landed is arrive for a message that was handed over already: it is settled. Where it could
 // not be written its sender hears that, for nobody knows whether it will arrive.
 func (p *Passage) landed(rd *Round, failed error) {
+	defer p.settle()
 	c, x := &p.r.crossings, p.x
 	written := failed == nil && p.written
 	if failed == nil && !written {
 		failed = errThrough
 	}
-	p.tell(failed)
+	p.hears(failed)
 	if written && x.to != nil {
 		x.to.holds(p.id)
 	}
@@ -307,7 +314,6 @@ func (p *Passage) landed(rd *Round, failed error) {
 	case !written && !through:
 		p.bounce(rd, p.r.failed(failed))
 	}
-	p.settle()
 }
 
 // Through says that messages have arrived, or need not wait any more, that were handed over
