@@ -27,20 +27,19 @@ func (s *Sender) Hand(rd *Round, st *xmpp.Stanza, id storage.ID) error {
 // handed. It never waits; anyone may call it who holds no lock. What a session has that is
 // none for messages of the account (RFC 6121 §8.5.2.1.1) still waits for the others.
 func (s *Sender) Took(handed []storage.ID) {
-	ids := s.r.Through(handed)
-	copies := s.onlyCopies(ids)
+	rows := s.r.Through(handed)
+	ids, copies := rows, s.onlyCopies(rows)
 	if res, ok := s.account.Resource(s.jid.Resource()); ok && len(copies) > 0 && !res.due() {
 		s.hasCopies(copies)
 		ids = slices.DeleteFunc(slices.Clone(ids), func(id storage.ID) bool { return slices.Contains(copies, id) })
-	} else {
-		copies = nil
 	}
 	if len(ids) > 0 {
 		s.took(ids)
 	}
 	s.release(handed...)
-	s.release(ids...)
-	s.release(copies...)
+	if slices.ContainsFunc(handed, Provisional) {
+		s.release(rows...)
+	}
 }
 
 // holds notes that the session is handed what stands under an id.
