@@ -62,6 +62,7 @@ func (r *Router) BindAgent(bare xmpp.JID, id int64, since uint64, agent xmpp.Use
 		s.session = make(full)
 		a.add(Resource{Session: s.session, sender: s, since: time.Now()})
 		r.sessions.Add(1)
+		a.land(t)
 		bound = r.inline(t, s, req)
 	})
 	if err == nil {
@@ -141,14 +142,14 @@ func (s *Sender) Leave(status string) {
 	s.settle(&rd)
 	s.account.inbox.insist(func(t *Turn) { // a session that stayed would be a ghost
 		s.r.depart(t, s.account, s, unavailable(s.jid, status))
-		s.land(&t.Round)
 		s.r.left(t, s)
 		s.r.crossings.forget(s.provisional())
 	})
 	s.account.pins.Add(-1)
 }
 
-// depart removes a session from the list and shows that it went.
+// depart removes a session from the list and shows that it went. What it was handed is written
+// then: it is offered to others.
 func (r *Router) depart(t *Turn, a *Account, s *Sender, st *xmpp.Stanza) {
 	was, ok := a.remove(s.session)
 	if !ok {
@@ -162,6 +163,7 @@ func (r *Router) depart(t *Turn, a *Account, s *Sender, st *xmpp.Stanza) {
 		after.Presence, after.Ready = nil, false
 		r.show(t, a, PresenceChange{was, after, st})
 	}
+	s.land(&t.Round)
 }
 
 // left has the features see to what a session was handed and has not taken.

@@ -83,15 +83,11 @@ func (p *Passage) crosses() bool {
 	if p.bridges == 0 || p.bridges < len(p.writes) || p.swallowed || p.returned != nil {
 		return false
 	}
-	if p.way != nil {
+	if p.look(); p.how == away {
 		return p.way.Prompt()
 	}
-	how, list := p.present()
-	if !p.due || how != all && how != one || len(list) != 1 {
-		return false
-	}
-	res := &list[0]
-	return res.Ready && res.due() && !res.deaf() && res.Attention() == Awake
+	s := p.alone()
+	return p.due && s != nil && s.session.Attention() == Awake
 }
 
 // draw makes a crossing of a message that is about to be in flight; nil: none begins any more.
@@ -111,7 +107,6 @@ func (c *crossings) draw(p *Passage) *crossing {
 // has happened, and it is to be written first.
 func (p *Passage) cross(rd *Round) bool {
 	c := &p.r.crossings
-	p.look()
 	if !p.crossNow(rd) {
 		c.drop(p.x)
 		return false
@@ -143,18 +138,32 @@ func (p *Passage) crossNow(rd *Round) bool {
 	if p.how == away {
 		return p.way.Carry(rd, p.Stanza, p.x.id) == nil
 	}
-	if p.how != all && p.how != one || len(p.seen) != 1 || !p.names(&p.seen[0]) || !p.seen[0].Ready || p.seen[0].deaf() {
+	s := p.alone()
+	if s == nil {
 		return false
 	}
-	s := p.seen[0].sender
 	p.r.crossings.mu.Lock()
 	p.x.to = s
 	p.r.crossings.mu.Unlock()
+	s.holds(p.x.id)
+	if p.look(); p.alone() != s { // who comes or goes from now on finds it among what is held
+		s.release(p.x.id)
+		return false
+	}
 	if s.Hand(rd, p.Stanza, p.x.id) != nil {
 		s.deaf.Store(true)
 		return false
 	}
 	return true
+}
+
+// alone returns whose session gets the message, where that is the only one of the account; nil:
+// there are others, or it does not get it now.
+func (p *Passage) alone() *Sender {
+	if p.how != all && p.how != one || len(p.seen) != 1 || !p.names(&p.seen[0]) || !p.seen[0].takes() {
+		return nil
+	}
+	return p.seen[0].sender
 }
 
 // drop takes out a crossing that does not begin.
@@ -174,8 +183,14 @@ func (c *crossings) over(x *crossing) {
 // arrived settles a message that need not be written any more.
 func (p *Passage) arrived() {
 	p.r.stats.Crossed.Add(1)
-	p.tell(errThrough)
+	p.hears(errThrough)
 	p.settle()
+}
+
+// hears is tell where nobody else sees to it that the message is settled when a hook panics.
+func (p *Passage) hears(failed error) {
+	defer p.r.caught("a step", nil)
+	p.tell(failed)
 }
 
 // waits sees to it that what is on its way is written in time. The lock is held.
@@ -273,12 +288,13 @@ func (c *crossings) lands(x *crossing) bool {
 // landed is arrive for a message that was handed over already: it is settled. Where it could
 // not be written its sender hears that, for nobody knows whether it will arrive.
 func (p *Passage) landed(rd *Round, failed error) {
+	defer p.settle()
 	c, x := &p.r.crossings, p.x
 	written := failed == nil && p.written
 	if failed == nil && !written {
 		failed = errThrough
 	}
-	p.tell(failed)
+	p.hears(failed)
 	if written && x.to != nil {
 		x.to.holds(p.id)
 	}
@@ -299,7 +315,6 @@ func (p *Passage) landed(rd *Round, failed error) {
 	case !written && !through:
 		p.bounce(rd, p.r.failed(failed))
 	}
-	p.settle()
 }
 
 // Through says that messages have arrived, or need not wait any more, that were handed over

@@ -26,6 +26,7 @@ type bridge struct {
 	told  map[string]int // how often their Keeping heard what became of it
 	taken []storage.ID
 	left  []storage.ID // what sessions held that have left
+	fails bool         // a Keeping panics when it is told that it is written
 }
 
 const bridgeSchema = `create table bridged (id integer primary key, message text not null)`
@@ -43,6 +44,9 @@ func (k bridging) Written(storage.ID, error) {
 	k.f.mu.Lock()
 	defer k.f.mu.Unlock()
 	k.f.told[k.message]++
+	if k.f.fails {
+		panic("the test")
+	}
 }
 
 func (k bridging) Undo(*storage.Tx, storage.ID) error { return nil }
@@ -348,6 +352,24 @@ func TestItArrivesWhileItIsWritten(t *testing.T) {
 		if took := c.f.took(); len(took) != len(order) || len(took) == 1 && took[0] != ids["m"] {
 			t.Fatalf("%v is written, %v taken", ids, took)
 		}
+	}
+}
+
+// TestAHookFails: neither the sender nor who leaves waits for ever.
+func TestAHookFails(t *testing.T) {
+	c := newCrossing(t)
+	c.f.fails = true
+	c.says("m", bridged)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.from.Sender.Settle(&c.rd)
+		c.to.Leaves()
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("they wait yet")
 	}
 }
 

@@ -15,9 +15,7 @@ import (
 // Hand is Round.Push for a message that waits until some device has taken it, or a copy of
 // one. The session calls Took when its client has acknowledged it.
 func (s *Sender) Hand(rd *Round, st *xmpp.Stanza, id storage.ID) error {
-	s.mu.Lock()
-	s.held.add(id)
-	s.mu.Unlock()
+	s.holds(id)
 	err := rd.hand(s.session, st, id)
 	if err != nil {
 		s.release(id)
@@ -29,24 +27,22 @@ func (s *Sender) Hand(rd *Round, st *xmpp.Stanza, id storage.ID) error {
 // handed. It never waits; anyone may call it who holds no lock. What a session has that is
 // none for messages of the account (RFC 6121 §8.5.2.1.1) still waits for the others.
 func (s *Sender) Took(handed []storage.ID) {
-	ids := s.r.Through(handed)
-	copies := s.onlyCopies(ids)
+	rows := s.r.Through(handed)
+	ids, copies := rows, s.onlyCopies(rows)
 	if res, ok := s.account.Resource(s.jid.Resource()); ok && len(copies) > 0 && !res.due() {
 		s.hasCopies(copies)
 		ids = slices.DeleteFunc(slices.Clone(ids), func(id storage.ID) bool { return slices.Contains(copies, id) })
-	} else {
-		copies = nil
 	}
 	if len(ids) > 0 {
 		s.took(ids)
 	}
 	s.release(handed...)
-	s.release(ids...)
-	s.release(copies...)
+	if slices.ContainsFunc(handed, Provisional) {
+		s.release(rows...)
+	}
 }
 
-// holds notes that what the session was handed under a provisional id stands under this one
-// now.
+// holds notes that the session is handed what stands under an id.
 func (s *Sender) holds(id storage.ID) {
 	s.mu.Lock()
 	s.held.add(id)
@@ -59,6 +55,14 @@ func (s *Sender) land(rd *Round) {
 	if held := s.provisional(); len(held) > 0 {
 		rd.Flush()
 		s.r.crossings.await(held)
+	}
+}
+
+// land has all be written that the sessions of the account were handed: there is one more now,
+// and what comes first is given to that, too, before what comes then (see crosses).
+func (a *Account) land(t *Turn) {
+	for _, res := range a.Resources() {
+		res.sender.land(&t.Round)
 	}
 }
 

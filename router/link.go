@@ -56,6 +56,7 @@ func (l *Link) Deliver(ctx context.Context, rd *Round, st *xmpp.Stanza) {
 	if st.Kind == xmpp.Message && st.To.Local() == "" && l.r.Serves(st.To.Domain()) {
 		if err := l.r.unwrap(ctx, &as); err != nil {
 			l.r.Bounce(rd, st, err)
+			l.Answered()
 			return
 		}
 		st = as.Stanza

@@ -15,7 +15,12 @@ import (
 // (XEP-0198 §4).
 func TestFlyingCountsStanzas(t *testing.T) {
 	open := make(chan struct{})
-	h := routertest.New(t, gate(open), ping.New())
+	h := routertest.New(t, gate(open), ping.New(), router.Feature{
+		Name: "refuses",
+		Unwrap: func(context.Context, *xmpp.Stanza) (*xmpp.Stanza, *xmpp.Error) {
+			return nil, xmpp.Refuse("forbidden", "")
+		},
+	})
 	juliet := h.Online("juliet@example.com/balcony")
 	l := h.Router.NewLink()
 	var rd router.Round
@@ -25,6 +30,7 @@ func TestFlyingCountsStanzas(t *testing.T) {
 		"<iq from='tybalt@example.org/1' to='example.com' type='get' id='3'><ping xmlns='urn:xmpp:ping'/></iq>",
 		"<presence from='tybalt@example.org/1' to='juliet@example.com/balcony'/>",
 		"<message from='paris@example.org/1' to='juliet@example.com' type='chat' id='5'><body>x</body></message>",
+		"<message from='paris@example.org/1' to='example.com' id='6'/>", // is refused
 	} {
 		st, err := xmpp.ParseStanza(xml)
 		if err != nil {
@@ -33,8 +39,8 @@ func TestFlyingCountsStanzas(t *testing.T) {
 		l.Deliver(context.Background(), &rd, st)
 	}
 	l.Answered()
-	if n := l.Flying(); n != 5 {
-		t.Errorf("%d stanzas may not be acknowledged, not 5", n)
+	if n := l.Flying(); n != 6 {
+		t.Errorf("%d stanzas may not be acknowledged, not 6", n)
 	}
 	close(open)
 	l.Settle(&rd)

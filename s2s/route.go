@@ -525,7 +525,9 @@ func (r *route) refuse(list []item, err *xmpp.Error) {
 		}
 	}
 	rd.Flush()
-	r.s.outbox.gone(idsOf(list))
+	if ids := idsOf(list); len(ids) > 0 { // what is not written is settled by that
+		r.s.outbox.store.Keep(64, nil, func(error) { r.s.outbox.gone(ids) })
+	}
 }
 
 // idle reports whether the route may be forgotten: nothing waits, and nothing was sent for
