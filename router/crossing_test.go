@@ -355,6 +355,32 @@ func TestItArrivesWhileItIsWritten(t *testing.T) {
 	}
 }
 
+// TestRefusedBehindAKeep: who named something to be written hears that it is not.
+func TestRefusedBehindAKeep(t *testing.T) {
+	var heard []error
+	h := routertest.New(t,
+		router.Feature{Name: "names", Arrived: router.Hooks{Keep: func(p *router.Passage) *xmpp.Error {
+			p.Keep(hearing{func(err error) { heard = append(heard, err) }})
+			return nil
+		}}},
+		router.Feature{Name: "refuses", Arrived: router.Hooks{Keep: func(*router.Passage) *xmpp.Error {
+			return xmpp.Refuse("not-acceptable", "")
+		}}})
+	a := h.Online("a@example.com/1")
+	h.Online("b@example.com/1")
+	a.Says("<message to='b@example.com' id='m'/>")
+	if len(heard) != 1 || heard[0] == nil {
+		t.Errorf("it hears %v", heard)
+	}
+}
+
+// hearing is a Keeping of which nothing counts but what it hears.
+type hearing struct{ hears func(error) }
+
+func (hearing) Write(*storage.Tx, storage.ID) error { return nil }
+func (k hearing) Written(_ storage.ID, err error)   { k.hears(err) }
+func (hearing) Undo(*storage.Tx, storage.ID) error  { return nil }
+
 // TestAHookFails: neither the sender nor who leaves waits for ever.
 func TestAHookFails(t *testing.T) {
 	c := newCrossing(t)
