@@ -145,6 +145,8 @@ func (s *session) finish() { s.conclude(s.out.close()) }
 
 // conclude is finish with what was left in the queue.
 func (s *session) conclude(left []sent) {
+	var rd router.Round
+	s.sender.Settle(&rd) // what its client may be told now was handled
 	s.srv.remember(s)
 	s.sender.Leave("")
 	s.refuse(left)

@@ -12,7 +12,7 @@ import (
 const maxCopied = 512
 
 // Reached returns how many sessions were handed the message.
-func (p *Passage) Reached() int { return p.reached }
+func (p *Passage) Reached() int { return int(p.reached) }
 
 // Devices returns the recipient's resources as they were when the message was handed over.
 // Only for Copy and Miss; the slice must not be changed.

@@ -80,7 +80,7 @@ func (c *crossings) init() {
 // written is to bridge its way, and whoever gets it is there and will say so. It must be one
 // device: several see messages in the same order, that of commits.
 func (p *Passage) crosses() bool {
-	if p.bridges == 0 || p.bridges < len(p.writes) || p.swallowed || p.returned != nil {
+	if p.bridges == 0 || int(p.bridges) < len(p.writes) || p.swallowed || p.returned != nil {
 		return false
 	}
 	if p.look(); p.how == away {

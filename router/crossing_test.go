@@ -355,6 +355,32 @@ func TestItArrivesWhileItIsWritten(t *testing.T) {
 	}
 }
 
+// TestRefusedBehindAKeep: who named something to be written hears that it is not.
+func TestRefusedBehindAKeep(t *testing.T) {
+	var heard []error
+	h := routertest.New(t,
+		router.Feature{Name: "names", Arrived: router.Hooks{Keep: func(p *router.Passage) *xmpp.Error {
+			p.Keep(hearing{func(err error) { heard = append(heard, err) }})
+			return nil
+		}}},
+		router.Feature{Name: "refuses", Arrived: router.Hooks{Keep: func(*router.Passage) *xmpp.Error {
+			return xmpp.Refuse("not-acceptable", "")
+		}}})
+	a := h.Online("a@example.com/1")
+	h.Online("b@example.com/1")
+	a.Says("<message to='b@example.com' id='m'/>")
+	if len(heard) != 1 || heard[0] == nil {
+		t.Errorf("it hears %v", heard)
+	}
+}
+
+// hearing is a Keeping of which nothing counts but what it hears.
+type hearing struct{ hears func(error) }
+
+func (hearing) Write(*storage.Tx, storage.ID) error { return nil }
+func (k hearing) Written(_ storage.ID, err error)   { k.hears(err) }
+func (hearing) Undo(*storage.Tx, storage.ID) error  { return nil }
+
 // TestAHookFails: neither the sender nor who leaves waits for ever.
 func TestAHookFails(t *testing.T) {
 	c := newCrossing(t)
@@ -513,6 +539,94 @@ func TestCrossings(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d were written", len(ids), people*messages)
+}
+
+// TestNothingIsHeldInTheEnd: whoever talks, leaves without a word, is replaced, turns away or
+// refuses what it is given, while the disk fails now and then.
+func TestNothingIsHeldInTheEnd(t *testing.T) {
+	f := &bridge{}
+	h := routertest.New(t, f.feature(), ping.New())
+	for i := range 4 {
+		h.Exists(jid(t, fmt.Sprintf("p%d@example.com", i)))
+	}
+	var wg sync.WaitGroup
+	for i := range 4 {
+		rnd := rand.New(rand.NewPCG(11, uint64(i)))
+		wg.Go(func() {
+			for range 12 {
+				comesAndGoes(t, h, jid(t, fmt.Sprintf("p%d@example.com/1", i)), rnd)
+			}
+		})
+	}
+	for n := range 20 {
+		time.Sleep(10 * time.Millisecond)
+		if n%4 == 0 {
+			storagetest.Fill(t, h.Store, 1)
+			time.Sleep(2 * time.Millisecond)
+			storagetest.Free(t, h.Store)
+		}
+	}
+	wg.Wait()
+	h.Router.Wait(context.Background())
+	h.Barrier()
+	if n := h.Router.Crossing(); n != 0 {
+		t.Errorf("%d messages are known yet", n)
+	}
+	for i := range 4 {
+		h.Router.WithAccountInMemory(jid(t, fmt.Sprintf("p%d@example.com", i)), func(a *router.Account) {
+			if n := a.Pins(); n != 1 { // ours
+				t.Errorf("%s is pinned by %d", a.JID, n-1)
+			}
+		})
+	}
+}
+
+// comesAndGoes has somebody come, talk, and go in one of many ways.
+func comesAndGoes(t *testing.T, h *routertest.House, me xmpp.JID, rnd *rand.Rand) {
+	p, err := h.Bind(me)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	p.Session.Tap(func(*xmpp.Stanza) {})
+	if rnd.IntN(2) == 0 {
+		p.Session.Silent()
+	}
+	var rd router.Round
+	p.Sender.Send(context.Background(), &rd, stanza(t, "<presence/>"))
+	for n := range 60 {
+		what := []string{bridged, bridged, bridged, kept, ""}[rnd.IntN(5)]
+		xml := fmt.Sprintf("<message to='p%d@example.com' id='%s-%d'>%s</message>", rnd.IntN(4), fmt.Sprint(rnd.Uint64()), n, what)
+		if err := p.Sender.Send(context.Background(), &rd, stanza(t, xml)); err != nil {
+			t.Error(err)
+		}
+		rd.Flush()
+		switch rnd.IntN(30) {
+		case 0:
+			p.Session.Attend(router.Inactive)
+		case 1:
+			p.Session.Acknowledge()
+		case 2:
+			p.Session.Close()
+		case 3:
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if rnd.IntN(2) == 0 { // a newer one takes its place first
+		defer comesAndGoesAtOnce(t, h, me)()
+	}
+	p.Session.Close()
+	p.Sender.Leave("")
+}
+
+// comesAndGoesAtOnce has a newer session come, and returns what has it go.
+func comesAndGoesAtOnce(t *testing.T, h *routertest.House, me xmpp.JID) func() {
+	p, err := h.Bind(me)
+	if err != nil {
+		t.Error(err)
+		return func() {}
+	}
+	return func() { p.Sender.Leave("") }
 }
 
 // A passenger is somebody who says numbered messages to others.

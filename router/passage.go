@@ -18,13 +18,13 @@ type Passage struct {
 	win       *window // of whoever sent it; nil when nobody waits for it
 	way       Way     // where it leads out of the house; nil within
 	writes    []Keeping
-	bridges   int          // how many of these only bridge its way
 	x         *crossing    // where it is handed over before it is written
-	crossed   bool         // it was; the window's lock guards it
 	id        storage.ID   // of what is written
 	due       bool         // the recipient's row waits until some device has taken the message
 	swallowed bool         // it was sent before
 	stamps    stamps       // whose archives have it
+	bridges   uint8        // how many of what is written only bridge its way
+	crossed   bool         // it was handed over before it was written; the window's lock guards it
 	out       *xmpp.Stanza // what the recipient's devices see of it; nil: the message itself
 	size      int          // bytes, about
 	place     uint64       // in the line of its link
@@ -38,7 +38,7 @@ type Passage struct {
 	untold    bool         // its sender is not told that it is refused
 	asked     bool         // whether it is has been found out
 	dropped   bool         // nobody is there and it is worth nothing later
-	reached   int          // sessions that have it in their queues
+	reached   int32        // sessions that have it in their queues
 
 	how  fate       // what the table said when it was handed over
 	seen []Resource // the recipient's resources then

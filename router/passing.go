@@ -121,6 +121,9 @@ func (p *Passage) arrive(refused *xmpp.Error, failed error) {
 	if err == nil && failed != nil {
 		err = p.r.failed(failed)
 	}
+	if failed == nil && refused != nil { // nothing was written
+		failed = refused
+	}
 	p.tell(failed)
 	switch {
 	case err != nil:

@@ -34,7 +34,7 @@ type outbound struct {
 	waiting bool   // it has been asked and has not answered
 	hasty   bool   // something was put in behind the question that nobody has written
 	asked   time.Time
-	before  int    // how many of the link's sent were put in before counting began
+	before  int // how many of the link's sent were put in before counting began
 }
 
 // hastyEvery is how long an answer may take before another question follows for what nobody has

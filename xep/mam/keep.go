@@ -44,7 +44,7 @@ func (f *feature) keep(p *router.Passage) *xmpp.Error {
 		return nil
 	}
 	st := p.Stanza
-	k := &keeping{f: f, st: st, size: st.Len()}
+	k := &keeping{f: f, st: st, size: int32(st.Len())}
 	to := &k.rows[0]
 	*to = row{account: p.Recipient, tray: f.trays.Of(p.Recipient), peer: st.From, flags: incoming | readable(st)}
 	self := p.Sender == p.Recipient
@@ -56,7 +56,7 @@ func (f *feature) keep(p *router.Passage) *xmpp.Error {
 	} else {
 		to.flags |= hidden
 	}
-	if !to.tray.reserve(k.size, p.WillWait(), f.limits()) {
+	if !to.tray.reserve(int(k.size), p.WillWait(), f.limits()) {
 		return xmpp.Refuse("service-unavailable", "too many messages wait for this user") // XEP-0160 §2
 	}
 	k.reserved = true
@@ -101,10 +101,10 @@ type keeping struct {
 	f        *feature
 	st       *xmpp.Stanza
 	row      []byte // as it is stored; made when it is, where it may never be
-	size     int    // about, as long as it is not stored
 	rows     [2]row // the second may be nobody's
 	fresh    []peer // seen for the first time
 	parts    []part // the rows as they are written
+	size     int32  // of row, about, as long as it is not stored
 	reserved bool
 }
 
@@ -161,7 +161,7 @@ func (k *keeping) peer(tx *storage.Tx, of xmpp.JID) (int64, error) {
 func (k *keeping) Written(id storage.ID, err error) {
 	first := &k.rows[0]
 	if k.reserved {
-		first.tray.unreserve(k.size)
+		first.tray.unreserve(int(k.size))
 	}
 	if err != nil {
 		return
