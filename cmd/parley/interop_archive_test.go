@@ -3,10 +3,13 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +28,40 @@ func TestInteropArchive(t *testing.T) {
 				t.Error(out)
 			}
 		})
+	}
+}
+
+// Where nothing is archived, what clients tell each other comes once and in order, and most of it
+// is nowhere on the disk: whether they acknowledge by counts or answer pings.
+func TestInteropSlixmppUnarchived(t *testing.T) {
+	const many = 200
+	p := startProcess(t, "[archive]\ndefault = \"never\"\n")
+	out := foreign(t, "", nil, "/usr/bin/python3", "-B", script(t, "slixmpp_unarchived.py"), p.port, p.cert(), strconv.Itoa(many))
+	if !strings.Contains(out, "ok") {
+		t.Fatal(out)
+	}
+	var disk []byte
+	files, err := filepath.Glob(filepath.Join(p.dir, "data", "parley.db*"))
+	if err != nil || len(files) < 2 {
+		t.Fatalf("the database is %v: %v", files, err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		disk = append(disk, b...)
+	}
+	for _, who := range []string{"juliet", "romeo"} {
+		written := 0
+		for n := range many {
+			if bytes.Contains(disk, fmt.Appendf(nil, "%s says line %d.", who, n)) {
+				written++
+			}
+		}
+		if written > many/2 { // a machine with much to do takes its time
+			t.Errorf("%d of %s's %d lines were written", written, who, many)
+		}
 	}
 }
 
