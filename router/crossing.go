@@ -153,7 +153,8 @@ func (r *Router) Through(ids []storage.ID) (rows []storage.ID) {
 	if !slices.ContainsFunc(ids, Provisional) {
 		return ids
 	}
-	var there []*Passage
+	var few [16]*Passage
+	there := few[:0]
 	c := &r.crossings
 	c.mu.Lock()
 	for _, id := range ids {
