@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,7 +36,7 @@ func TestKilledBetweenServers(t *testing.T) {
 	fromEnv(t, "FAULT_SEED", func(n uint64) { seed = n })
 	t.Logf("FAULT_SEED=%d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 220))
-	ports := freeAddresses(t, 2)
+	ports := freePorts(t, 2)
 	a, b := newFerry(t, "a.example", ports[0], "b.example", ports[1]), newFerry(t, "b.example", ports[1], "a.example", ports[0])
 	a.other, b.other = b, a
 	for range ferryKills {
@@ -73,19 +72,6 @@ func TestKilledBetweenServers(t *testing.T) {
 	if t.Failed() {
 		t.Logf("a's log:\n%s\nb's log:\n%s", a.log, b.log)
 	}
-}
-
-// freeAddresses returns addresses on which nobody listens.
-func freeAddresses(t *testing.T, n int) (list []string) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		list = append(list, l.Addr().String())
-	}
-	return list
 }
 
 func newFerry(t *testing.T, host, addr, other, there string) *ferry {

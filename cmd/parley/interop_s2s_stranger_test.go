@@ -72,20 +72,6 @@ func newStranger(t testing.TB, program, pkg, account string) *stranger {
 	return s
 }
 
-// freePorts returns addresses that nobody listens at.
-func freePorts(t testing.TB, n int) (addrs []string) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // all are held until the last is found, so that they differ
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs
-}
-
 func portOf(addr string) string {
 	_, port, _ := net.SplitHostPort(addr)
 	return port
