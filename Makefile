@@ -45,7 +45,7 @@ peers: ## installs the programs that the tests run, or names them
 
 KILLS ?= 2000
 fault: ## kills the server at random moments, KILLS times, and looks for what was acknowledged; about three a second
-	FAULT_KILLS=$(KILLS) go test -count=1 -tags $(TAGS) -run TestKilledAtAnyMoment -timeout 3h -v ./cmd/parley
+	FAULT_KILLS=$(KILLS) go test -count=1 -tags $(TAGS) -run 'TestKilledAtAnyMoment|TestKilledWithoutArchives' -timeout 3h -v ./cmd/parley
 
 bench:
 	go test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...

@@ -19,7 +19,11 @@ type route struct {
 }
 
 func newRoute(t testing.TB, devices int, what string) *route {
-	r := &route{house: routertest.New(t, (&archive{}).feature(), (&bridge{}).feature())}
+	feature := (&archive{}).feature()
+	if what == bridged {
+		feature = (&bridge{}).feature()
+	}
+	r := &route{house: routertest.New(t, feature)}
 	nothing := func(*xmpp.Stanza) {}
 	romeo := r.house.Online("romeo@example.com/desk")
 	r.romeo = romeo.Peer()

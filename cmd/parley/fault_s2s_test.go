@@ -40,7 +40,7 @@ func TestKilledBetweenServers(t *testing.T) {
 	a, b := newFerry(t, "a.example", ports[0], "b.example", ports[1]), newFerry(t, "b.example", ports[1], "a.example", ports[0])
 	a.other, b.other = b, a
 	for range ferryKills {
-		a.meets(rnd)
+		a.meets()
 		for end := time.Now().Add(time.Duration(20+rnd.IntN(300)) * time.Millisecond); time.Now().Before(end); {
 			for _, f := range []*ferry{a, b} {
 				f.talks(rnd)
@@ -56,7 +56,7 @@ func TestKilledBetweenServers(t *testing.T) {
 		}
 		victim.start()
 	}
-	a.meets(rnd)
+	a.meets()
 	for _, f := range []*ferry{a, b} {
 		f.well(f.device.Sync())
 		for _, id := range f.acknowledged {
@@ -117,7 +117,7 @@ func (f *ferry) comes() {
 }
 
 // meets connects both users, and waits until they hear each other.
-func (f *ferry) meets(rnd *rand.Rand) {
+func (f *ferry) meets() {
 	f.t.Helper()
 	for _, g := range []*ferry{f, f.other} {
 		g.comes()

@@ -84,24 +84,18 @@ func (w *walk) heard(p *routertest.Peer) {
 }
 
 // TestAnotherDeviceComesMeanwhile: what the first one has not acknowledged is given to it, too,
-// before what is said then.
+// before what is said then; and so it is where the same device comes again.
 func TestAnotherDeviceComesMeanwhile(t *testing.T) {
-	w := newWalk(t)
-	w.says(2)
-	second := w.comes("juliet@example.com/laptop")
-	w.says(2)
-	w.first.Leaves()
-	w.heard(second)
-}
-
-// TestTheSameDeviceComesAgain: its older session has not said that it has something.
-func TestTheSameDeviceComesAgain(t *testing.T) {
-	w := newWalk(t)
-	w.says(2)
-	second := w.comes("juliet@example.com/phone")
-	w.says(2)
-	w.first.Leaves()
-	w.heard(second)
+	for _, device := range []string{"laptop", "phone"} {
+		t.Run(device, func(t *testing.T) {
+			w := newWalk(t)
+			w.says(2)
+			second := w.comes("juliet@example.com/" + device)
+			w.says(2)
+			w.first.Leaves()
+			w.heard(second)
+		})
+	}
 }
 
 // TestDevicesComeAndGo has romeo talk while devices of juliet come, take the place of older ones,
