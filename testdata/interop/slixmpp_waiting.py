@@ -41,6 +41,7 @@ async def blocked(romeo, juliet):
     romeo.send_message(J + "/j", "again", mtype="chat")
     await juliet.has("message", "again", False)
     assert ("message", "?", False) not in juliet.heard + second.heard
+    await juliet.settled()
     await second.leaves()
 
 
@@ -56,6 +57,7 @@ async def waiting(romeo, juliet):
     await deaf.heard_nothing("message")
     romeo.send_message(J + "/deaf", "to you", mtype="chat")
     await deaf.hears("message", "to you", False)
+    await deaf.settled()
     await deaf.leaves()
     await romeo.has("unavailable", J + "/deaf")
     romeo.send_message(J, "wait 20", mtype="chat")
@@ -77,6 +79,7 @@ async def in_order(romeo, juliet):
     juliet = await Person("juliet", "j", *where).comes()
     for n in range(5):
         await juliet.hears("message", "order %d" % n, True)  # ... and one after the other
+    await juliet.settled()  # who leaves before it has said that it has them is given them again
     return juliet
 
 
