@@ -278,3 +278,13 @@ func (s *Service) Destroy(jid, alternate xmpp.JID, reason string) error {
 		return err
 	})
 }
+
+// OnlyOwner returns the rooms whose only owner is a bare address: nobody runs them when that
+// is gone, until an operator names somebody.
+func (s *Service) OnlyOwner(ctx context.Context, who xmpp.JID) (rooms []string, err error) {
+	err = s.store.Read(ctx, func(tx *storage.Tx) (err error) {
+		rooms, err = ownedAlone(tx, who)
+		return err
+	})
+	return rooms, err
+}

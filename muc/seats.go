@@ -384,5 +384,9 @@ func (t *turn) expel(bare xmpp.JID) {
 		t.s.log.Error("a removed account could not be taken out of a room's lists", "room", t.jid.String(), "error", err)
 		return
 	}
+	if done[0].was == owner && len(t.lists.with(owner)) == 0 {
+		t.s.log.Warn("a room has no owner any more, whose account is removed; parley room affiliation names another",
+			"room", t.jid.String(), "was", bare.String())
+	}
 	t.tellChange(affChange{bare, done[0].was, none}, "", done[0].span)
 }

@@ -326,3 +326,16 @@ func roomsOf(tx *storage.Tx, j xmpp.JID) (list []string, err error) {
 	})
 	return list, err
 }
+
+const sqlOwnedAlone = `select room.jid from room_list l join room on room.id = l.room
+	where l.jid = $1 and l.affiliation = $2 and not exists (
+		select 1 from room_list where room = l.room and affiliation = $2 and jid <> $1) order by room.jid`
+
+// ownedAlone returns the rooms whose only owner is an address.
+func ownedAlone(tx *storage.Tx, j xmpp.JID) (list []string, err error) {
+	err = tx.Each(sqlOwnedAlone, []any{j.String(), int64(owner)}, func(r *storage.Row) error {
+		list = append(list, r.Text(0))
+		return nil
+	})
+	return list, err
+}

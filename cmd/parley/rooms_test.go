@@ -182,3 +182,38 @@ func readRoom(t *testing.T, c *child, body *regexp.Regexp) (all []string) {
 		after = m[1]
 	}
 }
+
+// Whose account is removed may have been the only one to run a room: the operator hears of it
+// before and after.
+func TestRoomsWithoutOwner(t *testing.T) {
+	for _, running := range []bool{true, false} {
+		c := newChild(t)
+		if running {
+			c.start()
+		}
+		for _, user := range []string{"juliet", "romeo"} {
+			c.must("pw\n", "user", "add", user)
+		}
+		for _, room := range []string{"tea", "garden", "crypt"} {
+			c.must("", "room", "create", room, "--owner", "juliet")
+		}
+		c.must("", "room", "affiliation", "garden", "romeo@localhost", "owner")
+		c.must("", "room", "affiliation", "tea", "romeo@localhost", "admin")
+		const alone = "crypt@conference.localhost, tea@conference.localhost"
+		contains(t, c.must("", "user", "show", "juliet"), "only owner of", alone)
+		if got := c.must("", "user", "show", "romeo"); strings.Contains(got, "owner") {
+			t.Errorf("%q", got)
+		}
+		contains(t, c.must("", "user", "del", "juliet"), "juliet@localhost removed", "without an owner now: "+alone)
+		eventually(t, func() bool { return !strings.Contains(c.must("", "room", "affiliation", "garden"), "juliet") },
+			func() string { return "a removed account owns a room" })
+		if got := c.must("", "user", "del", "romeo"); !strings.Contains(got, "without an owner now: garden@conference.localhost\n") {
+			t.Errorf("%q", got)
+		}
+		if running {
+			eventually(t, func() bool { return strings.Count(c.log.String(), "a room has no owner any more") == 3 }, c.log.String)
+			contains(t, c.log.String(), "a room has no owner any more", "room=tea@conference.localhost", "room=garden@conference.localhost")
+		}
+		c.must("", "room", "affiliation", "tea", "nurse@localhost", "owner") // it may be anybody's
+	}
+}

@@ -23,6 +23,7 @@ type userInfo struct {
 	LastLogin *time.Time `json:"last_login,omitempty"`
 	Disabled  bool       `json:"disabled"`
 	Sessions  []string   `json:"sessions"`
+	OnlyOwner []string   `json:"only_owner_of,omitempty"` // rooms; not in lists
 }
 
 // operator stands in the log for who uses the command line.
@@ -76,6 +77,9 @@ func (h *house) withUser(ctx context.Context, args arguments, do func(auth.Accou
 		return nil, fail(exitNotFound, "there is no account %s", jid)
 	}
 	info := h.info(acc)
+	if info.OnlyOwner, err = h.rooms.OnlyOwner(ctx, jid); err != nil {
+		return nil, err
+	}
 	return info, do(acc)
 }
 
@@ -160,6 +164,9 @@ meant. A password is asked for at the terminal, or else is the first line of sta
 						fmt.Fprintf(cmd.OutOrStdout(), "; sessions ended: %d", n)
 					}
 					fmt.Fprintln(cmd.OutOrStdout())
+					if rooms := u.OnlyOwner; op == "user-del" && len(rooms) > 0 {
+						fmt.Fprintf(cmd.OutOrStdout(), "rooms without an owner now: %s\nto name one: parley room affiliation ROOM ADDRESS owner\n", strings.Join(rooms, ", "))
+					}
 				})
 			},
 		}
@@ -219,6 +226,9 @@ func userShowCommand(o *options) *cobra.Command {
 				}
 				fmt.Fprintf(w, "address\t%s\nstate\t%s\ncreated\t%s\nlast login\t%s\nsessions\t%s\n", u.JID, state,
 					u.Created.Local().Format(time.DateTime), last, strings.Join(u.Sessions, ", "))
+				if len(u.OnlyOwner) > 0 {
+					fmt.Fprintf(w, "only owner of\t%s\n", strings.Join(u.OnlyOwner, ", "))
+				}
 				w.Flush()
 			})
 		},
