@@ -110,9 +110,16 @@ func (n *notice) make(kind int) *xmpp.Stanza {
 	return st
 }
 
-// tell tells everybody but some seats; the occupant itself last.
+// tell tells everybody but some seats; the occupant itself last. For the others one whose
+// presence is shown no more has gone.
 func (t *turn) tell(n *notice, but ...*seat) {
-	shown := t.shows(n.role) || n.role == nobody
+	shown, others := t.shows(n.role) || n.role == nobody, n
+	if n.typ == "" {
+		if n.occ.shown && !shown {
+			others, shown = t.goneNotice(n.seat, nil), true
+		}
+		n.occ.shown = t.shows(n.role)
+	}
 	skip := func(s *seat) bool {
 		for _, b := range but {
 			if s == b {
@@ -129,7 +136,7 @@ func (t *turn) tell(n *notice, but ...*seat) {
 			case o == n.occ:
 				own = append(own, s)
 			case shown:
-				t.to(n, s)
+				t.to(others, s)
 			}
 		}
 	}

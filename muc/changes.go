@@ -107,7 +107,7 @@ func (t *turn) roleAfter(o *occupant, before affiliation) role {
 // evict removes an occupant: itself hears of it at once, the others when the returned function
 // is called.
 func (t *turn) evict(o *occupant, why because) func() {
-	shown, seats := t.shows(o.role), slices.Clone(o.seats)
+	shown, seats := o.shown, slices.Clone(o.seats)
 	mk := func(s *seat) *notice {
 		n := t.goneNotice(s, nil)
 		n.codes, n.actor, n.reason = why.codes, why.actor, why.reason

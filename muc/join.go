@@ -204,7 +204,7 @@ func (t *turn) seatFor(st *xmpp.Stanza) (*occupant, *seat) {
 func (t *turn) welcome(st *xmpp.Stanza, s *seat, codes []int) {
 	t.catchUp(st, s)
 	for _, o := range t.occupants {
-		if o != s.occ && t.shows(o.role) {
+		if o != s.occ && o.shown {
 			t.to(t.notice(o), s)
 		}
 	}

@@ -15,6 +15,7 @@ type occupant struct {
 	role  role
 	aff   affiliation
 	hats  xmpp.Payload
+	shown bool    // the others see it
 	seats []*seat // the one that spoke of its presence last is the last
 	*haste
 	asked time.Time
@@ -65,6 +66,7 @@ func (r *room) occupantsOf(bare xmpp.JID) (list []*occupant) {
 func (r *room) enter(o *occupant) {
 	o.haste = r.hasteOf(o.real)
 	o.hats = r.hats.shown(o.real)
+	o.shown = r.shows(o.role)
 	r.seen(o)
 	r.occupants = append(r.occupants, o)
 	r.byNick[key(o.nick())] = o

@@ -121,7 +121,7 @@ func (t *turn) leave(s *seat, st *xmpp.Stanza) {
 // part takes a seat away and tells who is to hear of it. Others hear of an occupant that is
 // still there with another session only what it is doing now.
 func (t *turn) part(s *seat, n *notice) {
-	o, was := s.occ, s.occ.role
+	o := s.occ
 	spoke := o.now() == s
 	last := t.quit(s)
 	if !last {
@@ -132,7 +132,7 @@ func (t *turn) part(s *seat, n *notice) {
 		}
 		return
 	}
-	if t.shows(was) {
+	if o.shown {
 		for _, other := range t.occupants {
 			for _, seat := range other.seats {
 				t.to(n, seat)

@@ -1,6 +1,7 @@
 package muc_test
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -9,12 +10,16 @@ import (
 	"parley/muc"
 )
 
-// sameLists wants every client to know what is true.
+// sameLists wants every client to know what is true, of those whom the room shows.
 func (c *comedy) sameLists(now muc.Info) {
-	want := map[string]seen{}
+	all, want := map[string]seen{}, map[string]seen{}
 	at := map[string]string{}
+	shown := strings.Split(now.Config["presencebroadcast"], ",")
 	for _, o := range now.Occupants {
-		want[o.Nick] = seen{o.Role, o.Affiliation}
+		all[o.Nick] = seen{o.Role, o.Affiliation}
+		if slices.Contains(shown, o.Role) {
+			want[o.Nick] = all[o.Nick]
+		}
 		for _, full := range o.Sessions {
 			at[full] = o.Nick
 		}
@@ -24,7 +29,12 @@ func (c *comedy) sameLists(now muc.Info) {
 		if in != p.in || nick != p.nick && in {
 			c.Fatalf("%s believes to be in: %v, as %q; it is: %v, as %q", p.full, p.in, p.nick, in, nick)
 		}
-		if d := cmp.Diff(want, p.knows); in && d != "" {
+		if !in {
+			continue
+		}
+		mine := maps.Clone(want)
+		mine[nick] = all[nick]
+		if d := cmp.Diff(mine, p.knows); d != "" {
 			c.Fatalf("%s knows the wrong people (-there +known):\n%s", p.full, d)
 		}
 	}

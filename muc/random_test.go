@@ -198,7 +198,13 @@ func (c *comedy) do(what string, p *player) {
 			fields += fmt.Sprintf("<field var='muc#roomconfig_%s'><value>%d</value></field>", name, rapid.IntRange(0, 1).Draw(c.T, name))
 		}
 		whois := rapid.SampledFrom([]string{"anyone", "moderators"}).Draw(c.T, "whois")
-		query("owner", "<x xmlns='jabber:x:data' type='submit'>"+fields+"<field var='muc#roomconfig_whois'><value>"+whois+"</value></field></x>")
+		fields += "<field var='muc#roomconfig_presencebroadcast'>"
+		for _, role := range []string{"moderator", "participant", "visitor"} {
+			if rapid.IntRange(0, 3).Draw(c.T, role) > 0 {
+				fields += "<value>" + role + "</value>"
+			}
+		}
+		query("owner", "<x xmlns='jabber:x:data' type='submit'>"+fields+"</field><field var='muc#roomconfig_whois'><value>"+whois+"</value></field></x>")
 	case "crash":
 		if p.actor != nil { // its client says nothing, and comes again at once
 			p.actor.Leaves()

@@ -33,6 +33,11 @@ func (t *turn) reconfigured(was *RoomConfig) {
 	if asJSON(t.cfg) == asJSON(was) {
 		return
 	}
+	for _, o := range slices.Clone(t.occupants) {
+		if o.shown != t.shows(o.role) {
+			t.tell(t.notice(o), o.seats...) // for itself nothing has changed
+		}
+	}
 	var codes []int
 	add := func(changed, to bool, on, off int) {
 		switch {
