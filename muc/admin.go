@@ -286,9 +286,14 @@ func (t *turn) mayChangeRole(q request, c change) error {
 // apply makes changes that are allowed. What concerns affiliations is on the disk first.
 func (t *turn) apply(q request, list []change) error {
 	done, err := t.enlist(list)
-	if err != nil {
-		return err
+	if err == nil {
+		t.effect(q, list, done)
 	}
+	return err
+}
+
+// effect does what follows from changes of the lists, and makes those of roles.
+func (t *turn) effect(q request, list []change, done []enlisted) {
 	actor := t.actor(q)
 	var after []func()
 	for i, c := range list {
@@ -307,7 +312,6 @@ func (t *turn) apply(q request, list []change) error {
 			}
 		})
 	})
-	return nil
 }
 
 // enlisted is what came of one change of the lists: what the affiliation was by them, and which
@@ -318,31 +322,41 @@ type enlisted struct {
 }
 
 // enlist makes changes of the lists, in one transaction; of roles there is nothing to write.
-func (t *turn) enlist(list []change) (done []enlisted, err error) {
-	done = make([]enlisted, len(list))
-	lines, most := t.linesFor(list), t.settings().Versions
-	if len(lines) == 0 {
-		return done, nil
-	}
-	err = t.write(func(tx *storage.Tx) (err error) {
-		for _, l := range lines {
-			if done[l.i].span, err = setEntry(tx, t.id, list[l.i].jid, l.entry, most); err != nil {
-				return err
-			}
+func (t *turn) enlist(list []change) ([]enlisted, error) {
+	write, then := t.entries(list)
+	if write != nil {
+		if err := t.write(write); err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
-	for _, l := range lines {
-		d := &done[l.i]
-		d.was = t.lists.of(list[l.i].jid)
-		t.lists.set(list[l.i].jid, l.entry)
-		t.room.version = max(t.room.version, d.span.until)
-		t.concerned(list[l.i].jid, d.was, l.entry.aff)
+	return then(), nil
+}
+
+// entries is what is to be written for changes of the lists, nil if nothing is, and what follows
+// when that is on the disk.
+func (t *turn) entries(list []change) (write func(*storage.Tx) error, then func() []enlisted) {
+	done := make([]enlisted, len(list))
+	lines, most := t.linesFor(list), t.settings().Versions
+	if len(lines) > 0 {
+		write = func(tx *storage.Tx) (err error) {
+			for _, l := range lines {
+				if done[l.i].span, err = setEntry(tx, t.id, list[l.i].jid, l.entry, most); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
 	}
-	return done, nil
+	return write, func() []enlisted {
+		for _, l := range lines {
+			d := &done[l.i]
+			d.was = t.lists.of(list[l.i].jid)
+			t.lists.set(list[l.i].jid, l.entry)
+			t.room.version = max(t.room.version, d.span.until)
+			t.concerned(list[l.i].jid, d.was, l.entry.aff)
+		}
+		return done
+	}
 }
 
 // A line is what the lists have when the change of that number is made.

@@ -141,15 +141,12 @@ func (t *turn) configure(q request, in xmpp.Form) error {
 		return err
 	}
 	was := t.cfg
-	if err := t.open(cfg); err != nil {
+	write, then := t.entries(list)
+	if err := t.open(cfg, write); err != nil {
 		return err
 	}
 	t.s.log.Info("room configured", "room", t.jid.String(), "by", who(q))
-	if len(list) > 0 {
-		if err := t.apply(q, list); err != nil {
-			return err
-		}
-	}
+	t.effect(q, list, then())
 	q.after(func() { t.reconfigured(was) })
 	return nil
 }

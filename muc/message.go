@@ -61,7 +61,7 @@ func (t *turn) hear(st *xmpp.Stanza) (*saying, error) {
 		return nil, err
 	}
 	if t.locked { // who speaks takes the room as it is
-		if err := t.open(nil); err != nil {
+		if err := t.open(t.cfg, nil); err != nil {
 			return nil, err
 		}
 	}

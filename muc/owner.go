@@ -16,7 +16,7 @@ func (t *turn) awaitUnlock() {
 			if !t.locked || t.id != id { // it is another room by now, which has a time of its own
 				return
 			}
-			if err := t.open(nil); err != nil {
+			if err := t.open(t.cfg, nil); err != nil {
 				t.s.log.Error("a new room could not be opened", "room", t.jid.String(), "error", err)
 				t.awaitUnlock()
 			}
@@ -31,12 +31,16 @@ func (t *turn) stopUnlock() {
 	}
 }
 
-// open unlocks the room, with the configuration that it has if cfg is nil.
-func (t *turn) open(cfg *RoomConfig) error {
-	if cfg == nil {
-		cfg = t.cfg
-	}
-	if err := t.write(func(tx *storage.Tx) error { return setConfig(tx, t.id, cfg) }); err != nil {
+// open unlocks the room with a configuration, and writes what else goes with that, if anything
+// does: all of a form is done, or none.
+func (t *turn) open(cfg *RoomConfig, also func(*storage.Tx) error) error {
+	err := t.write(func(tx *storage.Tx) error {
+		if err := setConfig(tx, t.id, cfg); err != nil || also == nil {
+			return err
+		}
+		return also(tx)
+	})
+	if err != nil {
 		return err
 	}
 	t.room.cfg, t.locked = cfg, false
@@ -77,7 +81,7 @@ func (t *turn) ownerSet(q request) (xmpp.Payload, error) {
 	case form.Type != "submit":
 		return nil, wrong("a form of type submit is wanted")
 	case len(form.Fields) == 0 && t.locked:
-		return nil, t.open(nil) // XEP-0045 §10.1.2
+		return nil, t.open(t.cfg, nil) // XEP-0045 §10.1.2
 	}
 	return nil, t.configure(q, form)
 }
