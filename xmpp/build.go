@@ -33,8 +33,11 @@ func (b *Builder) Open(ns, local string, attrs ...string) *Builder {
 	if n := len(b.open); n > 0 {
 		parent = b.open[n-1].ns
 	}
-	if ns == "" {
+	switch ns {
+	case "":
 		ns = parent
+	case nsXML: // never declared
+		ns, local = parent, "xml:"+local
 	}
 	b.buf = append(b.buf, '<')
 	b.buf = append(b.buf, local...)

@@ -25,6 +25,11 @@ func TestBuilder(t *testing.T) {
 	if got := string(q.Payload()); got != `<x xmlns="it's"><y xmlns=''/></x>` {
 		t.Error(got)
 	}
+	var r Builder // the namespace of that prefix is declared nowhere, or readers end the stream
+	r.Open("u", "x").Leaf("http://www.w3.org/XML/1998/namespace", "a", "t").Open("", "y")
+	if got := string(r.Payload()); got != `<x xmlns='u'><xml:a>t</xml:a><y/></x>` {
+		t.Error(got)
+	}
 	if st := NewStanza(Message, Payload(`<x xmlns="it's"><y xmlns=''/></x>`)); !st.Child("it's", "x").First().Is(NSNone, "y") {
 		t.Error(st)
 	}

@@ -221,6 +221,9 @@ func (st *Stanza) AppendNS(dst []byte, ns string) []byte {
 	if st.Kind == Nonza {
 		name, ns = st.Name.Local, st.Name.Space
 	}
+	if ns == nsXML { // never declared
+		name, ns = "xml:"+name, ""
+	}
 	dst = append(dst, '<')
 	dst = append(dst, name...)
 	if ns != "" {
