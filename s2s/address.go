@@ -72,7 +72,7 @@ func noAddress(ctx context.Context, host string, four, six family) error {
 		return ctx.Err()
 	}
 	if err := cmp.Or(four.failed, six.failed); err != nil {
-		return &ResolveError{Name: host, Text: "its address cannot be found out for now: " + err.Error()}
+		return &ResolveError{Name: host, Text: "its address cannot be found out for now: " + outward(err)}
 	}
 	return &ResolveError{Name: host, NotFound: true, Text: "it has no address in DNS"}
 }

@@ -248,7 +248,7 @@ func (r *Resolver) services(ctx context.Context, ascii string, trail *Trail) ([]
 		return nil, ctx.Err()
 	case failed != nil:
 		// RFC 7673 §3.1: that nobody can tell is not that there is nothing.
-		return nil, &ResolveError{Name: ascii, Text: "where its server is cannot be found out for now: " + failed.Error()}
+		return nil, &ResolveError{Name: ascii, Text: "where its server is cannot be found out for now: " + outward(failed)}
 	case none > 0:
 		// RFC 6120 §3.2.1 rule 3, XEP-0368 §5.
 		trail.Fail(StageDNS, "%s has no XMPP server", ascii)
