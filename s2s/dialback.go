@@ -167,7 +167,7 @@ func (l *link) judgeKey(ctx context.Context, p pair, id, key string, rule Rule) 
 		switch {
 		case err != nil:
 			l.logOdd("a server could not be verified by dialback", "claims", p.remote, "error", err)
-			l.refuseKey(p, asFailure(err).condition, oneLine(err.Error())) // XEP-0220 §2.5
+			l.refuseKey(p, asFailure(err).condition, unreached(p.remote, err)) // XEP-0220 §2.5
 			return
 		case result != "valid":
 			l.logOdd("a server is not who it says: its own domain knows nothing of it", "claims", p.remote)
@@ -183,6 +183,17 @@ func (l *link) judgeKey(ctx context.Context, p pair, id, key string, rule Rule) 
 	l.log().Info("a server has proved its domain", "claims", p.remote, "for", p.local, "proof", proof, "reason", verdict.Reason)
 	l.write(dialbackElement("result", p.local, p.remote, "type", "valid"))
 	l.proved(p, proof)
+}
+
+// unreached is what a server that has proved nothing is told of our attempt to reach its domain:
+// what stands in DNS, or was said to us in XMPP. Whoever writes that domain's records may have
+// them lead anywhere, into our own network too, and is not told what we have found there.
+func unreached(domain string, err error) string {
+	var said *theirs
+	if errors.As(err, &said) || NotFound(err) {
+		return oneLine(err.Error())
+	}
+	return "the server of " + domain + " could not be reached and believed"
 }
 
 // refuseKey answers a key with an error (XEP-0220 §2.5).

@@ -95,6 +95,27 @@ func TestWordsOfFailures(t *testing.T) {
 	}
 }
 
+// TestKeysAreNoProbes has a stranger send keys for domains whose records lead to ports in our
+// network: what is behind these it does not learn.
+func TestKeysAreNoProbes(t *testing.T) {
+	b := open(t, func(p *plan) { p.set.Connect = 600 * time.Millisecond }, "b.example")
+	b.leads("closed.example", "127.0.0.1:1", false)
+	b.leads("mail.example", stands(t, func(c net.Conn) { io.WriteString(c, "220 mail\r\n"); io.Copy(io.Discard, c) }), false)
+	b.leads("silent.example", stands(t, func(c net.Conn) { io.Copy(io.Discard, c) }), true)
+	for _, domain := range []string{"closed.example", "mail.example", "silent.example"} {
+		r := dialRaw(t, b.starttls)
+		r.secure(nil, domain, "b.example")
+		r.say("<db:result from='%s' to='b.example'>key</db:result>", domain)
+		got := r.hears("</db:result>")
+		if _, text, _ := strings.Cut(got, "xml:lang='en'>"); text != "the server of "+domain+" could not be reached and believed</text></error></db:result>" {
+			t.Errorf("%s: %s", domain, got)
+		}
+	}
+	if !b.log.has("connection refused") || !b.log.has("(bad-format)") {
+		t.Error("the log does not say what has happened")
+	}
+}
+
 // TestSilentTarget has the first of two targets take the connection and say nothing: there is
 // time for the second.
 func TestSilentTarget(t *testing.T) {
