@@ -42,10 +42,10 @@ func TestThousandLinks(t *testing.T) {
 		links = append(links, l)
 		l.SetDeadline(time.Now().Add(30 * time.Second))
 		header := fmt.Sprintf("<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' from='d%d.many.example' to='localhost' version='1.0'>", i)
-		converse(t, l, header, "</stream:features>")
-		converse(t, l, "<bidi xmlns='urn:xmpp:bidi'/><auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>", "<success ")
-		converse(t, l, header, "</stream:features>")
-		converse(t, l, fmt.Sprintf("<iq type='get' id='1' from='d%d.many.example' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>", i), "type='result'")
+		dialogue(t, l, header, "</stream:features>")
+		dialogue(t, l, "<bidi xmlns='urn:xmpp:bidi'/><auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>", "<success ")
+		dialogue(t, l, header, "</stream:features>")
+		dialogue(t, l, fmt.Sprintf("<iq type='get' id='1' from='d%d.many.example' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>", i), "type='result'")
 	}
 	each := (c.memory() - before) / n
 	t.Logf("%d bytes a connection", each)
@@ -65,8 +65,8 @@ func TestThousandLinks(t *testing.T) {
 	}
 }
 
-// converse says something and reads until an answer has come.
-func converse(t *testing.T, c io.ReadWriter, say, until string) {
+// dialogue says something and reads until an answer has come.
+func dialogue(t *testing.T, c io.ReadWriter, say, until string) {
 	t.Helper()
 	if _, err := io.WriteString(c, say); err != nil {
 		t.Fatal(err)
