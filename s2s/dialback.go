@@ -185,17 +185,6 @@ func (l *link) judgeKey(ctx context.Context, p pair, id, key string, rule Rule) 
 	l.proved(p, proof)
 }
 
-// unreached is what a server that has proved nothing is told of our attempt to reach its domain:
-// what stands in DNS, or was said to us in XMPP. Whoever writes that domain's records may have
-// them lead anywhere, into our own network too, and is not told what we have found there.
-func unreached(domain string, err error) string {
-	var said *theirs
-	if errors.As(err, &said) || NotFound(err) {
-		return oneLine(err.Error())
-	}
-	return "the server of " + domain + " could not be reached and believed"
-}
-
 // refuseKey answers a key with an error (XEP-0220 §2.5).
 func (l *link) refuseKey(p pair, condition, text string) {
 	b := append([]byte(nil), dialbackElement("result", p.local, p.remote, "type", "error")...)

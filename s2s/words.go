@@ -48,3 +48,14 @@ func inWords(err error) error {
 	}
 	return &worded{text, err}
 }
+
+// unreached is what a server that has proved nothing is told of our attempt to reach its domain:
+// what stands in DNS, or was said to us in XMPP. Whoever writes that domain's records may have
+// them lead anywhere, into our own network too, and is not told what we have found there.
+func unreached(domain string, err error) string {
+	var said *theirs
+	if errors.As(err, &said) || NotFound(err) {
+		return oneLine(err.Error())
+	}
+	return "the server of " + domain + " could not be reached and believed"
+}
