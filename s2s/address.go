@@ -3,6 +3,7 @@ package s2s
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"strings"
@@ -43,7 +44,9 @@ type family struct {
 
 func (r *Resolver) family(ctx context.Context, host string, qtype uint16, trail *Trail) (f family) {
 	a, err := r.lookup(ctx, question{dns.Fqdn(host), qtype})
-	if f.failed = cmp.Or(err, a.failed); f.failed != nil {
+	if f.failed = cmp.Or(err, a.failed); errors.Is(f.failed, context.Canceled) {
+		return f // it was not needed any more
+	} else if f.failed != nil {
 		trail.Fail(StageDNS, "%s %s: %v", host, dns.TypeToString[qtype], f.failed)
 		return f
 	}
@@ -72,7 +75,7 @@ func noAddress(ctx context.Context, host string, four, six family) error {
 		return ctx.Err()
 	}
 	if err := cmp.Or(four.failed, six.failed); err != nil {
-		return &ResolveError{Name: host, Text: "its address cannot be found out for now: " + err.Error()}
+		return &ResolveError{Name: host, Text: "its address cannot be found out for now: " + outward(err)}
 	}
 	return &ResolveError{Name: host, NotFound: true, Text: "it has no address in DNS"}
 }

@@ -127,7 +127,8 @@ func TestResolutionDelay(t *testing.T) {
 	start := time.Now()
 	d := newDialer(t, z, n)
 	d.Resolver.cfg.Timeout = 5 * time.Second
-	c, err := d.Dial(testContext(t), Target{Host: "b.example", Port: listen(t)}, nil)
+	var trail Trail
+	c, err := d.Dial(testContext(t), Target{Host: "b.example", Port: listen(t)}, &trail)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +136,10 @@ func TestResolutionDelay(t *testing.T) {
 	_, at := n.attempts()
 	if d := at[0].Sub(start); d < resolutionDelay-10*time.Millisecond || d > 2*time.Second {
 		t.Errorf("the attempt came after %v", d)
+	}
+	time.Sleep(50 * time.Millisecond) // the lookup that is not needed any more ends
+	if s := trail.String(); strings.Contains(s, "failed") {
+		t.Errorf("nothing has failed: %s", s)
 	}
 }
 

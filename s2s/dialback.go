@@ -167,7 +167,7 @@ func (l *link) judgeKey(ctx context.Context, p pair, id, key string, rule Rule) 
 		switch {
 		case err != nil:
 			l.logOdd("a server could not be verified by dialback", "claims", p.remote, "error", err)
-			l.refuseKey(p, asFailure(err).condition, oneLine(err.Error())) // XEP-0220 §2.5
+			l.refuseKey(p, asFailure(err).condition, unreached(p.remote, err)) // XEP-0220 §2.5
 			return
 		case result != "valid":
 			l.logOdd("a server is not who it says: its own domain knows nothing of it", "claims", p.remote)

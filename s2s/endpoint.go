@@ -163,7 +163,7 @@ func (r *Resolver) securely(ctx context.Context, host string, trail *Trail) (end
 		}
 	}
 	if failed != nil {
-		return "", false, &ResolveError{Name: host, Text: "its address cannot be found out for now: " + failed.Error()}
+		return "", false, &ResolveError{Name: host, Text: "its address cannot be found out for now: " + outward(failed)}
 	}
 	if missing {
 		return "", false, &ResolveError{Name: host, NotFound: true, Text: "it has no address in DNS"}

@@ -83,6 +83,36 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// TestSilentOpening has a server think for a while before it says what it offers, and another one
+// before it says who it is: neither stream ends before its time.
+func TestSilentOpening(t *testing.T) {
+	goOn := make(chan struct{})
+	f := newFake(t, func(r *raw) {
+		<-goOn
+		r.believes("")
+		r.hears("</message>")
+		r.hears("</stream:stream>")
+	})
+	a := open(t, nil, "a.example")
+	a.routes.Store("b.example", []string{f.addr})
+	ann := a.Online("ann@a.example/1")
+	ann.Says(hello)
+	slow := dialRaw(t, a.starttls)
+	routertest.Eventually(t, "both streams", func() bool { return f.conns.Load() > 0 && len(a.allLinks()) == 2 })
+	for _, l := range a.allLinks() {
+		l.mu.Lock()
+		l.heard = l.heard.Add(-trimAfter)
+		l.mu.Unlock()
+	}
+	time.Sleep(10 * a.cfg.SweepEvery)
+	close(goOn)
+	routertest.Eventually(t, "nothing waits", func() bool { return a.Figures(0).Waiting == 0 })
+	if n := f.conns.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+	slow.secure(nil, "c.example", "a.example")
+}
+
 // TestSlowServer wants a stream that is being opened to live as long as opening may take.
 func TestSlowServer(t *testing.T) {
 	goOn := make(chan struct{})

@@ -55,7 +55,7 @@ func asFailure(err error) *failure {
 	if errors.As(err, &f) {
 		return f
 	}
-	f = &failure{at: time.Now(), condition: "remote-server-timeout", text: oneLine(err.Error()), cause: err}
+	f = &failure{at: time.Now(), condition: "remote-server-timeout", text: oneLine(inWords(err).Error()), cause: err}
 	var wrong *theirs
 	var unverified *errUnverified
 	switch {
@@ -171,6 +171,10 @@ func (s *Server) open(ctx context.Context, p pair) (*link, error) {
 	return nil, f
 }
 
+// maxSilences is how many targets may be silent behind their connection until the time for one
+// attempt to reach a domain is over.
+const maxSilences = 3
+
 // try opens a stream to a target that we are connected to.
 func (s *Server) try(ctx context.Context, p pair, nc *net.TCPConn, target Target, trail *Trail) (*link, error) {
 	t, err := xmpp.NewTCP(nc)
@@ -185,12 +189,16 @@ func (s *Server) try(ctx context.Context, p pair, nc *net.TCPConn, target Target
 		t.Close(0)
 		return nil, errors.New("the server is being stopped")
 	}
+	// One that connects and is silent leaves time for the next.
+	ctx, stop := context.WithTimeout(ctx, s.settings.Load().Connect/maxSilences)
+	defer stop()
 	undo := context.AfterFunc(ctx, func() { t.Close(0) })
 	err = l.greet(ctx)
 	if !undo() && err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
+		err = inWords(err)
 		trail.Fail(StageStream, "%s: %v", target, err)
 		l.end(&lostError{err})
 		close(l.done)
@@ -286,7 +294,7 @@ func (l *link) connectTLS(ctx context.Context) error {
 	l.st.Restart(xmpp.Limits{Stanza: unprovenStanza})
 	deadline, _ := ctx.Deadline()
 	err := l.t.ConnectTLS(cfg, deadline, func(c *tls.Conn) error { return c.HandshakeContext(ctx) })
-	if err != nil {
+	if err = inWords(err); err != nil {
 		l.trail.Fail(StageTLS, "%v", err)
 		return fmt.Errorf("TLS: %w", err)
 	}

@@ -86,13 +86,31 @@ func (r *Resolver) askServers(ctx context.Context, q question) (answer, int) {
 			if err == nil {
 				return read(msg, q, r.trusts(server)), msg.Len()
 			}
-			last = fmt.Errorf("%s: %w", server, err)
+			last = &serverError{server, err}
 		}
 	}
 	if last == nil {
 		last = context.Cause(ctx)
 	}
 	return answer{name: q.name, failed: last}, 0
+}
+
+// A serverError is why one resolver has no answer.
+type serverError struct {
+	server netip.AddrPort
+	err    error
+}
+
+func (e *serverError) Error() string { return e.server.String() + ": " + e.err.Error() }
+func (e *serverError) Unwrap() error { return e.err }
+
+// outward is an error of DNS as users may see it: who our resolvers are stands in the trail.
+func outward(err error) string {
+	var e *serverError
+	if errors.As(err, &e) {
+		err = e.err
+	}
+	return err.Error()
 }
 
 var (

@@ -154,6 +154,9 @@ func (r *Resolver) ways(ctx context.Context, ascii string, trail *Trail) ([]Targ
 	// RFC 6120 §3.2.2: the domain itself. Whether it has an address is known sooner here.
 	trail.Note(StageDNS, "%s has no SRV records: the host of that name is tried at port %d", ascii, serverPort)
 	if _, _, err := r.Addresses(ctx, ascii, trail); err != nil {
+		if NotFound(err) {
+			trail.Fail(StageDNS, "%v", err)
+		}
 		return nil, err
 	}
 	return self, nil
@@ -245,9 +248,10 @@ func (r *Resolver) services(ctx context.Context, ascii string, trail *Trail) ([]
 		return nil, ctx.Err()
 	case failed != nil:
 		// RFC 7673 §3.1: that nobody can tell is not that there is nothing.
-		return nil, &ResolveError{Name: ascii, Text: "where its server is cannot be found out for now: " + failed.Error()}
+		return nil, &ResolveError{Name: ascii, Text: "where its server is cannot be found out for now: " + outward(failed)}
 	case none > 0:
 		// RFC 6120 §3.2.1 rule 3, XEP-0368 §5.
+		trail.Fail(StageDNS, "%s has no XMPP server", ascii)
 		return nil, &ResolveError{Name: ascii, NotFound: true, Text: `its SRV records say that it has no XMPP server (target ".")`}
 	}
 	return nil, nil

@@ -85,6 +85,12 @@ func TestTargets(t *testing.T) {
 		if !errors.As(err, &re) || re.NotFound != c.notFound || NotFound(err) != c.notFound || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v", c.domain, err)
 		}
+		if strings.Contains(err.Error(), z.addr) { // users are shown this
+			t.Errorf("%s: the error names the resolver: %v", c.domain, err)
+		}
+		if re != nil && !re.NotFound && !strings.Contains(trail.String(), z.addr) {
+			t.Errorf("%s: the trail does not name the resolver: %v", c.domain, &trail)
+		}
 	}
 	var trail Trail
 	newTestResolver(t, z).Targets(testContext(t), "b.example", &trail)

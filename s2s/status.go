@@ -24,6 +24,7 @@ type LinkInfo struct {
 	In        uint64            `json:"stanzas_in"`
 	Out       uint64            `json:"stanzas_out"`
 	Waiting   int               `json:"unacknowledged"` // stanzas that the other side may not have
+	Path      []Step            `json:"path,omitempty"` // how it was opened, and by what the other side was believed
 }
 
 // Links describes all streams, in the order of domains.
@@ -47,7 +48,7 @@ func (l *link) info() (i LinkInfo, ok bool) {
 	i = LinkInfo{
 		ID: l.id, Direction: "in", Address: l.addr.String(), Since: l.began, Both: l.bidi, Managed: l.smOut != nil,
 		Local: l.head.local, Remote: l.head.remote, In: l.counts.in, Out: l.counts.out, Waiting: len(l.sent),
-		Receives: map[string]string{}, Sends: map[string]string{},
+		Receives: map[string]string{}, Sends: map[string]string{}, Path: l.trail.Steps(),
 	}
 	if l.out {
 		i.Direction = "out"

@@ -163,7 +163,9 @@ func (l *link) look(now time.Time) {
 	gone := l.left()
 	over, proofs := l.over, len(l.may)
 	waits, stalled := len(l.sent) > 0, now.Sub(l.stalled) > set.Stall
-	silent := now.Sub(l.heard) > trimAfter && now.Sub(l.heard) < trimAfter+2*l.s.cfg.SweepEvery
+	// While the stream is being opened there is nothing to give back, and whoever waits does not
+	// expect to be interrupted.
+	silent := l.running.Load() && now.Sub(l.heard) > trimAfter && now.Sub(l.heard) < trimAfter+2*l.s.cfg.SweepEvery
 	l.mu.Unlock()
 	if silent {
 		l.t.Nudge()

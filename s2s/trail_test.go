@@ -2,6 +2,7 @@ package s2s
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -63,5 +64,22 @@ func TestTrailIsBounded(t *testing.T) {
 	}
 	if s := tr.String(); !strings.Contains(s, fmt.Sprintf("(%d steps left out)", 8011-MaxTrailSteps)) {
 		t.Error("it is not said that steps are missing")
+	}
+}
+
+// TestPathOfStreams wants each side to tell how a stream that lives came to be.
+func TestPathOfStreams(t *testing.T) {
+	a, b := two(t, nil, true)
+	ann, bob := a.Online("ann@a.example/1"), b.Online("bob@b.example/2")
+	ann.Says(hello)
+	wants(t, bob, helloHeard)
+	for h, stages := range map[*house][]string{a: {StageRoute, StageConnect, StageTLS, StageCertificate, StageProof}, b: {StageCertificate}} {
+		for _, l := range h.Links() {
+			for _, stage := range stages {
+				if (l.Direction == "out") == (h == a) && !slices.ContainsFunc(l.Path, func(s Step) bool { return s.Stage == stage }) {
+					t.Errorf("%s %s: the path does not tell of %s: %v", l.Local, l.Direction, stage, l.Path)
+				}
+			}
+		}
 	}
 }

@@ -64,10 +64,31 @@ func parseConfig(file, text string, cfg *Config) error {
 		return nil
 	}
 	e := &configError{file, lineOf(text, unknown[0]), fmt.Sprintf("there is no key %q", plainKey(unknown[0]))}
-	if near := meant(unknown[0]); near != "" {
+	if table, ok := unquoted(text, e.line); ok {
+		e.text += "; a name with dots is written in quotes: " + table
+	} else if near := meant(unknown[0]); near != "" {
 		e.text += fmt.Sprintf("; did you mean %q?", near)
 	}
 	return e
+}
+
+// dotted is the head of a table in one that is named by people, without quotes around a name
+// that has dots: TOML takes it for tables in tables.
+var dotted = regexp.MustCompile(`^\s*\[\s*(\w+)\.([\w-]+(?:\.[\w-]+)+)\s*\]`)
+
+// unquoted returns how the table that a line is in should be written, if that is what is wrong
+// with it.
+func unquoted(text string, line int) (table string, ok bool) {
+	lines := strings.Split(text, "\n")
+	for i := min(line, len(lines)) - 1; i >= 0; i-- {
+		if m := dotted.FindStringSubmatch(lines[i]); m != nil {
+			return fmt.Sprintf("[%s.%q]", m[1], m[2]), true
+		}
+		if strings.HasPrefix(strings.TrimSpace(lines[i]), "[") {
+			break
+		}
+	}
+	return "", false
 }
 
 // located is how the decoder writes where a value of the wrong type stands.

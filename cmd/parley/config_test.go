@@ -67,6 +67,8 @@ func TestMistakesInTheFile(t *testing.T) {
 		"[s2s_domains.\"b.example\"]\n\nrequre_certificate = true": `FILE:3: there is no key "s2s_domains.b.example.requre_certificate"; did you mean "s2s_domains.b.example.require_certificate"?`,
 		"[s2s_domains.\"b.example\"]\nxyzzyplugh = true":           `FILE:2: there is no key "s2s_domains.b.example.xyzzyplugh"`,
 		"[s2s_domain.\"b.example\"]\ndialback = true":              `FILE:1: there is no key "s2s_domain.b.example"; did you mean "s2s_domains.b.example"?`,
+		"[s2s_domains.b.example]\ndialback = true":                 `FILE:1: there is no key "s2s_domains.b.example"; a name with dots is written in quotes: [s2s_domains."b.example"]`,
+		"\n[component.irc.b.example]\nsecret = \"12345678\"":       `FILE:2: there is no key "component.irc.b.example"; a name with dots is written in quotes: [component."irc.b.example"]`,
 		"[component.\"irc.localhost\"]\nsercet = \"12345678\"":     `FILE:2: there is no key "component.irc.localhost.sercet"; did you mean "component.irc.localhost.secret"?`,
 		"[s2s_domains.\"b.example\"]\nroute = [\"c.example\"]\n[s2s_domains.\"d.example\"]\nroute = [\"http://x:1\"]": `FILE:4: s2s_domains.d.example.route: route "http://x:1" is not of the form host:port or tls://host:port`,
 		"[s2s_domains.\"a b\"]\ndialback = true":                                                                                      `FILE:1: s2s_domains.a b: "a b" is no domain, and not of the form *.example.org`,

@@ -36,6 +36,9 @@ func (s *server) reload() (reloaded, error) {
 	if err != nil {
 		return done, err
 	}
+	if !s.listening { // to components: the doors are yet to be opened
+		s.cfg.Components.Listen, s.cfg.Components.ListenTLS = cfg.Components.Listen, cfg.Components.ListenTLS
+	}
 	was := s.cfg
 	if !slices.Equal(was.Domains, cfg.Domains) { // those of new domains wait for the restart
 		kept := maps.Clone(cfg.Certificates)

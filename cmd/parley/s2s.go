@@ -22,7 +22,11 @@ type peersInfo struct {
 }
 
 func s2sList(_ context.Context, h *house, _ arguments) (any, error) {
-	return peersInfo{h.s2s.Links(), h.s2s.Routes()}, nil
+	p := peersInfo{h.s2s.Links(), h.s2s.Routes()}
+	for i := range p.Links {
+		p.Links[i].Path = nil // there may be thousands; show tells it
+	}
+	return p, nil
 }
 
 func s2sShow(_ context.Context, h *house, args arguments) (any, error) {
@@ -220,6 +224,7 @@ func showPeer(out io.Writer, p peersInfo) {
 				fmt.Fprintf(out, "%s %s %s (%s)\n", l.ID, may.what, pair, may.m[pair])
 			}
 		}
+		showSteps(out, l.Path)
 	}
 	for _, r := range p.Routes {
 		fmt.Fprintf(out, "\n%s -> %s: %s, %d waiting (%d bytes)\n", r.Local, r.Remote, r.State, r.Waiting, r.Bytes)

@@ -34,6 +34,18 @@ func TestListOfPeers(t *testing.T) {
 	}
 }
 
+// TestShowOfPeers wants the way to a domain also where all is well.
+func TestShowOfPeers(t *testing.T) {
+	var out strings.Builder
+	showPeer(&out, peersInfo{Links: []s2s.LinkInfo{{
+		ID: "x1", Direction: "out", Local: "a.example", Remote: "b.example", Sends: map[string]string{"a.example -> b.example": "certificate"},
+		Path: []s2s.Step{{Stage: "connect", Text: "tls://xmpp.b.example:5270 answers at 192.0.2.7"}},
+	}}})
+	if want := "x1 sends a.example -> b.example (certificate)\n  connect      tls://xmpp.b.example:5270 answers at 192.0.2.7\n"; !strings.HasSuffix(out.String(), want) {
+		t.Errorf("%q does not end with %q", out.String(), want)
+	}
+}
+
 // TestStepsAreToldOnce: what was looked at twice in a row is one line.
 func TestStepsAreToldOnce(t *testing.T) {
 	var out strings.Builder
