@@ -79,7 +79,7 @@ func TestWordsOfFailures(t *testing.T) {
 		}, "what answers does not speak as an XMPP server does: the content namespace of this stream is jabber:server (invalid-namespace)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := open(t, func(p *plan) { p.set.Connect = 900 * time.Millisecond }, "a.example")
+			a := open(t, func(p *plan) { p.set.Connect = 3 * time.Second }, "a.example")
 			a.leads("b.example", stands(t, c.serve), false)
 			check := a.Check(t.Context(), "a.example", "b.example", false)
 			if check.Error != c.want {
@@ -98,7 +98,7 @@ func TestWordsOfFailures(t *testing.T) {
 // TestKeysAreNoProbes has a stranger send keys for domains whose records lead to ports in our
 // network: what is behind these it does not learn.
 func TestKeysAreNoProbes(t *testing.T) {
-	b := open(t, func(p *plan) { p.set.Connect = 600 * time.Millisecond }, "b.example")
+	b := open(t, func(p *plan) { p.set.Connect = 2 * time.Second }, "b.example")
 	b.leads("closed.example", "127.0.0.1:1", false)
 	b.leads("mail.example", stands(t, func(c net.Conn) { io.WriteString(c, "220 mail\r\n"); io.Copy(io.Discard, c) }), false)
 	b.leads("silent.example", stands(t, func(c net.Conn) { io.Copy(io.Discard, c) }), true)
@@ -120,7 +120,7 @@ func TestKeysAreNoProbes(t *testing.T) {
 // time for the second.
 func TestSilentTarget(t *testing.T) {
 	b := open(t, nil, "b.example")
-	a := open(t, func(p *plan) { p.set.Connect = 1500 * time.Millisecond }, "a.example")
+	a := open(t, func(p *plan) { p.set.Connect = 6 * time.Second }, "a.example")
 	b.leads("a.example", a.starttls, false)
 	silent := stands(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	a.routes.Store("b.example", []string{silent, "tls://" + silent, b.starttls})

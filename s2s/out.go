@@ -156,7 +156,7 @@ func (s *Server) open(ctx context.Context, p pair) (*link, error) {
 			last = cmp.Or(last, err)
 			break
 		}
-		l, err := s.try(ctx, p, nc, targets[i], trail)
+		l, err := s.try(ctx, p, nc, targets[i], len(targets), trail)
 		if err == nil {
 			return l, nil
 		}
@@ -171,12 +171,12 @@ func (s *Server) open(ctx context.Context, p pair) (*link, error) {
 	return nil, f
 }
 
-// maxSilences is how many targets may be silent behind their connection until the time for one
-// attempt to reach a domain is over.
-const maxSilences = 3
+// maxShares is into how many parts the time that is left is divided at most, where there are so
+// many targets: one that connects and is silent leaves time for the next.
+const maxShares = 3
 
-// try opens a stream to a target that we are connected to.
-func (s *Server) try(ctx context.Context, p pair, nc *net.TCPConn, target Target, trail *Trail) (*link, error) {
+// try opens a stream to a target that we are connected to. It is one of that many.
+func (s *Server) try(ctx context.Context, p pair, nc *net.TCPConn, target Target, of int, trail *Trail) (*link, error) {
 	t, err := xmpp.NewTCP(nc)
 	if err != nil {
 		nc.Close()
@@ -189,8 +189,11 @@ func (s *Server) try(ctx context.Context, p pair, nc *net.TCPConn, target Target
 		t.Close(0)
 		return nil, errors.New("the server is being stopped")
 	}
-	// One that connects and is silent leaves time for the next.
-	ctx, stop := context.WithTimeout(ctx, s.settings.Load().Connect/maxSilences)
+	within := s.settings.Load().Connect
+	if until, ok := ctx.Deadline(); ok {
+		within = min(within, time.Until(until)/time.Duration(min(of, maxShares)))
+	}
+	ctx, stop := context.WithTimeout(ctx, within)
 	defer stop()
 	undo := context.AfterFunc(ctx, func() { t.Close(0) })
 	err = l.greet(ctx)
