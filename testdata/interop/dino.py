@@ -151,7 +151,7 @@ async def juliet():
     other = await Person("juliet", "old", "5222", cert).comes(present=False)
     iq = other.make_iq_get()
     iq.xml.append(ET.fromstring("<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'/></query>"))
-    listed = [c.get("jid") for c in (await iq.send(timeout=10)).xml.iter("{storage:bookmarks}conference")]
+    listed = [c.get("jid") for c in (await iq.send(timeout=30)).xml.iter("{storage:bookmarks}conference")]
     assert listed == ["hall@conference.localhost"], listed
     await other.leaves()
 

@@ -32,7 +32,7 @@ class Client(slixmpp.ClientXMPP):
 async def login(user):
     c = Client(user)
     c.connect(("127.0.0.1", int(port)))
-    await asyncio.wait_for(c.ready, 20)
+    await asyncio.wait_for(c.ready, 30)
     return c
 
 
@@ -59,7 +59,7 @@ async def play():
     await asyncio.sleep(1)
     window.say("romeo@localhost", "Ay me!")
     try:
-        said = await asyncio.wait_for(romeo.said.get(), 20)
+        said = await asyncio.wait_for(romeo.said.get(), 30)
     except asyncio.TimeoutError:
         window.give_up("does not send")
     assert said == "Ay me!", said
