@@ -71,6 +71,7 @@ type house struct {
 	direct   string
 	web      string
 	log      *record
+	begun    *atomic.Int64 // requests of BOSH
 }
 
 // plan is what a test changes about a house.
@@ -177,7 +178,14 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 // pages are those of this door.
 func (h *house) pages() []router.HTTP {
 	certs := h.certs.Server(auth.TLSOptions{})
-	return []router.HTTP{h.WebSocket(func(r *http.Request) auth.Channel { return certs.Channel(*r.TLS) }), h.BOSH()}
+	bosh, begun := h.BOSH(), new(atomic.Int64)
+	h.begun = begun
+	answers := bosh.Handler
+	bosh.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun.Add(1)
+		answers.ServeHTTP(w, r)
+	})
+	return []router.HTTP{h.WebSocket(func(r *http.Request) auth.Channel { return certs.Channel(*r.TLS) }), bosh}
 }
 
 // openWeb opens a listener for what comes by HTTP.
@@ -306,7 +314,7 @@ func (h *house) serves() {
 // eventually waits for something to become true.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !is(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not in time: %s", what)
 		}

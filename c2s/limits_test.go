@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/c2s"
 	"parley/xmpp"
 	"parley/xmpp/xmpptest"
 )
@@ -37,16 +38,14 @@ func TestClientThatNeverReads(t *testing.T) {
 	if sent >= 64<<20 {
 		t.Fatalf("the client was not ended after %d bytes", sent)
 	}
-	if slowest > 2*time.Second {
+	if slowest > c2s.Defaults().Stall/2 {
 		t.Errorf("others waited %v", slowest)
 	}
 	if n := h.router.Sessions(); n != 2 {
 		t.Errorf("%d sessions are left", n)
 	}
 	h.router.Wait(context.Background()) // what is still being written is not held for who does not read
-	if grown := heap() - before; grown > 4*limit {
-		t.Errorf("the heap grew by %d bytes", grown)
-	}
+	eventually(t, "the heap is small again", func() bool { return heap()-before <= 4*limit })
 	if n, ok := h.Stats().StreamErrors.Load("policy-violation"); !ok {
 		t.Errorf("counted: %v", n)
 	}
@@ -96,11 +95,11 @@ func TestUnreadAnswersBeforeLogin(t *testing.T) {
 
 // Silence is asked about, and ends the stream where nothing answers; who answers lives.
 func TestIdleConnections(t *testing.T) {
-	h := open(t, func(p *plan) { p.set.Idle, p.set.PingTimeout = 100*time.Millisecond, 200*time.Millisecond })
+	h := open(t, func(p *plan) { p.set.Idle, p.set.PingTimeout = 100*time.Millisecond, 2*time.Second })
 	alive, dead := h.login("juliet", "x"), h.login("romeo", "x")
 	over := make(chan string, 1)
 	go func() { over <- dead.End() }()
-	for range 6 {
+	for range 20 {
 		st := alive.Expect("<ping xmlns='urn:xmpp:ping'", "type='get'", "from='"+host+"'")
 		alive.Say("<iq type='result' id='%s' to='%s'/>", st.ID, host)
 	}
@@ -110,7 +109,7 @@ func TestIdleConnections(t *testing.T) {
 	if n := h.router.Sessions(); n != 1 {
 		t.Errorf("%d sessions", n)
 	}
-	for range 40 { // white space is a sign of life
+	for range 230 { // white space is a sign of life
 		alive.Say(" ")
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -120,7 +119,7 @@ func TestIdleConnections(t *testing.T) {
 // A stanza that is not completed ends the stream, one that takes its time does not, nor
 // does a client that is always amid another one.
 func TestHalfStanza(t *testing.T) {
-	h := open(t, func(p *plan) { p.set.StanzaTimeout = 800 * time.Millisecond })
+	h := open(t, func(p *plan) { p.set.StanzaTimeout = 2 * time.Second })
 	half, busy := h.login("juliet", "x"), h.login("romeo", "x")
 	half.Say("<message to='%s'><body>", half.JID)
 	busy.Say("<iq type='get' id='b' to='%s'><ping xmlns='urn:xmpp:ping'", host)
@@ -128,7 +127,7 @@ func TestHalfStanza(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for time.Since(began) < 2*time.Second {
+		for time.Since(began) < 5*time.Second {
 			busy.Write("/></iq><iq type='get' id='b' to='" + host + "'><ping xmlns='urn:xmpp:ping'")
 			time.Sleep(20 * time.Millisecond)
 		}

@@ -309,7 +309,7 @@ func TestDisabledAccount(t *testing.T) {
 
 // Requirement 23: who does not log in is gone in time, even dripping bytes.
 func TestLoginTimeout(t *testing.T) {
-	h := open(t, func(p *plan) { p.set.LoginTimeout = 400 * time.Millisecond })
+	h := open(t, func(p *plan) { p.set.LoginTimeout = 3 * time.Second })
 	h.account("mallory")
 	for stage, reach := range stages {
 		if stage == "bound" || stage == "managed" {
@@ -331,7 +331,7 @@ func TestLoginTimeout(t *testing.T) {
 						if got != "connection-timeout" {
 							t.Errorf("it ended with %q", got)
 						}
-						if took := time.Since(began); took > 3*time.Second {
+						if took := time.Since(began); took > 20*time.Second {
 							t.Errorf("it lived for %v", took)
 						}
 						return

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/c2s"
 	"parley/xmpp"
 	"parley/xmpp/xmpptest"
 )
@@ -52,7 +53,7 @@ func TestSlowOccupantSlowsNobody(t *testing.T) {
 			break
 		}
 	}
-	if slowest > 2*time.Second {
+	if slowest > c2s.Defaults().Stall/2 {
 		t.Errorf("others waited %v", slowest)
 	}
 	if n := h.router.Sessions(); n != 2 {

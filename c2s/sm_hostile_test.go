@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/c2s"
 	"parley/storage"
 	"parley/xmpp"
 )
@@ -18,7 +19,7 @@ func TestAcknowledgedWhenCommitted(t *testing.T) {
 	m := h.managed("juliet", "a")
 	romeo := h.login("romeo", "x")
 	m.sync()
-	h.disk.Slow(600 * time.Millisecond)
+	h.disk.Slow(3 * time.Second)
 	defer h.disk.Slow(0)
 	say(m.Client, romeo.JID.String(), "x")
 	begun := time.Now()
@@ -34,15 +35,18 @@ func TestAcknowledgedWhenCommitted(t *testing.T) {
 		}
 	}
 	acked(1)
-	if d := time.Since(begun); d < 80*time.Millisecond || d > 500*time.Millisecond {
+	if d := time.Since(begun); d < 80*time.Millisecond || d > 2500*time.Millisecond {
 		t.Errorf("answered after %s", d)
 	}
 	acked(2) // unasked
-	if d := time.Since(begun); d < 500*time.Millisecond {
+	if d := time.Since(begun); d < 2900*time.Millisecond {
 		t.Errorf("acknowledged after %s", d)
 	}
 	romeo.Expect("<body>x")
-	h.disk.Slow(15 * time.Millisecond)                                                         // it is waited for
+	set := c2s.Defaults()
+	set.SMAckWithin = time.Minute // it is waited for
+	h.SetSettings(set)
+	h.disk.Slow(15 * time.Millisecond)
 	if err := h.store.Write(t.Context(), func(*storage.Tx) error { return nil }); err != nil { // nothing else is under way
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func TestRestrictedXML(t *testing.T) {
 				began, before := time.Now(), heap()
 				c.Say("%s", prolog(stage)+xml)
 				c.ExpectEnd("restricted-xml")
-				if took := time.Since(began); took > 3*time.Second {
+				if took := time.Since(began); took > 20*time.Second {
 					t.Errorf("it took %v", took)
 				}
 				if grown := heap() - before; grown > 32<<20 {

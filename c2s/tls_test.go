@@ -229,14 +229,14 @@ func (h *holding) release() {
 
 // A handshake that is not one ends the connection, and so does one that never comes.
 func TestBrokenHandshakes(t *testing.T) {
-	h := open(t, func(p *plan) { p.set.LoginTimeout = 300 * time.Millisecond })
+	h := open(t, func(p *plan) { p.set.LoginTimeout = 2 * time.Second })
 	for _, first := range []string{"", "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\xff\xff", "\x80\x2e\x01"} {
 		raw, err := net.Dial("tcp", h.direct)
 		if err != nil {
 			t.Fatal(err)
 		}
 		io.WriteString(raw, first)
-		raw.SetReadDeadline(time.Now().Add(5 * time.Second))
+		raw.SetReadDeadline(time.Now().Add(20 * time.Second))
 		if _, err := io.ReadAll(raw); timedOut(err) {
 			t.Errorf("%q: still open", first)
 		}

@@ -212,7 +212,7 @@ func TestWebSocketLimits(t *testing.T) {
 	h := open(t, func(p *plan) {
 		p.set.Stanza = 20000
 		p.set.StanzaBefore = 10000
-		p.set.LoginTimeout = 300 * time.Millisecond
+		p.set.LoginTimeout = 3 * time.Second
 	})
 	h.account("juliet")
 	c := xmpptest.Dial(t, h.webOptions())

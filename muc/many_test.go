@@ -35,7 +35,7 @@ func TestManyRooms(t *testing.T) {
 	began := time.Now()
 	romeo.Sends("<iq type='get' id='1' to='conference.example.com'><query xmlns='http://jabber.org/protocol/disco#items'><set xmlns='http://jabber.org/protocol/rsm'><max>50</max><after>r050000@conference.example.com</after></set></query></iq>")
 	well(t, romeo)
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("a page took %v", took)
 	}
 	var before, behind runtime.MemStats

@@ -53,7 +53,7 @@ func comeAndGo(t *testing.T, senders, most, fullEvery int) {
 		defer j.mu.Unlock()
 		return len(j.live) >= 20 && len(j.sure) >= 20
 	}
-	for began := time.Now(); lives < most && (lives < 12 || time.Since(began) < 4*time.Second) || !enough() && time.Since(began) < 20*time.Second; lives++ {
+	for began := time.Now(); lives < most && (lives < 12 || time.Since(began) < 4*time.Second) || !enough() && time.Since(began) < 3*time.Minute; lives++ {
 		j.live1(false)
 	}
 	stop <- struct{}{}

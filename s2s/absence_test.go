@@ -69,9 +69,15 @@ func befriended(t *testing.T, a, b *house) (ann, bob *routertest.Actor) {
 			return st != nil && st.Type == "" && st.From.Domain() != who.JID().Domain() && strings.Contains(st.String(), "presence")
 		})
 	}
-	a.Settle()
-	b.Settle()
-	time.Sleep(20 * time.Millisecond)
+	for range 2 { // behind these stands all that the servers have said about it, and have answered to that
+		for from, to := range map[*routertest.Actor]*routertest.Actor{ann: bob, bob: ann} {
+			from.Says("<message to='" + to.JID().String() + "' type='headline' id='behind'/>")
+			routertest.Eventually(t, "it comes", func() bool {
+				st := to.Hears()
+				return st != nil && st.ID == "behind"
+			})
+		}
+	}
 	ann.Forgets()
 	bob.Forgets()
 	return ann, bob

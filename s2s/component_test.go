@@ -342,7 +342,7 @@ func TestComponentShutdown(t *testing.T) {
 
 // Contacts behind a component that has gone do not look as if they were there.
 func TestComponentIsMissed(t *testing.T) {
-	s := withComponents(t, func(c *ComponentsConfig) { c.Settings.Absent = 300 * time.Millisecond })
+	s := withComponents(t, func(c *ComponentsConfig) { c.Settings.Absent = 3 * time.Second })
 	ann := s.Online("ann@example.com/1")
 	p := s.component("irc.example.com")
 	ann.Says("<presence to='x@irc.example.com' type='subscribe'/>")
@@ -360,7 +360,7 @@ func TestComponentIsMissed(t *testing.T) {
 	routertest.Eventually(t, "it is gone", func() bool { return !s.connected("irc.example.com") })
 	ann.GetsNothing() // it may come back at once
 	p = s.component("irc.example.com")
-	time.Sleep(500 * time.Millisecond)
+	time.Sleep(4 * time.Second)
 	ann.GetsNothing()
 	p.Close()
 	hears("unavailable", "x@irc.example.com")

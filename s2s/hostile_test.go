@@ -253,7 +253,7 @@ func TestHostile(t *testing.T) {
 
 // TestProofTakesTime has servers that prove nothing go after a while, and not be too many.
 func TestProofTakesTime(t *testing.T) {
-	h := open(t, func(p *plan) { p.set.Negotiate, p.set.PerAddress = 200*time.Millisecond, 3 }, "b.example")
+	h := open(t, func(p *plan) { p.set.Negotiate, p.set.PerAddress = 2*time.Second, 3 }, "b.example")
 	var list []*raw
 	for range 3 {
 		r := dialRaw(t, h.starttls)

@@ -249,7 +249,7 @@ func TestPOSHIsBounded(t *testing.T) {
 	w.hold = make(chan struct{})
 	j := newTestJudge(t, nil, func(jc *JudgeConfig) { jc.POSH, jc.HTTP = true, w })
 	leaf := server(t, nil, names{})
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	var wg sync.WaitGroup
 	for i := range 40 {

@@ -295,14 +295,17 @@ func (l *link) resume(rd *router.Round, st *xmpp.Stanza) error {
 		l.say(failedSM("item-not-found", 0, false))
 		return nil
 	}
-	l.s.notLasting(previd, old)
+	if old = l.s.succeeds(previd, l); old == nil { // it was given up just now
+		count, known := l.s.countOf(previd, l.head)
+		l.say(failedSM("item-not-found", count, known))
+		return nil
+	}
 	old.end(xmpp.EndStream("conflict", "the stream is resumed on another connection"))
 	<-old.done
 	l.s.stats.Resumed.Add(1)
 	count := old.handled()
 	var b xmpp.Builder
 	b.Open(nsSM, "resumed", "previd", previd, "h", strconv.FormatUint(uint64(count), 10))
-	l.s.mayResume(previd, l)
 	l.manages(b.Payload(), &inbound{id: previd, base: l.taken, start: count}, &outbound{acked: uint32(h)})
 	if l.bidi {
 		r := l.s.route(l.head)
@@ -313,6 +316,18 @@ func (l *link) resume(rd *router.Round, st *xmpp.Stanza) error {
 		r.hurry() // the answer to resume stands before what it will send
 	}
 	return nil
+}
+
+// succeeds puts a stream in the place of the one that it resumes, which is returned; nil: there is none
+// any more. Until it has gone on with that, who resumes in turn waits for it: it may be lost, too, before
+// what came in the one before is settled and counted.
+func (s *Server) succeeds(id string, l *link) (old *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old = s.lasting[id]; old != nil {
+		s.lasting[id] = l
+	}
+	return old
 }
 
 // resumed takes out of the queue what has arrived in the lost stream; false: more is

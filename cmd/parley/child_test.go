@@ -100,7 +100,7 @@ func (c *child) start(args ...string) {
 	}()
 	select {
 	case c.hello = <-said:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 	}
 	if c.hello == "" {
 		c.t.Fatalf("the server did not start:\n%s", c.log)
@@ -122,7 +122,7 @@ func (c *child) start(args ...string) {
 // kill ends the server as a crash would.
 func (c *child) kill() {
 	c.cmd.Process.Signal(syscall.SIGKILL)
-	c.wait(10 * time.Second)
+	c.wait(30 * time.Second)
 }
 
 // stop asks it to end, and returns its exit code and how long it took.
@@ -161,7 +161,7 @@ func (c *child) run(stdin string, args ...string) (out, stderr string, code int)
 	go func() { done <- cmd.Wait() }()
 	select {
 	case <-done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		cmd.Process.Kill()
 		<-done
 		c.t.Fatalf("parley %s did not end\n%s", strings.Join(args, " "), &e)
@@ -226,7 +226,7 @@ func (c *child) waitLog(text string) {
 
 func eventually(t *testing.T, ok func() bool, why func() string) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal(why())
 		}

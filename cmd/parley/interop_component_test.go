@@ -139,7 +139,7 @@ func ircLogin(t *testing.T, port int, nick string) *ircUser {
 	t.Helper()
 	var conn net.Conn
 	var err error
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if conn, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
 			break
 		}
@@ -161,7 +161,7 @@ func (u *ircUser) says(format string, args ...any) {
 // hears waits for a line with this part.
 func (u *ircUser) hears(part string) {
 	u.t.Helper()
-	u.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	u.conn.SetReadDeadline(time.Now().Add(60 * time.Second))
 	var all []string
 	for {
 		line, err := u.in.ReadString('\n')
@@ -181,8 +181,8 @@ func (u *ircUser) hears(part string) {
 func until(t *testing.T, c *xmpptest.Client, what string, is func(*xmpp.Stanza) bool) *xmpp.Stanza {
 	t.Helper()
 	var all []string
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
-		st, err := c.ReadWithin(20 * time.Second)
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); {
+		st, err := c.ReadWithin(60 * time.Second)
 		if err != nil {
 			t.Fatalf("%s did not come: %v; there was\n%s", what, err, strings.Join(all, "\n"))
 		}
@@ -289,7 +289,7 @@ func configure(t *testing.T, c *xmpptest.Client, server string, port int) {
 // connected waits until a component is.
 func (p *process) connected(domain string) {
 	p.t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		for line := range strings.Lines(p.parley("", "component", "list")) {
 			if strings.HasPrefix(line, domain) && strings.Contains(line, "127.0.0.1:") {
 				return

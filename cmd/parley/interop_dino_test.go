@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestInteropDino has two in windows who become contacts, encrypt for each other, send a picture,
@@ -29,7 +28,7 @@ func TestInteropDino(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hers := filepath.Join(t.TempDir(), "rose.png")
+	taken, hers := shooting(t), filepath.Join(t.TempDir(), "rose.png")
 	foreign(t, "", nil, "convert", "-size", "200x200", "plasma:green-yellow", hers)
 	enter = append(enter, "--target", strconv.Itoa(p.cmd.Process.Pid), "sh", "-c",
 		`list=/etc/ssl/certs/ca-certificates.crt; cat $list "$0" >"$1" && mount --bind "$1" $list && shift && exec dbus-run-session -- /usr/bin/python3 -B "$@"`, p.cert())
@@ -42,9 +41,7 @@ func TestInteropDino(t *testing.T) {
 		if out := ends(); !strings.Contains(out, "ok") {
 			t.Errorf("%s: %s", who, out)
 		}
-		if st, err := os.Stat(filepath.Join(shots, "dino-"+who+".png")); err != nil || st.Size() < 5000 || time.Since(st.ModTime()) > time.Minute {
-			t.Errorf("the picture of %s: %v", who, err)
-		}
+		taken("dino-"+who, 5000)
 	}
 	unreadable(t, p, 2, "thy father", "thy name", "rose.png")
 }

@@ -47,7 +47,7 @@ func TestInteropProfanityKeys(t *testing.T) {
 	}
 	var device []string
 	var list string
-	for late := time.Now().Add(20 * time.Second); device == nil; time.Sleep(100 * time.Millisecond) {
+	for late := time.Now().Add(60 * time.Second); device == nil; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(late) {
 			t.Fatalf("no keys are published: %s", list)
 		}
@@ -82,7 +82,7 @@ func TestInteropProfanityBookmarks(t *testing.T) {
 		return phone.Expect("id='b'").String()
 	}
 	list := ""
-	for late := time.Now().Add(20 * time.Second); !strings.Contains(list, "balcony@conference.localhost"); time.Sleep(100 * time.Millisecond) {
+	for late := time.Now().Add(60 * time.Second); !strings.Contains(list, "balcony@conference.localhost"); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(late) {
 			t.Fatalf("the bookmarks of Profanity: %s", list)
 		}

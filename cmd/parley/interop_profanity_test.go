@@ -91,11 +91,10 @@ func (s *profanity) shows(text, open string) {
 	if open != "" {
 		s.types(open)
 	}
-	for range 1000 {
+	for late := time.Now().Add(90 * time.Second); time.Now().Before(late); time.Sleep(20 * time.Millisecond) {
 		if strings.Contains(s.screen(), text) {
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	s.t.Fatalf("%s's Profanity does not show %q:\n%s", s.user, text, s.screen())
 }
@@ -127,12 +126,11 @@ func (s *profanity) clear(question string) {
 func (s *profanity) asks(question string, want ...string) {
 	s.t.Helper()
 	missing := func(w string) bool { return !strings.Contains(s.screen(), w) }
-	for range 50 {
+	for late := time.Now().Add(90 * time.Second); time.Now().Before(late); time.Sleep(50 * time.Millisecond) {
 		s.clear(question)
 		if !slices.ContainsFunc(want, missing) {
 			return
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 	s.t.Fatalf("%s's Profanity does not answer %s with %q:\n%s", s.user, question, want, s.screen())
 }

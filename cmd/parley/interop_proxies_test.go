@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -105,8 +106,8 @@ func TestInteropProxies(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatalf("%v: run `make peers`", err)
 			}
-			defer func() { cmd.Process.Signal(os.Interrupt); cmd.Wait() }()
-			for end := time.Now().Add(15 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			defer func() { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait() }()
+			for end := time.Now().Add(60 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 				if c, err := net.Dial("tcp", addr); err == nil {
 					c.Close()
 					break

@@ -15,7 +15,7 @@ import (
 
 // federationPatience is how long something may take to come from another server, whose first
 // stanza waits for connections both ways.
-const federationPatience = 10 * time.Second
+const federationPatience = 30 * time.Second
 
 // A citizen is a user at some server, who listens all the time.
 type citizen struct {

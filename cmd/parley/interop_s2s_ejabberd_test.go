@@ -30,7 +30,7 @@ func startEjabberd(t testing.TB, names *nameServer, ca *authority, hosts ...vhos
 		return ejabberdDoes(api, "register", map[string]string{"user": name, "host": domain, "password": password})
 	}
 	// Not distributed: no port mapper, and no name that another could have.
-	s.start(60*time.Second, []string{
+	s.start(2*time.Minute, []string{
 		"EJABBERD_CONFIG_PATH=" + config, "EJABBERD_LOG_PATH=" + filepath.Join(s.dir, "ejabberd.log"), "ERL_INETRC=" + rc,
 		"ERL_LIBS=" + filepath.Dir(libs[0]), "ERL_CRASH_DUMP_BYTES=0", "ERL_MAX_PORTS=4096",
 	}, "erl", "-noinput", "+K", "true", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none",
@@ -99,7 +99,7 @@ modules:
 // ejabberdDoes runs one of its commands, which it has over HTTP as well.
 func ejabberdDoes(api, command string, args map[string]string) error {
 	body, _ := json.Marshal(args)
-	client := &http.Client{Timeout: 20 * time.Second}
+	client := &http.Client{Timeout: time.Minute}
 	var err error
 	for range 100 { // it opens its doors one after the other
 		var r *http.Response

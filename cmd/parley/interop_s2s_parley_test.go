@@ -99,7 +99,7 @@ func (p *federated) crash() {
 func (p *federated) logged(t testing.TB, mark int, pattern string) {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(federationPatience); ; time.Sleep(20 * time.Millisecond) {
 		if re.MatchString(p.log.String()[mark:]) {
 			return
 		}

@@ -29,11 +29,11 @@ func callsBy(from string, cred credential, to, addr string, direct bool) (*peer,
 	if err != nil {
 		return nil, nil, err
 	}
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", addr, 20*time.Second)
 	if err != nil {
 		return nil, nil, err
 	}
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	p := &peer{conn: conn, from: from, to: to}
 	if !direct {
 		if _, err := p.open(); err != nil {

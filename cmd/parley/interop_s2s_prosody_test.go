@@ -71,7 +71,7 @@ s2s_direct_tls_ssl = { cafile = "%s" }
 		}
 		return nil
 	}
-	s.start(20*time.Second, nil, "prosody", "-F", "--config", config)
+	s.start(time.Minute, nil, "prosody", "-F", "--config", config)
 	return s
 }
 

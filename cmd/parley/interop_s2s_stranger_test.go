@@ -148,7 +148,7 @@ func (s *stranger) mark() int { return len(s.log.String()) }
 func (s *stranger) logged(t testing.TB, mark int, pattern string) {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(federationPatience); ; time.Sleep(20 * time.Millisecond) {
 		if re.MatchString(s.log.String()[mark:]) {
 			return
 		}

@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A person with a browser, and Romeo with slixmpp. Pictures of what she sees stand in
@@ -88,7 +87,7 @@ func converse(t *testing.T, p *process, base, transport string) {
 	if _, err := os.Stat(filepath.Join(root, "web/client/converse.zip")); err != nil {
 		t.Fatalf("%v: run `make build` where npm is", err)
 	}
-	done := filepath.Join(t.TempDir(), "done")
+	taken, done := shooting(t), filepath.Join(t.TempDir(), "done")
 	romeo := begin(t, "", nil, "/usr/bin/python3", "-B", script(t, "converse_romeo.py"), p.port, p.cert(), done)
 	shots, err := filepath.Abs(screenshots)
 	if err != nil {
@@ -110,9 +109,6 @@ func converse(t *testing.T, p *process, base, transport string) {
 		}
 	}
 	for _, name := range []string{"landing", "login", "chat", "room", "picture", "again", "elsewhere"} {
-		st, err := os.Stat(filepath.Join(shots, "converse-"+transport+"-"+name+".png"))
-		if err != nil || st.Size() < 3000 || time.Since(st.ModTime()) > 2*time.Minute {
-			t.Errorf("the picture %s: %v", name, err)
-		}
+		taken("converse-"+transport+"-"+name, 3000)
 	}
 }

@@ -16,7 +16,7 @@ export const open = async (base) => {
       ignoreHTTPSErrors: true, // the certificate is the server's own
       locale: 'en-GB', viewport: { width: 1200, height: 800 }, ...more
     })
-    context.setDefaultTimeout(30000)
+    context.setDefaultTimeout(90000)
     context.on('request', (r) => {
       const url = new URL(r.url())
       if (/^https?:$/.test(url.protocol) && url.origin !== origin) foreign.push(r.url())

@@ -64,15 +64,19 @@ class Dino(Window):
         self.xdotool("type", "--delay", "15", text)
         self.xdotool("key", "Return")
 
-    async def file_is(self, path):
-        """Names a file in the dialogue that asks for one, which takes a moment to be there."""
-        await asyncio.sleep(1.5)
+    async def asks(self, title):
+        """Waits for the dialogue with that title, which hears keys then."""
+        await self.until("ask: " + title, lambda: self.xdotool("getwindowfocus", "getwindowname").strip() == title)
         await self.still()
+
+    async def file_is(self, title, path):
+        """Names a file in the dialogue that asks for one."""
+        await self.asks(title)
         self.xdotool("key", "slash")
         await asyncio.sleep(0.5)
         await self.still()
         self.types(path[1:])
-        await asyncio.sleep(1)
+        await self.until("have been told", lambda: not self.has(title))
         await self.still()
 
     def rows(self, query, *args):
@@ -140,10 +144,10 @@ async def juliet():
     await encrypt("Deny thy father")
     await window.until("have an answer", lambda: ("And refuse thy name", OMEMO) in window.said() or window.said())
     await window.press(338, 663)  # the paper clip
-    await window.file_is(picture)
+    await window.file_is("Select file", picture)
     window.picture("sending")
-    window.xdotool("key", "Return")  # "Send"
-    await window.until("have sent it", lambda: window.heard(r"OUT [^<]*<[^<]*:iq [^<]*<\{urn:xmpp:http:upload:0\}:request"))
+    await window.insists("have sent it", lambda: window.heard(r"OUT [^<]*<[^<]*:iq [^<]*<\{urn:xmpp:http:upload:0\}:request"),
+                         lambda: window.xdotool("key", "Return"))  # "Send"
     await window.until("see Romeo's face", lambda: window.heard(answer("items", "urn:xmpp:avatar:data") + "[^<]*<[^<]*:item "))
     await window.still()
     window.picture("juliet")
@@ -151,7 +155,7 @@ async def juliet():
     other = await Person("juliet", "old", "5222", cert).comes(present=False)
     iq = other.make_iq_get()
     iq.xml.append(ET.fromstring("<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'/></query>"))
-    listed = [c.get("jid") for c in (await iq.send(timeout=10)).xml.iter("{storage:bookmarks}conference")]
+    listed = [c.get("jid") for c in (await iq.send(timeout=30)).xml.iter("{storage:bookmarks}conference")]
     assert listed == ["hall@conference.localhost"], listed
     await other.leaves()
 
@@ -159,7 +163,9 @@ async def juliet():
 async def romeo():
     await online()
     window.does("add_chat")
+    await window.asks("Start Conversation")
     await window.press(109, 509)  # "+"
+    await window.asks("Add Contact")
     await window.press(190, 130)
     window.xdotool("type", "--delay", "15", J)
     await window.press(275, 28)  # "Add"
@@ -172,8 +178,9 @@ async def romeo():
     await encrypt("And refuse thy name")
     await window.until("have her picture", lambda: window.received(picture))
     window.does("accounts")
+    await window.asks("Accounts")
     await window.press(330, 96)  # the picture of the account
-    await window.file_is(picture)
+    await window.file_is("Select avatar", picture)
     await window.until("publish a face", lambda: window.heard(answer("publish", "urn:xmpp:avatar:metadata")))
     await window.still()
     window.picture("romeo")

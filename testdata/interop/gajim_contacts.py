@@ -11,7 +11,7 @@ import sys
 import zlib
 
 from gajim_window import ACCOUNT, Window
-from slixmpp_person import Person
+from slixmpp_person import Person, taken
 
 port, cert, shots = sys.argv[1:]
 window = Window(port, cert, shots)
@@ -105,7 +105,7 @@ async def removed(romeo):
 
 async def again(gajim, other, nurse):
     """Gajim keeps its list over a restart, and gets what another client has changed meanwhile."""
-    await asyncio.sleep(2)  # once a second it is asked what it has taken; what it has not is given again
+    await taken("juliet", port, cert)  # what it does not say that it has it is given again
     window.act("quit")
     await window.sure("Unread Messages", "alt+q")
     await window.ended(gajim)

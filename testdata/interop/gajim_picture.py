@@ -47,15 +47,14 @@ async def play():
     await befriend()
     window.gajim()
     await window.until("log in", lambda: window.status() == "online")
-    window.gajim("xmpp:%s?message" % R).wait(30)  # opens the chat in the running one
+    window.gajim("xmpp:%s?message" % R).wait(90)  # opens the chat in the running one
     print("online", flush=True)
     await window.until("be asked", lambda: "What's in a name?" in bodies())
     sent = pathlib.Path(picture)
     window.act("send-file-httpupload", "as", [sent.resolve().as_uri()], where="/org/gajim/Gajim/window/1")
-    await asyncio.sleep(1)
     await window.still()
     window.picture("sending")
-    window.keys("Gajim", "Return")  # "Send Files"
+    await window.insists("have sent it", lambda: len(bodies()) > 1, lambda: window.keys("Gajim", "Return"))  # "Send Files"
     await window.until("be sent another", lambda: bodies()[-1].endswith("/rose.png") or bodies())
     await window.until("fetch that, and its own", lambda: len(fetched()) == 2 or [len(f) for f in fetched()])
     assert sent.read_bytes() in fetched()

@@ -2,6 +2,7 @@
 keys where that does not reach. Run inside dbus-run-session.
 """
 import asyncio
+import itertools
 import json
 import os
 import shutil
@@ -105,7 +106,7 @@ class Window:
     def call(self, path, interface, method, args=None):
         bus = Gio.bus_get_sync(Gio.BusType.SESSION)
         return bus.call_sync("org.gajim.Gajim", path, interface, method, args, None, Gio.DBusCallFlags.NO_AUTO_START,
-                             2000, None).unpack()
+                             20000, None).unpack()
 
     def remote(self, method, args=None):
         return self.call("/org/gajim/dbus/RemoteObject", "org.gajim.dbus.RemoteInterface", method, args)
@@ -153,8 +154,18 @@ class Window:
     async def sure(self, title, key):
         """Answers when Gajim asks whether it is meant."""
         await self.until("ask: " + title, lambda: self.has(title))
-        self.keys(title, key)
-        await self.until("have the answer", lambda: not self.has(title))
+        await self.insists("have the answer", lambda: not self.has(title), lambda: self.keys(title, key))
+
+    async def insists(self, what, ok, do):
+        """Does something until it is so: what comes before a window can hear it is lost."""
+        times = itertools.count()
+
+        def done():
+            if ok():
+                return True
+            if next(times) % 30 == 0:  # every three seconds
+                do()
+        await self.until(what, done)
 
     def click(self, title, x, y):
         """Clicks into the window with that title, so far from its corner."""
@@ -181,11 +192,13 @@ class Window:
         sys.exit(self.name + " " + why)
 
     async def still(self):
-        """Waits until what the screen shows has been drawn: a click finds its place then."""
-        before = None
-        for _ in range(50):
+        """Waits until what the screen shows has been drawn, which is the same for a while then: a click
+        finds its place."""
+        before, same = None, 0
+        for _ in range(300):
             now = subprocess.run(["import", "-window", "root", "rgb:-"], env=self.env, check=True, capture_output=True).stdout
-            if now == before:
+            same = same + 1 if now == before else 0
+            if same == 3:
                 return
             before = now
             await asyncio.sleep(0.1)
@@ -215,11 +228,11 @@ class Window:
     async def adds(self, jid, group):
         """Goes through the pages on which a contact is added: address, then group."""
         await self.until("ask for an address", lambda: self.has("Add Contact"))
+        await self.still()
         self.keys("Add Contact", "Return")
         # It asks what that is. A stranger is not told, and Gajim knows the error as a person's.
         await self.until("ask for a group", lambda: self.logged("Error from %s: service-unavailable" % jid))
         await self.still()
         self.click("Add Contact", 304, 227)
         self.xdotool("type", group)
-        self.click("Add Contact", 390, 356)
-        await self.until("close that", lambda: not self.has("Add Contact"))
+        await self.insists("close that", lambda: not self.has("Add Contact"), lambda: self.click("Add Contact", 390, 356))

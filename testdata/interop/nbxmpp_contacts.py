@@ -19,10 +19,10 @@ loop = GLib.MainContext.default()
 
 def until(what, ok):
     late = []
-    timer = GLib.timeout_add_seconds(15, lambda: late.append(True))
+    timer = GLib.timeout_add_seconds(30, lambda: late.append(True))
     while not ok():
         if late:
-            sys.exit("not within 15 s: " + what)
+            sys.exit("not within 30 s: " + what)
         loop.iteration(True)
     if not late:
         GLib.source_remove(timer)

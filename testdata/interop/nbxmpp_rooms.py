@@ -36,10 +36,10 @@ PUBLIC = dict(PRIVATE, **{"muc#roomconfig_publicroom": True, "muc#roomconfig_mem
 
 def until(what, ok):
     late = []
-    timer = GLib.timeout_add_seconds(15, lambda: late.append(True))
+    timer = GLib.timeout_add_seconds(30, lambda: late.append(True))
     while not ok():
         if late:
-            sys.exit("not within 15 s: %s" % (what() if callable(what) else what))
+            sys.exit("not within 30 s: %s" % (what() if callable(what) else what))
         loop.iteration(True)
     GLib.source_remove(timer)
 

@@ -32,14 +32,14 @@ class Client(slixmpp.ClientXMPP):
             self.ready.set_result(True)
 
     async def hears(self, typ, body):
-        msg = await asyncio.wait_for(self.heard.get(), 10)
+        msg = await asyncio.wait_for(self.heard.get(), 30)
         assert (msg["type"], msg["from"], msg["body"]) == (typ, "localhost", body), msg
 
 
 async def login(user, password=None):
     c = Client(user + "@localhost", password or "pw-" + user)
     c.connect(("127.0.0.1", int(port)))
-    await asyncio.wait_for(c.ready, 20)
+    await asyncio.wait_for(c.ready, 30)
     return c
 
 
@@ -71,7 +71,7 @@ async def run(client, command, answers, wrong=None):
             end.set_result(iq)
 
     getattr(client["xep_0133"], command)(jid="localhost", session={"next": answered, "error": refused})
-    return await asyncio.wait_for(end, 10)
+    return await asyncio.wait_for(end, 30)
 
 
 async def main():
@@ -122,7 +122,7 @@ async def main():
     angelica.add_event_handler("stream_error", lambda e: ended.done() or ended.set_result(e["condition"]))
     iq = await run(juliet, "delete_user", {"accountjids": ["nurse@localhost"]})
     assert iq["command"]["status"] == "completed" and iq["command"]["notes"] == [("info", "Deleted: 1")], iq
-    assert await asyncio.wait_for(ended, 10) == "not-authorized"
+    assert await asyncio.wait_for(ended, 30) == "not-authorized"
     juliet.disconnect()
     romeo.disconnect()
     await asyncio.sleep(0.3)

@@ -12,7 +12,7 @@ from slixmpp.xmlstream import ET
 from slixmpp.xmlstream.handler import Collector
 from slixmpp.xmlstream.matcher import MatchXMLMask
 
-from slixmpp_person import Person
+from slixmpp_person import Person, taken
 
 where = sys.argv[1:]
 R, J, N = "romeo@localhost", "juliet@localhost", "nurse@localhost"
@@ -34,7 +34,7 @@ def complete(fin):
 
 async def asks(who, **query):
     """One page: what is in it, and what is said of it."""
-    iq = await who["xep_0313"].retrieve(timeout=10, **query)
+    iq = await who["xep_0313"].retrieve(timeout=30, **query)
     return iq["mam"]["results"], iq["mam_fin"]
 
 
@@ -97,7 +97,7 @@ async def gathered(who, **query):
     heard = Collector("results of " + iq["id"], MatchXMLMask(str(mask)))
     who.register_handler(heard)
     try:
-        answer = await iq.send(timeout=10)
+        answer = await iq.send(timeout=30)
     finally:
         results = heard.stop()
     return results, answer["mam_fin"]
@@ -148,23 +148,22 @@ async def selected(juliet, said, half):
 async def preferred(romeo, juliet):
     """What is not to be archived arrives, and is not there."""
     prefs = juliet["xep_0441"]
-    assert await prefs.get_preferences(timeout=10) == ("always", set(), set())
-    await prefs.set_preferences("always", [N], [R], timeout=10)
-    assert await prefs.get_preferences(timeout=10) == ("always", {N}, {R})
+    assert await prefs.get_preferences(timeout=30) == ("always", set(), set())
+    await prefs.set_preferences("always", [N], [R], timeout=30)
+    assert await prefs.get_preferences(timeout=30) == ("always", {N}, {R})
     before = await asks(juliet, rsm={"max": 0})
     theirs = await asks(romeo, rsm={"max": 0})
     romeo.send_message(J, "off the record", mtype="chat")
     await juliet.hears("message", "off the record", False)
     assert (await asks(juliet, rsm={"max": 0}))[1]["rsm"]["count"] == before[1]["rsm"]["count"]
     assert int((await asks(romeo, rsm={"max": 0}))[1]["rsm"]["count"]) == int(theirs[1]["rsm"]["count"]) + 1
-    await prefs.set_preferences("always", [], [], timeout=10)
+    await prefs.set_preferences("always", [], [], timeout=30)
 
 
 async def once(romeo, juliet):
     """What waited and what is in the archive are one: the ids say so, and what was read there
     does not come again."""
-    await asyncio.sleep(1.5)  # without XEP-0198 she is asked once a second what she has
-    await juliet.settled()
+    await taken("juliet", *where)  # she was given much, and is asked once a second what she has
     await juliet.leaves()
     for n in range(5):
         romeo.send_message(J, "wait %d" % n, mtype="chat")
@@ -180,7 +179,6 @@ async def once(romeo, juliet):
     assert [b for _, _, b in seen] == want and bodies(got) == want, (seen, bodies(got))
     assert [i for i, _, _ in seen] == [m["mam_result"]["id"] for m in got], (seen, got)
     assert {by for _, by, _ in seen} == {J}, seen
-    await desk.settled()
     await desk.leaves()
 
     for n in range(5):

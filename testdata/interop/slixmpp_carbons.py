@@ -48,7 +48,7 @@ class Client(slixmpp.ClientXMPP):
 
     async def sees(self, *event):
         try:
-            got = await asyncio.wait_for(self.events.get(), 10)
+            got = await asyncio.wait_for(self.events.get(), 30)
         except asyncio.TimeoutError:
             sys.exit("%s did not see %s" % (self.boundjid, event))
         assert got == event, "%s saw %s instead of %s" % (self.boundjid, got, event)
@@ -61,7 +61,7 @@ class Client(slixmpp.ClientXMPP):
 async def login(user, resource):
     c = Client(user + "@localhost/" + resource, "pw-" + user)
     c.connect(("127.0.0.1", int(port)))
-    await asyncio.wait_for(c.ready, 20)
+    await asyncio.wait_for(c.ready, 30)
     return c
 
 
@@ -85,7 +85,7 @@ async def main():
         await c.sees("message", j + "/balcony", "How camest thou hither?")
 
     # A device that reads the archive now shows none of it again.
-    results = (await phone["xep_0313"].retrieve(timeout=10))["mam"]["results"]
+    results = (await phone["xep_0313"].retrieve(timeout=30))["mam"]["results"]
     names = {r["mam_result"]["forwarded"]["stanza"]["body"]: r["mam_result"]["id"] for r in results}
     said = ["What man art thou?", "I know not how to tell thee", "How camest thou hither?"]
     assert list(names) == said and desk.ids == names, (names, desk.ids)

@@ -42,17 +42,17 @@ async def main():
     juliet, romeo = Client("juliet@localhost", "pw-juliet"), Client("romeo@localhost", "pw-romeo")
     for c in (juliet, romeo):
         c.connect(("127.0.0.1", int(port)))
-    await asyncio.wait_for(asyncio.gather(juliet.ready, romeo.ready), 20)
+    await asyncio.wait_for(asyncio.gather(juliet.ready, romeo.ready), 30)
     for c in (juliet, romeo):
         used = c["feature_mechanisms"].mech.name
         print("mechanism", used, flush=True)
         if mechanism != "-" and used != mechanism:
             sys.exit("used " + used)
     juliet.send_message("romeo@localhost", "What man art thou?", mtype="chat")
-    sender, body = await asyncio.wait_for(romeo.heard, 10)
+    sender, body = await asyncio.wait_for(romeo.heard, 30)
     assert sender == str(juliet.boundjid) and body == "What man art thou?", (sender, body)
     romeo.send_message(str(juliet.boundjid), "By a name I know not how to tell thee", mtype="chat")
-    sender, body = await asyncio.wait_for(juliet.heard, 10)
+    sender, body = await asyncio.wait_for(juliet.heard, 30)
     assert sender == str(romeo.boundjid) and body.startswith("By a name"), (sender, body)
     for c in (juliet, romeo):
         c.disconnect()

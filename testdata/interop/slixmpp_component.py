@@ -53,7 +53,7 @@ class Gateway(slixmpp.ComponentXMPP):
             async with self.news:
                 await self.news.wait_for(lambda: what in self.heard)
         try:
-            await asyncio.wait_for(there(), 10)
+            await asyncio.wait_for(there(), 30)
         except asyncio.TimeoutError:
             sys.exit("the gateway did not get %r; there is %r" % (what, self.heard))
         self.heard.remove(what)
@@ -87,7 +87,7 @@ class Gateway(slixmpp.ComponentXMPP):
         if to:
             inner.set("to", to)
         inner.append(payload)
-        return iq.send(timeout=10)
+        return iq.send(timeout=30)
 
 
 async def refused(awaitable, condition):
@@ -104,7 +104,7 @@ async def main():
     phone = await Person("juliet", "phone", *where, plugins=("xep_0280", "xep_0313")).comes()
     await phone["xep_0280"].enable()
     try:
-        await phone["xep_0030"].get_info(jid=GW, timeout=10)
+        await phone["xep_0030"].get_info(jid=GW, timeout=30)
         sys.exit("a gateway that is not there answers")
     except IqError as e:
         assert (e.condition, e.etype) == ("remote-server-timeout", "wait"), e
@@ -132,7 +132,7 @@ async def main():
     assert any(i[:2] == ("gateway", "telegram") for i in info["identities"]), info
     iq = phone.make_iq_get(ito=GW)
     ET.SubElement(iq.xml, "{jabber:iq:register}query")
-    form = await iq.send(timeout=10)
+    form = await iq.send(timeout=30)
     assert form.xml.find("{jabber:iq:register}query") is not None, form
 
     # Contacts (XEP-0356 §4): its own with subscriptions, those of others as clients add them.
@@ -145,7 +145,7 @@ async def main():
     await phone.hears("available", FRIEND + "/tg")
     await gw["xep_0356"].set_roster(J, {R: {"name": "Romeo", "subscription": "both", "groups": []}})
     await phone.gets(R, "none", "", ())
-    await refused(romeo.make_iq_get(queryxmlns="jabber:iq:roster", ito=J).send(timeout=10), "forbidden")
+    await refused(romeo.make_iq_get(queryxmlns="jabber:iq:roster", ito=J).send(timeout=30), "forbidden")
 
     # What juliet has written elsewhere is in her archive and on her devices (XEP-0356 §5).
     carbon = asyncio.get_event_loop().create_future()
@@ -153,11 +153,11 @@ async def main():
     msg = gw.make_message(mto=R, mfrom=J, mbody="Written in the other network", mtype="chat")
     gw["xep_0356"].send_privileged_message(msg)
     await romeo.hears("message", "Written in the other network", False)
-    sent = await asyncio.wait_for(carbon, 10)
+    sent = await asyncio.wait_for(carbon, 30)
     assert sent["body"] == "Written in the other network" and sent["from"] == J, sent
     gw["xep_0356"].send_privileged_message(gw.make_message(mto=FRIEND, mfrom=J, mbody="Hello, my friend", mtype="chat"))
     await gw.hears("message", J, "Hello, my friend")
-    archive = [m["mam_result"]["forwarded"]["stanza"]["body"] for m in (await phone["xep_0313"].retrieve(timeout=10))["mam"]["results"]]
+    archive = [m["mam_result"]["forwarded"]["stanza"]["body"] for m in (await phone["xep_0313"].retrieve(timeout=30))["mam"]["results"]]
     assert archive == ["Written in the other network", "Hello, my friend"], archive
 
     # Requests in users' names (XEP-0356 §6).
@@ -168,7 +168,7 @@ async def main():
     assert inner is not None and (inner.get("type"), inner.get("id")) == ("result", "inner-1"), answer
     iq = phone.make_iq_get()
     ET.SubElement(ET.SubElement(iq.xml, "{jabber:iq:private}query"), "{urn:example:note}note")
-    kept = (await iq.send(timeout=10)).xml.find("{jabber:iq:private}query/{urn:example:note}note")
+    kept = (await iq.send(timeout=30)).xml.find("{jabber:iq:private}query/{urn:example:note}note")
     assert kept is not None and kept.text == "kept", kept
     await refused(gw.as_user("get", J, ET.Element("{jabber:iq:version}query"), to=R + "/r"), "forbidden")
     await refused(gw.as_user("get", "nobody@localhost", ET.Element("{jabber:iq:private}query")), "forbidden")
@@ -177,7 +177,7 @@ async def main():
     for to in (HOST, J, None):
         iq = phone.make_iq_get(ito=to)
         ET.SubElement(iq.xml, "{%s}question" % OWN)
-        answer = await iq.send(timeout=10)
+        answer = await iq.send(timeout=30)
         assert answer.xml.find("{%s}answer" % OWN).text == "from outside", answer
         assert str(answer["from"]) in (to or J, ""), answer
         await gw.hears("asked", J + "/phone", to, "get")

@@ -40,7 +40,7 @@ class Client(slixmpp.ClientXMPP):
                 pass
 
         try:
-            await asyncio.wait_for(wait(), 10)
+            await asyncio.wait_for(wait(), 30)
         except asyncio.TimeoutError:
             sys.exit("%s did not see %s of %s" % (self.boundjid, name, bare))
 
@@ -51,7 +51,7 @@ class Client(slixmpp.ClientXMPP):
                 pass
 
         try:
-            await asyncio.wait_for(wait(), 10)
+            await asyncio.wait_for(wait(), 30)
         except asyncio.TimeoutError:
             sys.exit("%s was not shown the photo %s of %s" % (self.boundjid, photo, bare))
 
@@ -60,7 +60,7 @@ async def login(user):
     c = Client(user + "@localhost", "pw-" + user)
     c.auto_authorize = c.auto_subscribe = None  # nothing by itself
     c.connect(("127.0.0.1", int(port)))
-    await asyncio.wait_for(c.ready, 20)
+    await asyncio.wait_for(c.ready, 30)
     return c
 
 

@@ -34,7 +34,7 @@ class Client(slixmpp.ClientXMPP):
 async def login(user):
     c = Client(user)
     c.connect(("127.0.0.1", int(port)))
-    await asyncio.wait_for(c.ready, 20)
+    await asyncio.wait_for(c.ready, 30)
     return c
 
 
@@ -53,10 +53,10 @@ async def main():
         m["chat_state"] = state
         m.send()
     await romeo["xep_0199"].ping("localhost")
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # a question of hers would have them come
     assert juliet.heard == [], juliet.heard
     romeo.send_message(juliet.boundjid.full, "look", mtype="chat")
-    for _ in range(100):
+    for _ in range(600):
         if "look" in juliet.heard:
             break
         await asyncio.sleep(0.05)

@@ -80,7 +80,7 @@ class Gateway(slixmpp.ComponentXMPP):
         """A request of juliet's, and its answer."""
         iq = self.make_iq(ito=J, ifrom=GW, itype=typ)
         iq.xml.append(element("{urn:xmpp:privilege:2}privileged_iq", element("{jabber:client}iq", payload, type=typ, to=J, id="inner")))
-        answer = await iq.send(timeout=10)
+        answer = await iq.send(timeout=30)
         inner = answer.xml.find("{urn:xmpp:privilege:2}privilege/{urn:xmpp:forward:0}forwarded/{jabber:client}iq")
         assert inner is not None and inner.get("type") == "result", answer
         return inner
@@ -113,16 +113,16 @@ async def main():
     phone = await Phone("urn:xmpp:bookmarks:1", "storage:bookmarks", "urn:xmpp:mds:displayed:0", "urn:xmpp:avatar:metadata", "http://jabber.org/protocol/nick").comes()
     gw = Gateway()
     gw.connect("127.0.0.1", port)
-    await asyncio.wait_for(gw.granted.wait(), 10)
+    await asyncio.wait_for(gw.granted.wait(), 30)
 
     # A group becomes a bookmark, for clients of all ages; and is none any more.
     conference = element("{urn:xmpp:bookmarks:1}conference", element("{urn:xmpp:bookmarks:1}nick", "Juliet"), name="The group", autojoin="true")
     await gw.as_user("set", publication("urn:xmpp:bookmarks:1", GROUP, conference, PRIVATE))
-    await phone.hears("event", J, "urn:xmpp:bookmarks:1", "item", GROUP)
-    await phone.hears("event", J, "storage:bookmarks", "item", "current")
+    await phone.has("event", J, "urn:xmpp:bookmarks:1", "item", GROUP)
+    await phone.has("event", J, "storage:bookmarks", "item", "current")
     iq = phone.make_iq_get()
     iq.xml.append(element("{jabber:iq:private}query", element("{storage:bookmarks}storage")))
-    listed = (await iq.send(timeout=10)).xml.find("{jabber:iq:private}query/{storage:bookmarks}storage/{storage:bookmarks}conference")
+    listed = (await iq.send(timeout=30)).xml.find("{jabber:iq:private}query/{storage:bookmarks}storage/{storage:bookmarks}conference")
     assert (listed.get("jid"), listed.get("name"), listed.get("autojoin")) == (GROUP, "The group", "true"), listed.attrib
     ns = "{%s}" % PUBSUB
     got = await gw.as_user("get", element(ns + "pubsub", element(ns + "items", element(ns + "item", id=GROUP), node="urn:xmpp:bookmarks:1")))
@@ -157,7 +157,7 @@ async def main():
     there = gw.make_presence(pto=J, pfrom=FRIEND + "/tg")
     there.xml.append(element("{http://jabber.org/protocol/caps}c", hash="sha-1", node="urn:gw", ver=VER))
     there.send()
-    assert await asyncio.wait_for(gw.avatar, 10) == HASH
+    assert await asyncio.wait_for(gw.avatar, 30) == HASH
 
     # What it has no permission for.
     try:

@@ -64,7 +64,7 @@ class Occupant(Person):
             async with self.news:
                 await self.news.wait_for(lambda: any(map(fits, where)))
         try:
-            await asyncio.wait_for(there(), 10)
+            await asyncio.wait_for(there(), 30)
         except asyncio.TimeoutError:
             sys.exit("%s did not get %r; there is\n%s" % (self.boundjid, want, "\n".join(map(repr, where))))
         n = next(i for i, what in enumerate(where) if fits(what))
@@ -80,7 +80,7 @@ class Occupant(Person):
 
     async def quiet(self, room, **unwanted):
         """Nothing of the kind has come: what the room had to say stands before its answer."""
-        await self["xep_0030"].get_info(room, timeout=10)
+        await self["xep_0030"].get_info(room, timeout=30)
         bad = [m for m in self.said if all(m[k] == v for k, v in unwanted.items())]
         assert not bad, (str(self.boundjid), bad)
 
@@ -89,7 +89,7 @@ class Occupant(Person):
         self.seen.clear()
         self.said.clear()
         self.refusals.clear()
-        joined = asyncio.ensure_future(self["xep_0045"].join_muc_wait(room, nick, timeout=10, **more))
+        joined = asyncio.ensure_future(self["xep_0045"].join_muc_wait(room, nick, timeout=30, **more))
         refused = asyncio.ensure_future(self.refused())
         await asyncio.wait((joined, refused), return_when=asyncio.FIRST_COMPLETED)
         if not joined.done():
@@ -133,7 +133,7 @@ class Occupant(Person):
             form.add_field(var="FORM_TYPE", ftype="hidden", value="http://jabber.org/protocol/muc#roomconfig")
         for name, value in fields.items():
             form.add_field(var="muc#roomconfig_" + name, value=value)
-        await self["xep_0045"].set_room_config(room, form, timeout=10)
+        await self["xep_0045"].set_room_config(room, form, timeout=30)
 
     async def asks(self, kind, to, name, *children, **attributes):
         """Sends a request that slixmpp has no words for."""
@@ -141,7 +141,7 @@ class Occupant(Person):
         payload = ET.Element(name, attributes)
         payload.extend(children)
         iq.append(payload)
-        return await iq.send(timeout=10)
+        return await iq.send(timeout=30)
 
 
 async def refused(conditions, coroutine):

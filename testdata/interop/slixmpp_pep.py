@@ -145,4 +145,4 @@ async def main():
     print("ok")
 
 
-asyncio.get_event_loop().run_until_complete(asyncio.wait_for(main(), 90))
+asyncio.get_event_loop().run_until_complete(asyncio.wait_for(main(), 200))

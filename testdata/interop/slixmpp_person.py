@@ -3,7 +3,10 @@ import asyncio
 import sys
 
 import slixmpp
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import StanzaPath
 
+PATIENCE = 30  # seconds, for what is sure to come
 PLUGINS = ("xep_0004", "xep_0013", "xep_0030", "xep_0054", "xep_0115", "xep_0128", "xep_0191", "xep_0199", "xep_0203")
 PRESENCE = ("available", "unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed")
 
@@ -17,7 +20,8 @@ class Person(slixmpp.ClientXMPP):
         if cache is not None:
             self.roster.set_backend(cache)
         self.roster.auto_authorize = self.roster.auto_subscribe = None  # nothing by itself
-        self.heard, self.pushed = [], []
+        self.heard, self.pushed, self.asked = [], [], 0
+        self.register_handler(Callback("asked", StanzaPath("iq@type=get/ping"), self.was_asked))
         self.news = asyncio.Condition()
         for name in PRESENCE:
             self.add_event_handler("presence_" + name, lambda p, name=name: self.note(self.heard, (name, str(p["from"]))))
@@ -30,6 +34,9 @@ class Person(slixmpp.ClientXMPP):
     def note(self, where, what):
         where.append(what)
         asyncio.ensure_future(self.wake())
+
+    def was_asked(self, _):
+        self.asked += 1
 
     async def wake(self):
         async with self.news:
@@ -51,7 +58,7 @@ class Person(slixmpp.ClientXMPP):
         ready = asyncio.get_event_loop().create_future()
         self.add_event_handler("session_start", ready.set_result, disposable=True)
         self.connect(("127.0.0.1", self.port))
-        await asyncio.wait_for(ready, 15)
+        await asyncio.wait_for(ready, PATIENCE)
         self.listed = await self.get_roster()
         if present:
             await self.shows(**presence)
@@ -63,10 +70,12 @@ class Person(slixmpp.ClientXMPP):
         await self.hears("available", str(self.boundjid))
 
     async def leaves(self):
+        """Logs out, as one who has said what it has: else it is given that again."""
+        await self.settled()
         gone = asyncio.get_event_loop().create_future()
         self.add_event_handler("disconnected", lambda _: gone.done() or gone.set_result(None))
         self.disconnect()
-        await asyncio.wait_for(gone, 15)
+        await asyncio.wait_for(gone, PATIENCE)
 
     async def waits(self, where, what):
         async def there():
@@ -74,7 +83,7 @@ class Person(slixmpp.ClientXMPP):
                 await self.news.wait_for(lambda: what in where)
 
         try:
-            await asyncio.wait_for(there(), 10)
+            await asyncio.wait_for(there(), PATIENCE)
         except asyncio.TimeoutError:
             sys.exit("%s did not get %r; there is %r" % (self.boundjid, what, where))
 
@@ -94,13 +103,32 @@ class Person(slixmpp.ClientXMPP):
         self.pushed.clear()
 
     async def settled(self):
-        await self["xep_0199"].send_ping("localhost", timeout=10)
+        """Returns when the server has done all that this client has said, and knows what it has
+        heard: it asks behind messages, and again behind those that came before it was answered."""
+        asked = None
+        while asked != self.asked:
+            asked = self.asked
+            await self["xep_0199"].send_ping("localhost", timeout=PATIENCE)
 
     async def heard_nothing(self, *kinds):
         """Whatever the server had to say stands before the answer."""
         await self.settled()
         bad = [h for h in self.heard if h[0] in kinds]
         assert not bad, (str(self.boundjid), bad)
+
+
+async def taken(user, port, cert):
+    """Returns when nothing waits for an account (XEP-0013) any more: its clients have said that they
+    have all that they were given."""
+    watch = await Person(user, "watch", port, cert).comes(present=False)
+    for _ in range(10 * PATIENCE):
+        number = (await watch["xep_0013"].get_count())["disco_info"]["form"]["values"]["number_of_messages"]
+        if number == "0":
+            break
+        await asyncio.sleep(0.1)
+    else:
+        sys.exit("%s messages for %s were not taken" % (number, user))
+    await watch.leaves()
 
 
 class Cache:

@@ -58,7 +58,15 @@ def request(client, name, node, secret=None):
         form.add_field(var="FORM_TYPE", ftype="hidden", value=PUBLISH_OPTIONS)
         form.add_field(var="secret", value=secret)
         e.append(form.xml)
-    return iq.send(timeout=10)
+    return iq.send(timeout=30)
+
+
+async def goes(device, witness):
+    """Leaves, and returns when that has happened for others, which is after the stream has ended."""
+    device.send_presence(pto=witness.boundjid)
+    await witness.has("available", str(device.boundjid))
+    await device.leaves()
+    await witness.has("unavailable", str(device.boundjid))
 
 
 async def main():
@@ -74,13 +82,13 @@ async def main():
 
     desk = await Person("juliet", "desk", *where).comes()
     await request(desk, "enable", "token-2")
-    await phone.leaves()
+    await goes(phone, romeo)
     romeo.send_message(J, "And now?", mtype="chat")
     await desk.has("message", "And now?", False)
     await service.hears("token-1", "eruio234vzxc2kla-91", 0)  # nothing of what it is
     await service.quiet()
 
-    await desk.leaves()
+    await goes(desk, romeo)
     romeo.send_message(J, "Hist!", mtype="chat")
     await service.hears("token-1", "eruio234vzxc2kla-91", 0)
     await service.hears("token-2", None, 0)
@@ -103,15 +111,14 @@ async def main():
     for body in ("Hist!", "Hist again!", "And again!"):  # what was told of waits here
         await desk.has("message", body, True)
     await request(desk, "disable", "token-2")
-    await desk.settled()
-    await desk.leaves()
+    await goes(desk, romeo)
     romeo.send_message(J, "Good night!", mtype="chat")
     await romeo.settled()
     await service.quiet()
     try:
         iq = romeo.make_iq_set(ito=J)
         ET.SubElement(iq.xml, PUSH + "enable", jid="romeo@localhost/r", node="spy")
-        await iq.send(timeout=10)
+        await iq.send(timeout=30)
         sys.exit("somebody else may be told of what comes")
     except IqError as e:
         assert e.condition == "forbidden", e

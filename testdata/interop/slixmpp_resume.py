@@ -34,12 +34,12 @@ class Client(slixmpp.ClientXMPP):
 
     async def comes(self):
         self.connect(self.where)
-        await asyncio.wait_for(self.ready.wait(), 20)
+        await asyncio.wait_for(self.ready.wait(), 30)
         self.send_presence()
 
 
 async def until(what, ok):
-    for _ in range(200):
+    for _ in range(600):
         if ok():
             return
         await asyncio.sleep(0.05)
@@ -51,7 +51,7 @@ async def main():
     juliet, romeo = Client("juliet", wire.port, True), Client("romeo", port, False)
     await juliet.comes()
     await romeo.comes()
-    await asyncio.wait_for(juliet.enabled.wait(), 10)
+    await asyncio.wait_for(juliet.enabled.wait(), 30)
     juliet.send_presence(pto=romeo.boundjid.full)
     said, want, back = 0, [], []
     for round in range(1, 5):
@@ -66,7 +66,7 @@ async def main():
         gone = asyncio.get_event_loop().create_future()
         juliet.add_event_handler("disconnected", lambda _: gone.done() or gone.set_result(None), disposable=True)
         wire.cut()
-        await asyncio.wait_for(gone, 10)
+        await asyncio.wait_for(gone, 30)
         for _ in range(3):
             romeo.send_message(juliet.boundjid.full, str(said), mtype="chat")
             want.append(str(said))

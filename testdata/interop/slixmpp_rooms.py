@@ -71,7 +71,7 @@ async def talk(juliet, romeo, nurse, room):
 async def renamed(juliet, romeo, room):
     """Another name (section 7.6), and another state (7.7)."""
     for who in (juliet, romeo):
-        await who["xep_0199"].send_ping(room + "/" + ("Juliet" if who is juliet else "Romeo"), timeout=10)
+        await who["xep_0199"].send_ping(room + "/" + ("Juliet" if who is juliet else "Romeo"), timeout=30)
         who.seen.clear()
     romeo.send_presence(pto=room + "/Montague")
     for who in (juliet, romeo):
@@ -82,7 +82,7 @@ async def renamed(juliet, romeo, room):
     romeo.send_presence(pto=room + "/Montague", pshow="away", pstatus="in the orchard")
     await juliet.sees(room, "Montague", type="away", status="in the orchard")
     romeo.send_presence(pto=room + "/Juliet")
-    await refused("conflict", asyncio.wait_for(romeo.refused(), 10))
+    await refused("conflict", asyncio.wait_for(romeo.refused(), 30))
 
 
 async def subjects(juliet, romeo, nurse, room):
@@ -122,7 +122,7 @@ async def history(juliet, nurse, room):
     assert [m["body"] for m in archived if m["body"]] == said, [m["body"] for m in archived]
     assert {str(m["from"]) for m in archived if m["body"].startswith("line")} == {room + "/Juliet"}, archived
     assert not any(m.xml.find(".//{http://jabber.org/protocol/muc#user}item[@jid]") is not None for m in archived), archived
-    iq = await nurse["xep_0313"].retrieve(jid=JID(room), start=half, timeout=10, rsm={"max": 50})
+    iq = await nurse["xep_0313"].retrieve(jid=JID(room), start=half, timeout=30, rsm={"max": 50})
     assert [b for b in (m["mam_result"]["forwarded"]["stanza"]["body"] for m in iq["mam"]["results"]) if b] == said[9:], iq
     await nurse.leaves_room(room, "Nurse")
 
@@ -140,13 +140,13 @@ async def found(juliet, romeo, nurse, room):
     if server != "parley":  # a new room is there hidden, or moderated
         await juliet.configures(room, publicroom="1", moderatedroom="0")
     disco = romeo["xep_0030"]
-    services = [i[0] for i in (await disco.get_items("localhost", timeout=10))["disco_items"]["items"]]
+    services = [i[0] for i in (await disco.get_items("localhost", timeout=30))["disco_items"]["items"]]
     assert SERVICE in services, services
-    info = (await disco.get_info(SERVICE, timeout=10))["disco_info"]
+    info = (await disco.get_info(SERVICE, timeout=30))["disco_info"]
     assert ("conference", "text") in {i[:2] for i in info["identities"]} and "http://jabber.org/protocol/muc" in info["features"], info
-    rooms = [i[0] for i in (await disco.get_items(SERVICE, timeout=10))["disco_items"]["items"]]
+    rooms = [i[0] for i in (await disco.get_items(SERVICE, timeout=30))["disco_items"]["items"]]
     assert room in rooms, rooms
-    info = (await disco.get_info(room, timeout=10))["disco_info"]
+    info = (await disco.get_info(room, timeout=30))["disco_info"]
     have = set(info["features"])
     want = {"http://jabber.org/protocol/muc", "muc_public", "muc_open", "muc_unmoderated", "muc_semianonymous", "muc_unsecured", "urn:xmpp:mam:2"}
     assert want <= have and ("muc_persistent" in have) != ("muc_temporary" in have), have
@@ -159,15 +159,15 @@ async def found(juliet, romeo, nurse, room):
     fields = {f.get("var"): f.findtext("{jabber:x:data}value") for f in form}
     assert fields["FORM_TYPE"] == "http://jabber.org/protocol/muc#roominfo" and fields["muc#roominfo_occupants"] == "2", fields
     # The reserved nick that nobody has (section 7.12), and who asks whether it is in (XEP-0410).
-    await romeo["xep_0199"].send_ping(room + "/Montague", timeout=10)
-    await refused("not-acceptable", nurse["xep_0199"].send_ping(room + "/Nurse", timeout=10))
+    await romeo["xep_0199"].send_ping(room + "/Montague", timeout=30)
+    await refused("not-acceptable", nurse["xep_0199"].send_ping(room + "/Nurse", timeout=30))
 
 
 async def invited(juliet, romeo, nurse):
     """A room for members, made with a form (section 10.1.3), and the ways into it (7.8, XEP-0249)."""
     room = "members" + RUN + "@" + SERVICE
     own, _, _, _ = await juliet.enters(room, "Juliet")
-    form = await juliet["xep_0045"].get_room_config(room, timeout=10)
+    form = await juliet["xep_0045"].get_room_config(room, timeout=30)
     values = form.get_values()
     assert values["FORM_TYPE"] == ["http://jabber.org/protocol/muc#roomconfig"], values
     settings = {"roomname": "The orchard", "roomdesc": "Behind the wall", "membersonly": True, "publicroom": False, "persistentroom": True, "whois": "anyone"}
@@ -179,11 +179,11 @@ async def invited(juliet, romeo, nurse):
         if not name or value is None:  # "fixed", or without a value
             continue
         form.add_field(var=name, value=("1" if value else "0") if isinstance(value, bool) else value)
-    await juliet["xep_0045"].set_room_config(room, form, timeout=10)
-    info = (await juliet["xep_0030"].get_info(room, timeout=10))["disco_info"]
+    await juliet["xep_0045"].set_room_config(room, form, timeout=30)
+    info = (await juliet["xep_0030"].get_info(room, timeout=30))["disco_info"]
     assert {"muc_membersonly", "muc_hidden", "muc_persistent", "muc_nonanonymous"} <= set(info["features"]), info
     assert ("conference", "text", None, "The orchard") in info["identities"], info["identities"]
-    rooms = [i[0] for i in (await romeo["xep_0030"].get_items(SERVICE, timeout=10))["disco_items"]["items"]]
+    rooms = [i[0] for i in (await romeo["xep_0030"].get_items(SERVICE, timeout=30))["disco_items"]["items"]]
     assert room not in rooms, rooms
     await refused("registration-required", romeo.enters(room, "Romeo"))
     # By the room: who is invited by an owner becomes a member.
@@ -206,8 +206,8 @@ async def invited(juliet, romeo, nurse):
 
 async def destroyed(juliet, romeo, room):
     """The room goes, and says where to (section 10.9)."""
-    await refused("forbidden", romeo["xep_0045"].destroy(room, timeout=10))
-    await juliet["xep_0045"].destroy(room, "the watch", JID("cell@" + SERVICE), timeout=10)
+    await refused("forbidden", romeo["xep_0045"].destroy(room, timeout=30))
+    await juliet["xep_0045"].destroy(room, "the watch", JID("cell@" + SERVICE), timeout=30)
     for who, nick in ((juliet, "Juliet"), (romeo, "Romeo")):
         gone = await who.sees(room, nick, type="unavailable", to="cell@" + SERVICE)
         assert gone["why"] == "the watch" and (gone["affiliation"] == "none" or server == "prosody") and gone["role"] == "none", gone
@@ -215,10 +215,10 @@ async def destroyed(juliet, romeo, room):
     room = "not-wanted" + RUN + "@" + SERVICE
     own, others, history, subject = await romeo.enters(room, "Romeo")
     assert own["affiliation"] == "owner" and 201 in own["codes"] and others == {} and subject == "", own
-    await romeo["xep_0045"].cancel_config(room, timeout=10)
+    await romeo["xep_0045"].cancel_config(room, timeout=30)
     if CANCELS:
         await romeo.sees(room, "Romeo", type="unavailable")
-        await refused("item-not-found", romeo["xep_0045"].get_room_config(room, timeout=10))
+        await refused("item-not-found", romeo["xep_0045"].get_room_config(room, timeout=30))
 
 
 async def main():
@@ -233,10 +233,10 @@ async def main():
     # Who goes offline goes from its rooms.
     await romeo.leaves()
     await juliet.sees(room, "Montague", type="unavailable", role="none")
-    await juliet["xep_0045"].destroy(room, timeout=10)
+    await juliet["xep_0045"].destroy(room, timeout=30)
     for who in (juliet, nurse):
         await who.leaves()
     print("ok", flush=True)
 
 
-asyncio.get_event_loop().run_until_complete(asyncio.wait_for(main(), 90))
+asyncio.get_event_loop().run_until_complete(asyncio.wait_for(main(), 200))

@@ -33,14 +33,14 @@ async def governed(juliet, romeo, nurse):
     """Roles (sections 8 and 9): given, taken and listed by who may."""
     room = "law" + RUN + "@" + SERVICE
     await juliet.opens(room, "Juliet", moderatedroom="1", whois="moderators")
-    await juliet["xep_0045"].set_affiliation(room, "member", jid=R, timeout=10)
+    await juliet["xep_0045"].set_affiliation(room, "member", jid=R, timeout=30)
     own, _, _, _ = await romeo.enters(room, "Romeo")
     assert (own["affiliation"], own["role"]) == ("member", "participant"), own
     own, _, _, _ = await nurse.enters(room, "Nurse")
     assert own["affiliation"] == "none" and own["role"] in (("visitor",) if server != "ejabberd" else ("participant",)), own
     law, his = juliet["xep_0045"], romeo["xep_0045"]
     if own["role"] == "participant":
-        await law.set_role(room, "Nurse", "visitor", timeout=10)
+        await law.set_role(room, "Nurse", "visitor", timeout=30)
     # A visitor has no voice (section 7.4), asks for it (7.13), and gets it (8.6).
     nurse.says(room, "may I?")
     await nurse.is_told(room, type="error", error="forbidden")
@@ -61,23 +61,23 @@ async def governed(juliet, romeo, nurse):
     nurse.says(room, "now I may")
     await romeo.is_told(room, nick="Nurse", body="now I may")
     # By a moderator (sections 8.4, 9.6) and by nobody else.
-    await law.set_role(room, "Nurse", "visitor", reason="hush", timeout=10)
+    await law.set_role(room, "Nurse", "visitor", reason="hush", timeout=30)
     seen = await romeo.sees(room, "Nurse", role="visitor")
     assert seen["reason"] == "hush" or server == "ejabberd", seen
-    await denied("forbidden", his.set_role(room, "Nurse", "participant", timeout=10))
-    await denied("forbidden", his.set_role(room, "Juliet", "none", timeout=10))
-    await law.set_role(room, "Romeo", "moderator", timeout=10)
+    await denied("forbidden", his.set_role(room, "Nurse", "participant", timeout=30))
+    await denied("forbidden", his.set_role(room, "Juliet", "none", timeout=30))
+    await law.set_role(room, "Romeo", "moderator", timeout=30)
     await romeo.sees(room, "Romeo", role="moderator", affiliation="member")
-    assert sorted(await law.get_roles_list(room, "moderator", timeout=10)) == ["Juliet", "Romeo"]
-    await his.set_role(room, "Nurse", "participant", timeout=10)
+    assert sorted(await law.get_roles_list(room, "moderator", timeout=30)) == ["Juliet", "Romeo"]
+    await his.set_role(room, "Nurse", "participant", timeout=30)
     await nurse.sees(room, "Nurse", role="participant")
-    await denied("not-allowed", his.set_role(room, "Juliet", "visitor", timeout=10))
-    await denied("forbidden", his.set_role(room, "Nurse", "moderator", timeout=10))  # section 9.6: an admin's right
+    await denied("not-allowed", his.set_role(room, "Juliet", "visitor", timeout=30))
+    await denied("forbidden", his.set_role(room, "Nurse", "moderator", timeout=30))  # section 9.6: an admin's right
     items = [ET.Element(ADMIN + "item", nick=nick, role=role) for nick, role in (("Romeo", "participant"), ("Nurse", "visitor"))]
     await juliet.asks("set", room, ADMIN + "query", *items)  # slixmpp says "affiliation" for "role" in its lists
     await romeo.sees(room, "Romeo", role="participant")
     if server == "prosody":  # which takes the first of several roles
-        await law.set_role(room, "Nurse", "visitor", timeout=10)
+        await law.set_role(room, "Nurse", "visitor", timeout=30)
     await nurse.sees(room, "Nurse", role="visitor")
     await juliet.configures(room, moderatedroom="0")
     return room
@@ -85,7 +85,7 @@ async def governed(juliet, romeo, nurse):
 
 async def kicked(juliet, romeo, nurse, room):
     """Section 8.2."""
-    await juliet["xep_0045"].set_role(room, "Nurse", "none", reason="the watch comes", timeout=10)
+    await juliet["xep_0045"].set_role(room, "Nurse", "none", reason="the watch comes", timeout=30)
     for who in (juliet, romeo, nurse):
         gone = await who.sees(room, "Nurse", type="unavailable")
         assert {307} <= gone["codes"] and (110 in gone["codes"]) == (who is nurse), gone
@@ -97,20 +97,20 @@ async def kicked(juliet, romeo, nurse, room):
 async def banned(juliet, romeo, nurse, room):
     """Section 9.1, by address."""
     law = juliet["xep_0045"]
-    await law.set_affiliation(room, "outcast", jid=N, reason="a plague", timeout=10)
+    await law.set_affiliation(room, "outcast", jid=N, reason="a plague", timeout=30)
     for who in (juliet, romeo, nurse):
         gone = await who.sees(room, "Nurse", type="unavailable", affiliation="outcast")
         assert {301} <= gone["codes"] and gone["role"] == "none" and gone["reason"] == "a plague", gone
     await refused("forbidden", nurse.enters(room, "Nurse"))
     items = (await asked(juliet, room, affiliation="outcast"))
     assert [(i.get("jid"), i.get("affiliation"), i.findtext(ADMIN + "reason")) for i in items] == [(N, "outcast", None if server == "prosody" else "a plague")], items
-    await denied("forbidden", romeo["xep_0045"].get_affiliation_list(room, "outcast", timeout=10))
-    await law.set_affiliation(room, "none", jid=N, timeout=10)
-    assert await law.get_affiliation_list(room, "outcast", timeout=10) == []
+    await denied("forbidden", romeo["xep_0045"].get_affiliation_list(room, "outcast", timeout=30))
+    await law.set_affiliation(room, "none", jid=N, timeout=30)
+    assert await law.get_affiliation_list(room, "outcast", timeout=30) == []
     await nurse.enters(room, "Nurse")
     # Oneself, and one who is higher (section 9.1).
-    await denied("conflict", law.set_affiliation(room, "outcast", jid=J, timeout=10))
-    await denied("forbidden", romeo["xep_0045"].set_affiliation(room, "outcast", jid=J, timeout=10))
+    await denied("conflict", law.set_affiliation(room, "outcast", jid=J, timeout=30))
+    await denied("forbidden", romeo["xep_0045"].set_affiliation(room, "outcast", jid=J, timeout=30))
 
 
 async def asked(who, room, **item):
@@ -122,30 +122,30 @@ async def asked(who, room, **item):
 async def promoted(juliet, romeo, nurse, room):
     """Affiliations (sections 9.3 to 10.8), by address, which last."""
     law, his = juliet["xep_0045"], romeo["xep_0045"]
-    await law.set_affiliation(room, "admin", jid=R, timeout=10)
+    await law.set_affiliation(room, "admin", jid=R, timeout=30)
     await nurse.sees(room, "Romeo", affiliation="admin", role="moderator")
-    await denied("forbidden", his.set_affiliation(room, "admin", jid=N, timeout=10))
-    await refused(("forbidden", "not-allowed"), his.set_affiliation(room, "none", jid=J, timeout=10))
-    await his.set_affiliation(room, "member", jid=N, timeout=10)
+    await denied("forbidden", his.set_affiliation(room, "admin", jid=N, timeout=30))
+    await refused(("forbidden", "not-allowed"), his.set_affiliation(room, "none", jid=J, timeout=30))
+    await his.set_affiliation(room, "member", jid=N, timeout=30)
     await nurse.sees(room, "Nurse", affiliation="member", role="participant")
     deltas = [("tybalt@localhost", "outcast"), ("paris@localhost", "member")]
     for some in [[d] for d in deltas] if server == "prosody" else [deltas]:
-        await his.send_affiliation_list(room, some, timeout=10)
-    lists = {a: sorted(map(str, await law.get_affiliation_list(room, a, timeout=10))) for a in ("owner", "admin", "member", "outcast")}
+        await his.send_affiliation_list(room, some, timeout=30)
+    lists = {a: sorted(map(str, await law.get_affiliation_list(room, a, timeout=30))) for a in ("owner", "admin", "member", "outcast")}
     assert lists == {"owner": [J], "admin": [R], "member": [N, "paris@localhost"], "outcast": ["tybalt@localhost"]}, lists
-    await denied("forbidden", nurse["xep_0045"].get_affiliation_list(room, "owner", timeout=10))
-    await denied("forbidden", nurse["xep_0045"].get_room_config(room, timeout=10))
-    await denied("forbidden", his.get_room_config(room, timeout=10))
+    await denied("forbidden", nurse["xep_0045"].get_affiliation_list(room, "owner", timeout=30))
+    await denied("forbidden", nurse["xep_0045"].get_room_config(room, timeout=30))
+    await denied("forbidden", his.get_room_config(room, timeout=30))
     # The last owner stays (section 10.5.2), and may go when there is another.
-    await denied("conflict", law.set_affiliation(room, "member", jid=J, timeout=10))
-    await law.set_affiliation(room, "owner", jid=R, timeout=10)
+    await denied("conflict", law.set_affiliation(room, "member", jid=J, timeout=30))
+    await law.set_affiliation(room, "owner", jid=R, timeout=30)
     await juliet.sees(room, "Romeo", affiliation="owner", role="moderator")
-    await law.set_affiliation(room, "member", jid=J, timeout=10)
+    await law.set_affiliation(room, "member", jid=J, timeout=30)
     await romeo.sees(room, "Juliet", affiliation="member", role="participant")
-    await his.set_affiliation(room, "owner", jid=J, timeout=10)
+    await his.set_affiliation(room, "owner", jid=J, timeout=30)
     await juliet.sees(room, "Juliet", affiliation="owner", role="moderator")
     # A room that is for members from now on is rid of the others (section 9.4).
-    await law.set_affiliation(room, "none", jid=N, timeout=10)
+    await law.set_affiliation(room, "none", jid=N, timeout=30)
     await nurse.sees(room, "Nurse", affiliation="none", role="participant")
     await juliet.configures(room, membersonly="1")
     gone = await nurse.sees(room, "Nurse", type="unavailable")
@@ -161,7 +161,7 @@ async def locked(juliet, nurse, room):
     if server != "prosody":  # which has no such field: there is a password or there is none
         fields["passwordprotectedroom"] = "1"
     await juliet.configures(room, **fields)
-    assert "muc_passwordprotected" in (await nurse["xep_0030"].get_info(room, timeout=10))["disco_info"]["features"]
+    assert "muc_passwordprotected" in (await nurse["xep_0030"].get_info(room, timeout=30))["disco_info"]["features"]
     await refused("not-authorized", nurse.enters(room, "Nurse"))
     await refused("not-authorized", nurse.enters(room, "Nurse", password="open barley"))
     own, _, _, _ = await nurse.enters(room, "Nurse", password="open sesame")
@@ -190,14 +190,14 @@ async def taken_back(juliet, romeo, nurse, room):
         m = await juliet.is_told(room, nick="Nurse", body="secret %d" % n)
         await romeo.is_told(room, body="secret %d" % n)
         said[n] = m["archived"]
-    await juliet["xep_0045"].set_affiliation(room, "none", jid=R, timeout=10)
+    await juliet["xep_0045"].set_affiliation(room, "none", jid=R, timeout=30)
     await refused("forbidden", moderates(romeo, room, said[0]))
     await refused("item-not-found", moderates(juliet, room, "there-is-none"))
     # Each of them is told in both forms.
     await moderates(juliet, room, said[0], "indiscreet")
     for who in (juliet, romeo, nurse):
         await is_moderated(who, room, said[0], "indiscreet")
-    await juliet["xep_0425"].moderate(JID(room), said[1], "loose", timeout=10)
+    await juliet["xep_0425"].moderate(JID(room), said[1], "loose", timeout=30)
     for who in (juliet, romeo, nurse):
         await is_moderated(who, room, said[1], "loose")
     m = nurse.make_message(room, mtype="groupchat")
@@ -250,10 +250,10 @@ async def main():
     await whole(juliet, romeo, nurse, room)
     if server == "parley":  # neither of the others has it
         await taken_back(juliet, romeo, nurse, room)
-    await juliet["xep_0045"].destroy(room, timeout=10)
+    await juliet["xep_0045"].destroy(room, timeout=30)
     for who in (juliet, romeo, nurse):
         await who.leaves()
     print("ok", flush=True)
 
 
-asyncio.get_event_loop().run_until_complete(asyncio.wait_for(main(), 90))
+asyncio.get_event_loop().run_until_complete(asyncio.wait_for(main(), 200))

@@ -42,7 +42,7 @@ class Client(slixmpp.ClientXMPP):
                 pass
 
         try:
-            await asyncio.wait_for(wait(), 10)
+            await asyncio.wait_for(wait(), 30)
         except asyncio.TimeoutError:
             sys.exit("%s did not see %s" % (self.boundjid, event))
 
@@ -50,7 +50,7 @@ class Client(slixmpp.ClientXMPP):
 async def login(user):
     c = Client(user + "@localhost", "pw-" + user)
     c.connect(("127.0.0.1", int(port)))
-    await asyncio.wait_for(c.ready, 20)
+    await asyncio.wait_for(c.ready, 30)
     return c
 
 

@@ -30,7 +30,7 @@ async def main():
     romeo = await Person("romeo", "orchard", port, cert).comes()
     await finds(juliet)
     for name, text, typ in (("très cool.png", b"\x89PNG" + bytes(70000), "image/png"), ("notes.txt", b"O", None), ("../a b?c#d.svg", b"<svg/>", "image/svg+xml")):
-        url = await juliet["xep_0363"].upload_file(name, content_type=typ, input_file=io.BytesIO(text), timeout=10)
+        url = await juliet["xep_0363"].upload_file(name, content_type=typ, input_file=io.BytesIO(text), timeout=30)
         juliet.send_message("romeo@localhost", url, mtype="chat")
         await romeo.hears("message", url, False)
         async with aiohttp.ClientSession() as http, http.get(url) as got:

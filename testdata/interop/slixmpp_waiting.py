@@ -41,7 +41,6 @@ async def blocked(romeo, juliet):
     romeo.send_message(J + "/j", "again", mtype="chat")
     await juliet.has("message", "again", False)
     assert ("message", "?", False) not in juliet.heard + second.heard
-    await juliet.settled()
     await second.leaves()
 
 
@@ -57,7 +56,6 @@ async def waiting(romeo, juliet):
     await deaf.heard_nothing("message")
     romeo.send_message(J + "/deaf", "to you", mtype="chat")
     await deaf.hears("message", "to you", False)
-    await deaf.settled()
     await deaf.leaves()
     await romeo.has("unavailable", J + "/deaf")
     romeo.send_message(J, "wait 20", mtype="chat")
@@ -79,14 +77,13 @@ async def in_order(romeo, juliet):
     juliet = await Person("juliet", "j", *where).comes()
     for n in range(5):
         await juliet.hears("message", "order %d" % n, True)  # ... and one after the other
-    await juliet.settled()  # who leaves before it has said that it has them is given them again
     return juliet
 
 
 async def called(ask, *args):
     done = asyncio.get_event_loop().create_future()
     ask(*args, callback=done.set_result)
-    return await asyncio.wait_for(done, 10)
+    return await asyncio.wait_for(done, 30)
 
 
 async def picked(romeo, juliet):
@@ -140,7 +137,7 @@ async def directed(romeo, juliet):
     assert ("available", J + "/hidden") not in third.heard, third.heard
     await juliet.heard_nothing("available")  # nor does she see anybody
     try:
-        await romeo["xep_0030"].get_info(jid=J + "/hidden", timeout=10)
+        await romeo["xep_0030"].get_info(jid=J + "/hidden", timeout=30)
     except IqError as e:
         sys.exit("who was shown may ask: %s" % e)
     await juliet.leaves()

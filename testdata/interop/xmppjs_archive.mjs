@@ -7,7 +7,7 @@ const MAM = 'urn:xmpp:mam:2'
 const RSM = 'http://jabber.org/protocol/rsm'
 const port = process.argv[2]
 const fail = (...what) => { console.log(...what); process.exit(1) }
-setTimeout(() => fail('too slow'), 40000)
+setTimeout(() => fail('too slow'), 100000)
 const check = (ok, ...what) => { if (!ok) fail(...what) }
 
 const make = async (name, resource) => {
@@ -99,7 +99,7 @@ await ask(desk, xml('prefs', { xmlns: MAM, default: 'always' }))
 const phone = await make('juliet', 'phone')
 for (const c of [desk, phone]) await ask(c, xml('enable', 'urn:xmpp:carbons:2'))
 await say(romeo, desk.full, 'to the desk')
-await until(() => desk.heard.length && phone.heard.length)
+await until(() => desk.heard.at(-1)[1] === 'to the desk' && phone.heard.length)
 await say(desk, 'romeo@localhost', 'from the desk')
 await until(() => phone.heard.length === 2)
 page = await query(phone, { max: 2, before: '' })

@@ -17,7 +17,7 @@ const wire = net.createServer((here) => {
 await new Promise((resolve) => wire.listen(0, '127.0.0.1', resolve))
 
 const fail = (...what) => { console.log(...what); process.exit(1) }
-setTimeout(() => fail('too slow', heard, answers), 40000)
+setTimeout(() => fail('too slow', heard, answers), 100000)
 const make = (name, at) => {
   const c = client({ service: `xmpp://127.0.0.1:${at}`, domain: 'localhost', username: name, password: 'pw-' + name })
   c.on('error', () => {})

@@ -27,7 +27,7 @@ const fail = (...what) => {
   for (const p of people) console.log(p.name, 'has heard', p.heard.join('\n'))
   process.exit(1)
 }
-setTimeout(() => fail('too slow'), 40000)
+setTimeout(() => fail('too slow'), 100000)
 const until = async (ok) => { while (!ok()) await new Promise((resolve) => setTimeout(resolve, 20)) }
 
 class Person {

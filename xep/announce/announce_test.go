@@ -216,7 +216,7 @@ func TestOthersGetOn(t *testing.T) {
 		longest = max(longest, time.Since(begin))
 	}
 	t.Logf("%d writes, the longest took %s", writes, longest)
-	if writes < 20 || longest > 2*time.Second {
+	if writes < 20 || longest > 10*time.Second {
 		t.Errorf("%d writes, the longest took %s", writes, longest)
 	}
 }

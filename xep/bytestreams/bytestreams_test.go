@@ -154,10 +154,10 @@ func TestLimits(t *testing.T) {
 	if _, err := io.ReadFull(other, make([]byte, 1<<20)); err != nil || time.Since(begin) < 900*time.Millisecond {
 		t.Errorf("1 MiB at 1 MiB/s takes %s: %v", time.Since(begin), err)
 	}
-	h.set.Store(&bytestreams.Settings{Idle: 200 * time.Millisecond})
+	h.set.Store(&bytestreams.Settings{Idle: time.Second})
 	silent, other2 := h.joined(b, "5", romeo)
 	for range 6 { // one way alone is enough
-		time.Sleep(80 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond)
 		io.WriteString(other2, "x")
 		h.reads(silent, "x")
 	}

@@ -55,7 +55,7 @@ func (w *world) quiet() {
 
 // TestWho: each device decides for its own node, whatever the others do.
 func TestWho(t *testing.T) {
-	w := newWorld(t, push.Config{Grace: 40 * time.Millisecond}, t.TempDir())
+	w := newWorld(t, push.Config{Grace: time.Second}, t.TempDir())
 	w.juliet.Does(fmt.Sprintf(enable, "phone"))
 	w.juliet.Does(fmt.Sprintf(enable, "phone"))
 	session := w.juliet.Peer().Session
@@ -75,12 +75,12 @@ func TestWho(t *testing.T) {
 	w.quiet()
 	session.Attend(router.Inactive) // nobody looks at it, but it acknowledges
 	w.romeo.Sends(content)
-	time.Sleep(60 * time.Millisecond)
+	time.Sleep(1200 * time.Millisecond)
 	w.quiet()
 	session.Silent()
 	w.romeo.Sends(content)
 	w.quiet()
-	time.Sleep(60 * time.Millisecond)
+	time.Sleep(1200 * time.Millisecond)
 	w.told("phone", "")
 	w.juliet.Peer().Sender.Lost()
 	w.told("phone", "")

@@ -170,11 +170,12 @@ func (f *feature) answered(a *router.Account, n *target, count int, answer *xmpp
 	n.mu.Unlock()
 	switch {
 	case outcome == refused:
-		f.log.Info("a push service refuses a node, which is disabled", "account", a.JID.String(), "service", n.jid.String(), "condition", xmpp.ErrorOf(answer).Condition)
 		a.Post(func(t *router.Turn) {
 			if err := f.drop(context.Background(), t, a, func(o *target) bool { return o == n }); err != nil {
 				f.log.Warn("a push node could not be disabled", "account", a.JID.String(), "error", err)
+				return
 			}
+			f.log.Info("a push service refuses a node, which is disabled", "account", a.JID.String(), "service", n.jid.String(), "condition", xmpp.ErrorOf(answer).Condition)
 		})
 		a.Release()
 	case waits:

@@ -16,7 +16,7 @@ import (
 // nor to what comes later.
 func TestHTTP2(t *testing.T) {
 	h := open(t, nil)
-	upload.SetPauses(h.Service, 300*time.Millisecond, 500*time.Millisecond)
+	upload.SetPauses(h.Service, time.Second, 2*time.Second)
 	mux := http.NewServeMux()
 	for _, p := range upload.Feature(h.Service).HTTP {
 		mux.Handle(p.Pattern, p.Handler)

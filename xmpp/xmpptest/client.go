@@ -18,7 +18,7 @@ import (
 )
 
 // Patience is how long a Client waits for what it expects.
-const Patience = 10 * time.Second
+const Patience = 30 * time.Second
 
 // Options say how to connect.
 type Options struct {
