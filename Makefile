@@ -32,13 +32,13 @@ vet:
 	go run $(STATICCHECK) -tags "$(TAGS) interop" ./...
 
 unit:
-	go test -race -tags $(TAGS) -timeout 30m ./...
+	go test -race -tags $(TAGS) -timeout 25m ./...
 
 differential: ## the scanner against expat, which other servers read with
 	go test -tags "$(TAGS) expat" -run Expat -timeout 15m ./xmpp/...
 
 interop: build ## strangers' software against a really started server
-	go test -count=1 -tags "$(TAGS) interop" -run Interop -timeout 45m -v ./cmd/parley
+	go test -count=1 -tags "$(TAGS) interop" -run Interop -timeout 25m -v ./cmd/parley
 
 peers: ## installs the programs that the tests run, or names them
 	@sh testdata/interop/install.sh

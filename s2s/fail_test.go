@@ -68,6 +68,7 @@ func TestWordsOfFailures(t *testing.T) {
 		serve func(net.Conn)
 		want  string
 	}{
+		"refuses":      {nil, "its server cannot be connected to: connect: connection refused"},
 		"says nothing": {func(c net.Conn) { io.Copy(io.Discard, c) }, "it does not answer in time"},
 		"closes":       {func(c net.Conn) { c.Read(make([]byte, 1024)) }, "it has closed the connection and said nothing"},
 		"closes later": {func(c net.Conn) { c.Read(make([]byte, 1024)); io.WriteString(c, header) }, "it has closed the connection and said nothing"},
@@ -80,12 +81,16 @@ func TestWordsOfFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := open(t, func(p *plan) { p.set.Connect = 3 * time.Second }, "a.example")
-			a.leads("b.example", stands(t, c.serve), false)
+			where := "127.0.0.1:1"
+			if c.serve != nil {
+				where = stands(t, c.serve)
+			}
+			a.leads("b.example", where, false)
 			check := a.Check(t.Context(), "a.example", "b.example", false)
 			if check.Error != c.want {
 				t.Errorf("%q instead of %q", check.Error, c.want)
 			}
-			if last := check.Path[len(check.Path)-1]; !last.Failed || !strings.HasSuffix(last.Text, c.want) {
+			if last := check.Path[len(check.Path)-1]; !last.Failed || !strings.HasSuffix(last.Text, c.want[strings.LastIndex(c.want, ": ")+1:]) {
 				t.Errorf("the last step is %+v", last)
 			}
 			ann := a.Online("ann@a.example/1")

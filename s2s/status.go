@@ -115,20 +115,23 @@ func (r *route) info() RouteInfo {
 }
 
 // CloseDomain ends all streams with a domain, and returns how many there were. What waits
-// for the domain is tried again at once.
-func (s *Server) CloseDomain(remote string) (n int) {
+// for the domain is tried again at once; it returns how many stanzas do.
+func (s *Server) CloseDomain(remote string) (streams, waiting int) {
 	for _, l := range s.allLinks() {
 		if l.with(remote) {
-			n++
+			streams++
 			l.leave(nil, nil)
 		}
 	}
 	for _, r := range s.allRoutes() {
 		if r.pair.remote == remote {
+			r.mu.Lock()
+			waiting += len(r.queue)
+			r.mu.Unlock()
 			r.hurry()
 		}
 	}
-	return n
+	return streams, waiting
 }
 
 // A Check is what came of reaching a domain as if for the first time.

@@ -29,10 +29,15 @@ func inWords(err error) error {
 	var done *worded
 	var wrong *xmpp.StreamError
 	var noTLS tls.RecordHeaderError
+	var unreached *DialError
 	text := ""
 	switch {
 	case err == nil, errors.As(err, &done):
 		return err
+	case errors.As(err, &unreached) && unreached.Target.Static: // where that is is the operator's affair
+		text = "its server cannot be connected to: " + plainDialError(unreached.Err)
+	case errors.As(err, &unreached):
+		text = fmt.Sprintf("%s cannot be connected to: %s", unreached.Target, plainDialError(unreached.Err))
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed): // we close what takes too long
 		text = "it does not answer in time"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

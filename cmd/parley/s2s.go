@@ -48,9 +48,9 @@ func s2sClose(_ context.Context, h *house, args arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := h.s2s.CloseDomain(domain)
-	if n == 0 {
-		return nil, fail(exitNotFound, "there is no connection with %s", domain)
+	n, waiting := h.s2s.CloseDomain(domain)
+	if n == 0 && waiting == 0 {
+		return nil, fail(exitNotFound, "there is no connection with %s, and nothing waits for it", domain)
 	}
 	return n, nil
 }
@@ -114,7 +114,7 @@ func s2sCommand(o *options) *cobra.Command {
 			if err := o.call(cmd.Context(), "s2s-close", arguments{"domain": args[0]}, &n); err != nil {
 				return err
 			}
-			return o.print(cmd, n, func() { fmt.Fprintf(cmd.OutOrStdout(), "connections ended: %d\n", n) })
+			return o.print(cmd, n, func() { fmt.Fprintf(cmd.OutOrStdout(), "connections ended: %d; what waits is tried again now\n", n) })
 		},
 	}, checkCommand(o, "check DOMAIN", "Connect to a domain as if for the first time, and tell each step", `Looks the domain up in DNS, connects, begins TLS, judges the certificate, proves who we are, and
 closes the connection. What goes wrong is said in plain words. Nothing is sent to anybody.`, 1),

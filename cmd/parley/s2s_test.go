@@ -54,3 +54,17 @@ func TestStepsAreToldOnce(t *testing.T) {
 		t.Errorf("%q instead of %q", out.String(), want)
 	}
 }
+
+// TestClosingWhatWaits: what waits for a domain is tried again where nothing is connected, and
+// where nothing waits either the operator is told so.
+func TestClosingWhatWaits(t *testing.T) {
+	c := newChild(t)
+	c.write("parley.toml", "[s2s_domains.\"away.example\"]\nroute = [\"127.0.0.1:1\"]\n")
+	c.start()
+	contains(t, c.fails(exitNotFound, "", "s2s", "close", "away.example"), "there is no connection with away.example, and nothing waits for it")
+	c.must("pw\n", "user", "add", "juliet")
+	juliet := dialTLS(t, c.direct, "localhost").login("juliet", "pw", "one")
+	juliet.send("<message to='romeo@away.example' type='chat' id='1'><body>Hello</body></message>")
+	c.waitLog("a domain cannot be reached")
+	contains(t, c.must("", "s2s", "close", "away.example"), "connections ended: 0; what waits is tried again now")
+}
