@@ -70,8 +70,8 @@ func (p *Passage) names(res *Resource) bool {
 		return res.JID().Resource() == p.Stanza.To.Resource()
 	case all: // also one that is just being given what has waited: behind that
 		return res.due()
-	case store:
-		return p.written && res.due()
+	case store, ignore:
+		return res.due() && (p.written && p.how == store || p.early)
 	}
 	return false
 }

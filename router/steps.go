@@ -95,6 +95,7 @@ func (p *Passage) hand(rd *Round) (again bool) {
 	p.look()
 	switch p.how {
 	case ignore:
+		p.soon(rd)
 	case away:
 		if p.visits() { // it is given when the copies are made
 			p.reached++
@@ -113,8 +114,11 @@ func (p *Passage) hand(rd *Round) (again bool) {
 			return false
 		}
 	case store:
-		if !p.Kept() && !p.dropped {
-			return true
+		if !p.Kept() {
+			if !p.dropped {
+				return true
+			}
+			p.soon(rd)
 		}
 	case all, one:
 		if p.push(rd); p.reached == 0 { // they all have just ended: as if they were not there
@@ -144,6 +148,25 @@ func (p *Passage) push(rd *Round) {
 			p.reached++
 		} else {
 			res.sender.deaf.Store(true)
+		}
+	}
+}
+
+// soon gives a message that is kept nowhere to whoever is just being given what waited: nobody else
+// is there for it, and a moment later it would go to them.
+func (p *Passage) soon(rd *Round) {
+	there := goneSomebody
+	if p.Stanza.To.IsBare() {
+		there = bareSomebody
+	}
+	if rules[there][column(p.Stanza.Type)] != all {
+		return
+	}
+	for i := range p.seen {
+		if res := &p.seen[i]; res.catchesUp() && !res.deaf() {
+			p.later(rd, res)
+			p.reached++
+			p.early = true
 		}
 	}
 }

@@ -151,8 +151,11 @@ func (h *House) Settle() {
 			}
 		}
 		rd.Flush()
+		for range 3 { // turns put something into the line, and what is in the line has turns follow
+			h.Barrier()
+			h.Router.Wait(context.Background()) // an inbox flushes when its turns are over, not with each
+		}
 		h.Barrier()
-		h.Router.Wait(context.Background()) // an inbox flushes when its turns are over, not with each
 		for _, p := range h.peers {
 			if !p.left && p.Session.Err() != nil {
 				p.leave()

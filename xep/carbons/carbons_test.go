@@ -76,7 +76,8 @@ func TestWhoIsGivenWhatWaitsNeedsNoCopy(t *testing.T) {
 	phone.GetsNothing()
 	tablet.Gets(carbon)
 	juliet.Sends(`<message to='romeo@example.com' id='not' type='chat'><body>x</body><no-store xmlns='urn:xmpp:hints'/></message>`)
-	phone.Gets(carbon) // it is not kept
+	phone.Gets(`<message id='not' type='chat'><body>x</body><no-store xmlns='urn:xmpp:hints'/></message>`) // it is not kept
+	phone.GetsNothing()
 	tablet.Gets(carbon)
 	ready[0](new(router.Round))
 	juliet.Sends(chat("romeo@example.com", "handed over"))

@@ -3,9 +3,11 @@ package mam_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"parley/router"
@@ -257,4 +259,59 @@ func TestTakenIsNotWritten(t *testing.T) {
 	})
 	juliet = h.Online("juliet@example.com/balcony")
 	juliet.GetsNothing()
+}
+
+// TestUnkeptBehindWhatWaits: what is kept nowhere comes to a device that is just being given what
+// waited for it, and behind that.
+func TestUnkeptBehindWhatWaits(t *testing.T) {
+	h := house(t, &mam.Limits{}, storage.Config{})
+	romeo, juliet := h.Online("romeo@example.com/r"), h.Connected("juliet@example.com/j")
+	tybalt := h.Connected("tybalt@example.com/t") // nothing of what he says is in flight
+	h.Connected("nurse@example.com/n")
+	writes(romeo, 1)
+	h.Settle()
+	romeo.Forgets()
+	says := func(a *routertest.Actor, xml string) { // and waits for nothing
+		t.Helper()
+		st, err := xmpp.ParseStanza(xml)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rd router.Round
+		if err := a.Peer().Sender.Send(t.Context(), &rd, st); err != nil {
+			t.Fatal(err)
+		}
+		rd.Flush()
+	}
+	h.Disk.Slow(time.Second)
+	says(romeo, `<message to='nurse@example.com' type='chat'><body>Soon</body></message>`) // the line is busy
+	var comes sync.WaitGroup
+	comes.Go(func() { says(juliet, "<presence/>") })
+	routertest.Eventually(t, "juliet is there, and what waits is not given to her yet", func() (is bool) {
+		h.Router.WithAccountInMemory(juliet.JID().Bare(), func(a *router.Account) {
+			res, _ := a.Resource("j")
+			is = res.Available() && !res.Ready
+		})
+		return is
+	})
+	for _, xml := range []string{
+		`<message to='juliet@example.com' type='headline'><body>News</body></message>`,
+		`<message to='juliet@example.com' type='chat'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>`,
+		`<message to='juliet@example.com/gone' type='chat'><paused xmlns='http://jabber.org/protocol/chatstates'/></message>`,
+		`<message to='juliet@example.com/gone' type='headline'><body>is for one who is not there</body></message>`,
+	} {
+		says(tybalt, xml)
+	}
+	comes.Wait()
+	h.Settle()
+	h.Disk.Slow(0)
+	var got []string
+	for st := juliet.Hears(); st != nil; st = juliet.Hears() {
+		if st.Kind == xmpp.Message {
+			got = append(got, st.Child("", "body").Text()+st.Payload().Name().Local)
+		}
+	}
+	if d := cmp.Diff([]string{"0body", "Newsbody", "composing", "paused"}, got); d != "" {
+		t.Error(d)
+	}
 }
