@@ -33,8 +33,8 @@ type Passage struct {
 	pinned    bool         // the sender's account is held in memory by the message alone
 	loose     bool         // in flight, and it may yet have to be kept
 	ours      bool         // an error made by the house, whatever its 'from' says: no Guard refuses it
-	returned  *xmpp.Stanza // what this is the answer to, see Router.Return
 	early     bool         // given to whoever is just being given what waited, see soon
+	returned  *xmpp.Stanza // what this is the answer to, see Router.Return
 	hidden    bool         // the recipient refuses it as if there were no such account
 	untold    bool         // its sender is not told that it is refused
 	asked     bool         // whether it is has been found out
