@@ -18,6 +18,8 @@ type wire struct {
 	mu    sync.Mutex
 	conns []net.Conn
 	delay time.Duration // of what is carried
+	deaf  bool          // nothing is carried back
+	shut  bool          // nobody is let in
 }
 
 func newWire(t testing.TB, to string) *wire {
@@ -34,24 +36,24 @@ func newWire(t testing.TB, to string) *wire {
 				return
 			}
 			w.mu.Lock()
-			to := w.to
+			to, shut := w.to, w.shut
 			w.mu.Unlock()
 			b, err := net.Dial("tcp", to)
-			if err != nil {
+			if err != nil || shut {
 				a.Close()
 				continue
 			}
 			w.mu.Lock()
 			w.conns = append(w.conns, a, b)
 			w.mu.Unlock()
-			go w.copy(a, b)
-			go w.copy(b, a)
+			go w.copy(a, b, true)
+			go w.copy(b, a, false)
 		}
 	}()
 	return w
 }
 
-func (w *wire) copy(a, b net.Conn) {
+func (w *wire) copy(a, b net.Conn, back bool) {
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := b.Read(buf)
@@ -59,9 +61,12 @@ func (w *wire) copy(a, b net.Conn) {
 			break
 		}
 		w.mu.Lock()
-		delay := w.delay
+		delay, deaf := w.delay, w.deaf && back
 		w.mu.Unlock()
 		time.Sleep(delay)
+		if deaf {
+			continue
+		}
 		if _, err := a.Write(buf[:n]); err != nil {
 			break
 		}
@@ -77,11 +82,25 @@ func (w *wire) slow(delay time.Duration) {
 	w.mu.Unlock()
 }
 
+// deafen has nothing be carried back any more, until the next cut.
+func (w *wire) deafen() {
+	w.mu.Lock()
+	w.deaf = true
+	w.mu.Unlock()
+}
+
+// refuse has nobody be let in.
+func (w *wire) refuse(all bool) {
+	w.mu.Lock()
+	w.shut = all
+	w.mu.Unlock()
+}
+
 // cut loses all connections, with what is on its way.
 func (w *wire) cut() {
 	w.mu.Lock()
 	list := w.conns
-	w.conns = nil
+	w.conns, w.deaf = nil, false
 	w.mu.Unlock()
 	for _, c := range list {
 		c.(*net.TCPConn).SetLinger(0)

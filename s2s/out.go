@@ -84,11 +84,10 @@ func (s *Server) reach(ctx context.Context, p pair) (*link, error) {
 		f.condition = "not-allowed"
 		return nil, f
 	}
-	back := s.route(p).resumes()
-	if back != nil && !back.link.out {
-		back = nil // it is the other side's to resume
-	}
-	if l := s.carrier(p); l != nil && back == nil {
+	r := s.route(p)
+	back := r.resumes()
+	if l := s.carrier(p); l != nil && (back == nil || r.stuck()) {
+		r.notResumed((*resumption).ours)
 		return l, nil
 	}
 	if l := s.shareable(p); l != nil && back == nil {
@@ -365,6 +364,8 @@ func (l *link) authenticate(ctx context.Context, p pair, rule Rule) error {
 		if err := l.beginSM(ctx, p); err != nil {
 			return err
 		}
+	} else {
+		l.s.route(p).notResumed((*resumption).ours)
 	}
 	l.mu.Lock()
 	l.ours, l.theirs = ours, proof
@@ -405,7 +406,7 @@ func failureOf(st *xmpp.Stanza) string {
 // beginSM enables stream management, or goes on with a stream that was lost.
 func (l *link) beginSM(ctx context.Context, p pair) error {
 	r := l.s.route(p)
-	if back := r.resumes(); back != nil && back.link.out {
+	if back := r.resumes(); back != nil {
 		back.link.end(nil)
 		select {
 		case <-back.link.done:

@@ -57,7 +57,7 @@ type route struct {
 	retryAt time.Time
 	wake    chan struct{} // closed to try at once; nil unless somebody waits
 	failure *failure      // of the last attempt; nil: none failed since there was a stream
-	resume  *resumption   // of a lost stream; nil: none
+	resume  []*resumption // of lost streams
 	away    absence
 	used    time.Time
 	removed bool // nobody finds it any more
@@ -187,7 +187,8 @@ func (r *route) starts() bool {
 
 // wanted reports whether a stream is of any use. The lock is held.
 func (r *route) wanted() bool {
-	awaited := r.resume != nil && r.resume.link.out && r.resume.bidi // by the other side, which cannot come itself
+	back := r.mine(time.Now())
+	awaited := back != nil && back.bidi // by the other side, which cannot come itself
 	return len(r.queue) > 0 || awaited || len(r.away.latest) > 0 || r.away.looks
 }
 
@@ -217,29 +218,29 @@ func (r *route) connect(ctx context.Context) {
 
 // pause waits until the next attempt; false: the server is stopped.
 func (r *route) pause(ctx context.Context) bool {
-	r.mu.Lock()
-	d := time.Until(r.retryAt)
-	if d <= 0 {
-		r.mu.Unlock()
-		return ctx.Err() == nil
-	}
-	wake := make(chan struct{})
-	r.wake = wake
-	r.mu.Unlock()
-	for end := time.Now().Add(d); ; {
-		step := min(time.Until(end), ageEvery)
-		if step <= 0 {
-			return ctx.Err() == nil
+	next, wake := r.schedule()
+	for ctx.Err() == nil {
+		left := time.Until(next)
+		if left <= 0 {
+			return true
 		}
 		select {
 		case <-ctx.Done():
-			return false
 		case <-wake:
-			return true
-		case <-time.After(step):
+			next, wake = r.schedule()
+		case <-time.After(min(left, ageEvery)):
 			r.giveUp(r.tooOld())
 		}
 	}
+	return false
+}
+
+// schedule returns when the next attempt is made, and what is closed where that may change.
+func (r *route) schedule() (next time.Time, wake chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wake = make(chan struct{})
+	return r.next(time.Now()), r.wake
 }
 
 // ageEvery is how often what waits is looked at for its age.
@@ -263,14 +264,10 @@ func (r *route) rests() bool {
 	return true
 }
 
-// hurry has a route be tried at once whose domain has shown that it is there; not while the
-// other side may yet resume a stream that had its stanzas.
+// hurry has a route be tried at once whose domain has shown that it is there; but the other
+// side keeps its time to resume a stream.
 func (r *route) hurry() {
 	r.mu.Lock()
-	if r.resume != nil && !r.resume.link.out {
-		r.mu.Unlock()
-		return
-	}
 	r.retryAt, r.fails = time.Time{}, 0
 	if r.wake != nil {
 		close(r.wake)
@@ -302,7 +299,7 @@ func (r *route) join(l *link) bool {
 				r.s.cfg.Router.Distant(r.pair.local, r.pair.remote, true)
 			}
 			return true
-		case resting: // lost was called: all is in the queue
+		case resting: // all is in the queue
 			return false
 		}
 		if left := r.handAll(l, list); len(left) > 0 {
@@ -320,6 +317,9 @@ func (r *route) takeAll(l *link) ([]item, state) {
 	defer r.mu.Unlock()
 	if r.parted == l {
 		r.parted = nil
+		return nil, resting
+	}
+	if r.waited(time.Now()) { // one that had this was lost just now
 		return nil, resting
 	}
 	r.resume = nil // what is handed to this stream is no part of another one's count
@@ -392,10 +392,7 @@ func (r *route) lost(l *link, left []item, back *resumption, broken bool) {
 	}
 	r.slow(len(left) > 0)
 	if back != nil && (len(left) > 0 || back.bidi) {
-		r.resume = back
-		if !l.out { // it is the other side's to resume
-			r.retryAt = time.Now().Add(comesBack)
-		}
+		r.mayResume(back)
 	}
 	r.requeue(append(left, r.queue...))
 	start := r.starts()
@@ -445,10 +442,10 @@ func (r *route) failed(err error) bool {
 	d := backoff(r.fails)
 	r.failure, r.retryAt = f, time.Now().Add(d)
 	var keep, drop []item
+	counted := r.counted()
 	for i, it := range r.queue {
-		sent := r.resume != nil && i < r.resume.n // and counted
 		switch {
-		case !f.permanent && (sent || waits(it.st)):
+		case !f.permanent && (i < counted || waits(it.st)):
 			keep = append(keep, it)
 		case f.permanent || !r.remember(it):
 			drop = append(drop, it)

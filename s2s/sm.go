@@ -12,10 +12,6 @@ import (
 // resumeFor is how long a stream may be resumed after its connection was lost (XEP-0198 §5).
 const resumeFor = 5 * time.Minute
 
-// comesBack is how long a server that has opened a stream of both directions has to resume
-// it, before what it may not have is sent to it in another one.
-const comesBack = 15 * time.Second
-
 // maxMisuse is how many requests of stream management one stream may make out of turn.
 const maxMisuse = 10
 
@@ -142,7 +138,7 @@ func (l *link) fresh() {
 		return
 	}
 	if r := l.s.known(l.head); r != nil {
-		r.notResumed()
+		r.notResumed(func(x *resumption) bool { return !x.ours() })
 		r.hurry()
 	}
 }
@@ -260,17 +256,6 @@ func countTooHigh(h, sent uint32) error {
 	return err
 }
 
-// A resumption is what a route knows of a lost stream that may be resumed. The first n items
-// of its queue were sent in that.
-type resumption struct {
-	id    string
-	link  *link  // the lost one
-	acked uint32 // what the other side has acknowledged of it
-	n     int    // items behind that
-	until time.Time
-	bidi  bool // both sides sent
-}
-
 // resume goes on with a stream that was lost (XEP-0198 §5).
 func (l *link) resume(rd *router.Round, st *xmpp.Stanza) error {
 	l.said = true
@@ -328,56 +313,6 @@ func (s *Server) succeeds(id string, l *link) (old *link) {
 		s.lasting[id] = l
 	}
 	return old
-}
-
-// resumed takes out of the queue what has arrived in the lost stream; false: more is
-// acknowledged than was sent.
-func (r *route) resumed(id string, h uint32) bool {
-	r.mu.Lock()
-	was := r.resume
-	r.resume = nil
-	if was == nil || was.id != id {
-		r.mu.Unlock()
-		return true
-	}
-	n := int(int32(h - was.acked))
-	if n < 0 || n > was.n {
-		r.mu.Unlock()
-		return false
-	}
-	n = min(n, len(r.queue))
-	gone := r.queue[:n:n]
-	r.requeue(r.queue[n:])
-	r.mu.Unlock()
-	r.s.outbox.gone(idsOf(gone))
-	return true
-}
-
-// resumes returns what the route may resume; nil: nothing.
-func (r *route) resumes() *resumption {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.resume != nil && time.Now().After(r.resume.until) {
-		r.resume = nil
-	}
-	return r.resume
-}
-
-// failedAt takes the answer that a stream cannot be resumed, with what had arrived of it if
-// the other side still knows (XEP-0198 §5).
-func (r *route) failedAt(id string, st *xmpp.Stanza) {
-	text, _ := st.Attr("h")
-	if h, err := strconv.ParseUint(text, 10, 32); err == nil {
-		r.resumed(id, uint32(h))
-	}
-	r.notResumed()
-}
-
-// notResumed forgets it: what was not acknowledged is sent once more.
-func (r *route) notResumed() {
-	r.mu.Lock()
-	r.resume = nil
-	r.mu.Unlock()
 }
 
 func ackXML(h uint32) []byte {

@@ -105,8 +105,8 @@ func (r *route) info() RouteInfo {
 	if len(r.queue) > 0 {
 		i.Oldest = r.queue[0].at
 	}
-	if r.retryAt.After(time.Now()) {
-		i.Next = r.retryAt
+	if now := time.Now(); r.next(now).After(now) {
+		i.Next = r.next(now)
 	}
 	if f := r.failure; f != nil {
 		i.Error, i.At, i.Path = f.text, f.at, f.trail.Steps()
