@@ -106,6 +106,10 @@ func TestInteropProfanityArchive(t *testing.T) {
 	fresh := newProfanity(t, p, "romeo")
 	fresh.types("/mam on")
 	fresh.login("pw-romeo")
+	// It asks for the features of the server first, then for its services. Who opens a window before it has
+	// them has no archive in it; our questions come behind.
+	fresh.asks("/disco info localhost", "urn:xmpp:mam:2")
+	fresh.asks("/disco items localhost", "conference.localhost")
 	fresh.types("/msg juliet@localhost")
 	for _, line := range said {
 		fresh.shows(line, "")
