@@ -185,19 +185,21 @@ func ParseRoute(route string) (Target, error) {
 	if direct {
 		t.Port++
 	}
+	form := fmt.Errorf("route %q is not of the form host:port or tls://host:port", route)
 	host, port, err := net.SplitHostPort(rest)
-	if err != nil {
+	switch n, bad := strconv.ParseUint(port, 10, 16); {
+	case strings.Contains(rest, "/"): // another scheme, or a path
+		return Target{}, form
+	case err != nil:
 		host = rest
-	} else {
-		n, err := strconv.ParseUint(port, 10, 16)
-		if err != nil || n == 0 {
-			return Target{}, fmt.Errorf("route %q: %q is no port", route, port)
-		}
+	case bad != nil || n == 0:
+		return Target{}, fmt.Errorf("route %q: %q is no port", route, port)
+	default:
 		t.Port = uint16(n)
 	}
 	if t.Host, err = asciiDomain(host); err != nil {
 		if t.Host, err = hostName(host); err != nil { // with underscores
-			return Target{}, fmt.Errorf("route %q is not of the form host:port or tls://host:port", route)
+			return Target{}, form
 		}
 	}
 	return t, nil

@@ -344,3 +344,28 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// TestParseRoute reads static routes, and says what is wrong with one.
+func TestParseRoute(t *testing.T) {
+	for route, want := range map[string]Target{
+		"x.example":             {Host: "x.example", Port: 5269, Static: true},
+		"x.example:1":           {Host: "x.example", Port: 1, Static: true},
+		"tls://x.example":       {Host: "x.example", Port: 5270, Static: true, Direct: true},
+		"tls://192.0.2.1:65535": {Host: "192.0.2.1", Port: 65535, Static: true, Direct: true},
+		"[2001:db8::1]:7":       {Host: "2001:db8::1", Port: 7, Static: true},
+		"_x.example:7":          {Host: "_x.example", Port: 7, Static: true},
+	} {
+		if got, err := ParseRoute(route); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", route, got, err)
+		}
+	}
+	const form = "is not of the form host:port or tls://host:port"
+	for route, want := range map[string]string{
+		"": form, "http://x": form, "http://x:1": form, "x/y:1": form, "tls://x/": form, "x y:1": form,
+		"x:0": `"0" is no port`, "x:65536": `"65536" is no port`, "x:http": `"http" is no port`, "x:": `"" is no port`,
+	} {
+		if _, err := ParseRoute(route); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", route, err)
+		}
+	}
+}

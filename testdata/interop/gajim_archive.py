@@ -8,7 +8,7 @@ import asyncio
 import sys
 
 from gajim_window import Window
-from slixmpp_person import Person, taken
+from slixmpp_person import Person, become_contacts, taken
 
 port, cert, shots = sys.argv[1:]
 window = Window(port, cert, shots)
@@ -18,11 +18,7 @@ SAID = ["What man art thou?", "I know not how to tell thee", "Art thou not Romeo
 
 async def befriend(romeo):
     juliet = await Person("juliet", "first", port, cert).comes()
-    for a, b in ((romeo, juliet), (juliet, romeo)):
-        a.client_roster.subscribe(b.boundjid.bare)
-        await b.hears("subscribe", a.boundjid.bare)
-        b.client_roster[a.boundjid.bare].authorize()
-        await a.has("available", b.boundjid.full)
+    await become_contacts(romeo, juliet)
     await juliet.leaves()
 
 

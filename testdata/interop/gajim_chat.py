@@ -6,7 +6,7 @@ Arguments: port, certificate file, directory for the screenshots.
 import sys
 
 from gajim_window import Window
-from slixmpp_person import Person
+from slixmpp_person import Person, become_contacts
 
 port, cert, shots = sys.argv[1:]
 window = Window(port, cert, shots)
@@ -17,11 +17,7 @@ async def befriend(romeo):
     """As she has her contact, whom she keeps in a group, before Gajim is there."""
     juliet = await Person("juliet", "first", port, cert).comes()
     await juliet.update_roster(R, name="Romeo", groups=["Montague"])
-    for a, b in ((romeo, juliet), (juliet, romeo)):
-        a.client_roster.subscribe(b.boundjid.bare)
-        await b.hears("subscribe", a.boundjid.bare)
-        b.client_roster[a.boundjid.bare].authorize()
-        await a.has("available", b.boundjid.full)
+    await become_contacts(romeo, juliet)
     await juliet.leaves()
     await romeo.has("unavailable", juliet.boundjid.full)
 

@@ -9,7 +9,7 @@ import pathlib
 import sys
 
 from gajim_window import Window
-from slixmpp_person import Person
+from slixmpp_person import Person, become_contacts
 
 port, cert, shots, picture = sys.argv[1:]
 J, R = "juliet@localhost", "romeo@localhost"
@@ -25,11 +25,7 @@ window = Trusting(port, cert, shots)
 
 async def befriend():
     romeo, juliet = await Person("romeo", "r", port, cert).comes(), await Person("juliet", "j", port, cert).comes()
-    for a, b in ((romeo, juliet), (juliet, romeo)):
-        a.client_roster.subscribe(b.boundjid.bare)
-        await b.hears("subscribe", a.boundjid.bare)
-        b.client_roster[a.boundjid.bare].authorize()
-        await a.has("available", b.boundjid.full)
+    await become_contacts(romeo, juliet)
     await juliet.leaves()
     await romeo.leaves()
 

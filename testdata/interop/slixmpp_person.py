@@ -117,6 +117,15 @@ class Person(slixmpp.ClientXMPP):
         assert not bad, (str(self.boundjid), bad)
 
 
+async def become_contacts(one, other):
+    """Each asks for the other's presence, and gets it (RFC 6121 §3.1)."""
+    for a, b in ((one, other), (other, one)):
+        a.client_roster.subscribe(b.boundjid.bare)
+        await b.hears("subscribe", a.boundjid.bare)
+        b.client_roster[a.boundjid.bare].authorize()
+        await a.has("available", b.boundjid.full)
+
+
 async def taken(user, port, cert):
     """Returns when nothing waits for an account (XEP-0013) any more: its clients have said that they
     have all that they were given."""

@@ -8,18 +8,10 @@ import sys
 
 from slixmpp.exceptions import IqError
 
-from slixmpp_person import Person
+from slixmpp_person import Person, become_contacts
 
 where = sys.argv[1:]
 R, J = "romeo@localhost", "juliet@localhost"
-
-
-async def befriend(romeo, juliet):
-    for a, b in ((romeo, juliet), (juliet, romeo)):
-        a.client_roster.subscribe(b.boundjid.bare)
-        await b.hears("subscribe", a.boundjid.bare)
-        b.client_roster[a.boundjid.bare].authorize()
-        await a.has("available", b.boundjid.full)
 
 
 async def blocked(romeo, juliet):
@@ -147,7 +139,7 @@ async def directed(romeo, juliet):
 
 async def main():
     romeo, juliet = await Person("romeo", "r", *where).comes(), await Person("juliet", "j", *where).comes()
-    await befriend(romeo, juliet)
+    await become_contacts(romeo, juliet)
     await blocked(romeo, juliet)
     juliet = await waiting(romeo, juliet)
     juliet = await in_order(romeo, juliet)
