@@ -49,33 +49,6 @@ func readFeatures(st *xmpp.Stanza) (f peerFeatures) {
 	return f
 }
 
-// asFailure makes a failure of whatever went wrong.
-func asFailure(err error) *failure {
-	var f *failure
-	if errors.As(err, &f) {
-		return f
-	}
-	f = &failure{at: time.Now(), condition: "remote-server-timeout", text: oneLine(inWords(err).Error()), cause: err}
-	var wrong *theirs
-	var unverified *errUnverified
-	switch {
-	case NotFound(err): // RFC 6120 §8.3.3.16
-		f.condition, f.permanent = "remote-server-not-found", true
-	case errors.As(err, &wrong) && (wrong.condition == "host-unknown" || wrong.condition == "host-gone"):
-		f.condition, f.permanent = "remote-server-not-found", true
-	case errors.As(err, &wrong) && (wrong.condition == "not-authorized" || wrong.condition == "policy-violation" || wrong.condition == "invalid-from"):
-		f.permanent = true
-	case errors.As(err, &unverified):
-		f.permanent = unverified.condition != "remote-server-timeout" && unverified.condition != "remote-connection-failed" && unverified.condition != "resource-constraint"
-	}
-	return f
-}
-
-// refusal is a failure that trying again does not change.
-func refusal(format string, args ...any) *failure {
-	return &failure{at: time.Now(), condition: "remote-server-timeout", text: oneLine(fmt.Sprintf(format, args...)), permanent: true}
-}
-
 // reach returns a stream by which a pair may be sent: one that is there, or a new one.
 func (s *Server) reach(ctx context.Context, p pair) (*link, error) {
 	rule := s.policy.Load().For(p.remote)
@@ -401,74 +374,4 @@ func failureOf(st *xmpp.Stanza) string {
 		}
 	}
 	return "failure"
-}
-
-// beginSM enables stream management, or goes on with a stream that was lost.
-func (l *link) beginSM(ctx context.Context, p pair) error {
-	r := l.s.route(p)
-	if back := r.resumes(); back != nil {
-		back.link.end(nil)
-		select {
-		case <-back.link.done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		l.smStart = back.link.settledCount()
-		var b xmpp.Builder
-		st, err := l.askSM(ctx, b.Open(nsSM, "resume", "previd", back.id, "h", strconv.FormatUint(uint64(l.smStart), 10)).Payload())
-		if err != nil {
-			return err
-		}
-		if st.Name.Local == "resumed" {
-			return l.resumedBy(r, back, st)
-		}
-		r.failedAt(back.id, st)
-		l.smStart = 0
-	}
-	var b xmpp.Builder
-	st, err := l.askSM(ctx, b.Open(nsSM, "enable", "resume", "true").Payload())
-	if err != nil {
-		return err
-	}
-	if st.Name.Local != "enabled" {
-		return nil
-	}
-	out := &outbound{}
-	if v, _ := st.Attr("resume"); v == "true" || v == "1" {
-		out.id, _ = st.Attr("id")
-	}
-	l.mu.Lock()
-	l.smOut = out
-	l.mu.Unlock()
-	return nil
-}
-
-func (l *link) resumedBy(r *route, back *resumption, st *xmpp.Stanza) error {
-	text, _ := st.Attr("h")
-	h, err := strconv.ParseUint(text, 10, 32)
-	if err != nil || !r.resumed(back.id, uint32(h)) {
-		return countTooHigh(uint32(h), back.acked+uint32(back.n))
-	}
-	l.s.stats.Resumed.Add(1)
-	l.mu.Lock()
-	l.smOut = &outbound{id: back.id, acked: uint32(h)}
-	l.mu.Unlock()
-	return nil
-}
-
-// askSM sends a request of stream management and waits for the answer.
-func (l *link) askSM(ctx context.Context, request xmpp.Payload) (*xmpp.Stanza, error) {
-	ch := make(chan *xmpp.Stanza, 1)
-	l.mu.Lock()
-	l.smReply = ch
-	l.mu.Unlock()
-	l.write(request)
-	select {
-	case st := <-ch:
-		return st, nil
-	case <-l.done:
-		return nil, errLinkEnded
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }

@@ -1,6 +1,7 @@
 package s2s
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"time"
@@ -146,4 +147,74 @@ func (r *route) notResumed(which func(*resumption) bool) {
 	r.mu.Lock()
 	r.resume = slices.DeleteFunc(r.resume, which)
 	r.mu.Unlock()
+}
+
+// beginSM enables stream management, or goes on with a stream that was lost.
+func (l *link) beginSM(ctx context.Context, p pair) error {
+	r := l.s.route(p)
+	if back := r.resumes(); back != nil {
+		back.link.end(nil)
+		select {
+		case <-back.link.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		l.smStart = back.link.settledCount()
+		var b xmpp.Builder
+		st, err := l.askSM(ctx, b.Open(nsSM, "resume", "previd", back.id, "h", strconv.FormatUint(uint64(l.smStart), 10)).Payload())
+		if err != nil {
+			return err
+		}
+		if st.Name.Local == "resumed" {
+			return l.resumedBy(r, back, st)
+		}
+		r.failedAt(back.id, st)
+		l.smStart = 0
+	}
+	var b xmpp.Builder
+	st, err := l.askSM(ctx, b.Open(nsSM, "enable", "resume", "true").Payload())
+	if err != nil {
+		return err
+	}
+	if st.Name.Local != "enabled" {
+		return nil
+	}
+	out := &outbound{}
+	if v, _ := st.Attr("resume"); v == "true" || v == "1" {
+		out.id, _ = st.Attr("id")
+	}
+	l.mu.Lock()
+	l.smOut = out
+	l.mu.Unlock()
+	return nil
+}
+
+func (l *link) resumedBy(r *route, back *resumption, st *xmpp.Stanza) error {
+	text, _ := st.Attr("h")
+	h, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || !r.resumed(back.id, uint32(h)) {
+		return countTooHigh(uint32(h), back.acked+uint32(back.n))
+	}
+	l.s.stats.Resumed.Add(1)
+	l.mu.Lock()
+	l.smOut = &outbound{id: back.id, acked: uint32(h)}
+	l.mu.Unlock()
+	return nil
+}
+
+// askSM sends a request of stream management and waits for the answer.
+func (l *link) askSM(ctx context.Context, request xmpp.Payload) (*xmpp.Stanza, error) {
+	ch := make(chan *xmpp.Stanza, 1)
+	l.mu.Lock()
+	l.smReply = ch
+	l.mu.Unlock()
+	l.write(request)
+	select {
+	case st := <-ch:
+		return st, nil
+	case <-l.done:
+		return nil, errLinkEnded
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }

@@ -303,18 +303,6 @@ func (l *link) resume(rd *router.Round, st *xmpp.Stanza) error {
 	return nil
 }
 
-// succeeds puts a stream in the place of the one that it resumes, which is returned; nil: there is none
-// any more. Until it has gone on with that, who resumes in turn waits for it: it may be lost, too, before
-// what came in the one before is settled and counted.
-func (s *Server) succeeds(id string, l *link) (old *link) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if old = s.lasting[id]; old != nil {
-		s.lasting[id] = l
-	}
-	return old
-}
-
 func ackXML(h uint32) []byte {
 	return append(strconv.AppendUint([]byte("<a xmlns='"+nsSM+"' h='"), uint64(h), 10), "'/>"...)
 }
