@@ -50,7 +50,8 @@ func (r *route) remember(it item) bool {
 	if r.away.latest == nil {
 		r.away.latest = map[moment]item{}
 	}
-	if _, there := r.away.latest[m]; there || len(r.away.latest) < r.s.settings.Load().QueueStanzas {
+	last, there := r.away.latest[m]
+	if there && last.at.Before(it.at) || !there && len(r.away.latest) < r.s.settings.Load().QueueStanzas {
 		r.away.latest[m] = it
 	}
 	return true

@@ -92,6 +92,9 @@ func (r *route) failed(err error) bool {
 	r.mu.Lock()
 	r.fails++
 	d := backoff(r.fails)
+	if back := r.mine(time.Now()); back != nil && time.Now().Before(back.comes) {
+		d = min(d, backoff(1)) // there is not much time
+	}
 	r.failure, r.retryAt = f, time.Now().Add(d)
 	var keep, drop []item
 	counted := r.counted()

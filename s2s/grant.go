@@ -23,7 +23,7 @@ func (l *link) grants(p pair, proof string) {
 	}
 	l.mu.Unlock()
 	if !waits {
-		l.mayCarry(p, proof)
+		l.grant(p, proof)
 	}
 }
 
@@ -38,9 +38,14 @@ func (l *link) pay(before time.Time) {
 	l.owed = nil
 	l.mu.Unlock()
 	for _, g := range owed {
-		l.mayCarry(g.pair, g.proof)
-		if r := l.s.known(g.pair); r != nil {
-			r.hurry()
-		}
+		l.grant(g.pair, g.proof)
+	}
+}
+
+// grant lets a pair be sent for, and has what waits be handed over.
+func (l *link) grant(p pair, proof string) {
+	l.mayCarry(p, proof)
+	if r := l.s.known(p); r != nil {
+		r.carried()
 	}
 }

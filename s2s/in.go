@@ -284,6 +284,7 @@ func (l *link) wantsBidi(st *xmpp.Stanza) error {
 func (l *link) proved(p pair, proof string) {
 	if l.both() {
 		l.grants(p, proof)
+		return
 	}
 	if r := l.s.known(p); r != nil {
 		r.hurry()

@@ -53,6 +53,7 @@ type link struct {
 	budget   float64     // bytes that may come at once
 	refilled time.Time   // when it was last counted
 	target   Target      // where it leads to, if we have opened it
+	tries    bool        // it is opened to see what comes of it, and carries nothing
 	ours     string      // how the other side knows us, if we have opened it
 	theirs   string      // how we know the other side
 	running  atomic.Bool // the reader is at work
@@ -89,6 +90,7 @@ type link struct {
 	grown    bool              // the other side may send larger stanzas: the reader has to see to it
 	odd      int               // lines of the log about what no server says
 	smReply  chan *xmpp.Stanza // what was asked of stream management is answered here
+	smAsks   *resumption       // which stream it was asked to go on with; nil: none
 	cause    error             // why it has ended
 	heard    time.Time         // when bytes last came
 	spoke    time.Time         // when a stanza last went either way

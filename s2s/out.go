@@ -68,13 +68,24 @@ func (s *Server) reach(ctx context.Context, p pair) (*link, error) {
 			return l, nil
 		}
 	}
+	l, err := s.connect(ctx, r, rule)
+	if err != nil && r.resumes() == nil {
+		if l := s.carrier(p); l != nil { // the other side has opened one meanwhile
+			return l, nil
+		}
+	}
+	return l, err
+}
+
+// connect opens a stream for a route.
+func (s *Server) connect(ctx context.Context, r *route, rule Rule) (*link, error) {
 	ctx, stop := context.WithTimeout(ctx, s.settings.Load().Connect)
 	defer stop()
-	l, err := s.open(ctx, p)
+	l, err := s.openFor(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.authenticate(ctx, p, rule); err != nil {
+	if err := l.authenticate(ctx, r.pair, rule); err != nil {
 		f := asFailure(err)
 		f.trail = l.trail
 		l.trail.Fail(StageProof, "%s", f.text)
@@ -83,6 +94,21 @@ func (s *Server) reach(ctx context.Context, p pair) (*link, error) {
 	}
 	l.trail.Note(StageProof, "the stream is open")
 	return l, nil
+}
+
+// openFor is open, until another stream will do.
+func (s *Server) openFor(ctx context.Context, r *route) (*link, error) {
+	ctx, stop := context.WithCancel(ctx)
+	r.mu.Lock()
+	r.abort = stop
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		r.abort = nil
+		r.mu.Unlock()
+		stop()
+	}()
+	return s.open(ctx, r.pair)
 }
 
 // share has a stream carry another domain of ours. Where both sides may send, the other one
@@ -304,7 +330,7 @@ func (l *link) authenticate(ctx context.Context, p pair, rule Rule) error {
 		proof = "dns"
 		l.trail.Note(StageProof, "the certificate proves nothing (%s); the server is believed because DNS leads to it", verdict.Reason)
 	}
-	if l.features.bidi && l.s.settings.Load().Bidi {
+	if l.features.bidi && l.s.settings.Load().Bidi && !l.tries {
 		l.mu.Lock()
 		l.bidi = true
 		l.mu.Unlock()
@@ -333,6 +359,12 @@ func (l *link) authenticate(ctx context.Context, p pair, rule Rule) error {
 		}
 		ours = "dialback"
 	}
+	l.mu.Lock()
+	l.ours, l.theirs = ours, proof
+	l.mu.Unlock()
+	if l.tries {
+		return nil
+	}
 	if l.features.sm && l.s.settings.Load().Manage {
 		if err := l.beginSM(ctx, p); err != nil {
 			return err
@@ -340,9 +372,6 @@ func (l *link) authenticate(ctx context.Context, p pair, rule Rule) error {
 	} else {
 		l.s.route(p).notResumed((*resumption).ours)
 	}
-	l.mu.Lock()
-	l.ours, l.theirs = ours, proof
-	l.mu.Unlock()
 	l.mayCarry(p, ours)
 	l.log().Info("connected to a server", "target", l.target.String(), "tls", tls.VersionName(l.t.TLS().Version), "believed_by", proof, "believes_us_by", ours, "bidi", l.bidi, "sm", l.features.sm)
 	return nil

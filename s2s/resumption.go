@@ -1,6 +1,7 @@
 package s2s
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -29,6 +30,10 @@ type resumption struct {
 	until time.Time // then it is too late
 	bidi  bool      // both sides sent
 }
+
+// is reports whether it is the same one. There may be another one of the same stream, which
+// was resumed and lost again.
+func (x *resumption) is(other *resumption) bool { return x == other }
 
 // ours reports whether we are to resume the stream.
 func (x *resumption) ours() bool { return x.link.out }
@@ -111,9 +116,9 @@ func (r *route) counted() (n int) {
 
 // resumed takes out of the queue what has arrived in the lost stream; false: more is
 // acknowledged than was sent.
-func (r *route) resumed(id string, h uint32) bool {
+func (r *route) resumed(which func(*resumption) bool, h uint32) bool {
 	r.mu.Lock()
-	i := slices.IndexFunc(r.resume, func(x *resumption) bool { return x.id == id })
+	i := slices.IndexFunc(r.resume, which)
 	if i < 0 {
 		r.mu.Unlock()
 		return true
@@ -125,6 +130,9 @@ func (r *route) resumed(id string, h uint32) bool {
 		r.mu.Unlock()
 		return false
 	}
+	if n > 0 {
+		r.barren = 0
+	}
 	gone := r.queue[:n:n]
 	r.requeue(r.queue[n:])
 	r.mu.Unlock()
@@ -134,12 +142,11 @@ func (r *route) resumed(id string, h uint32) bool {
 
 // failedAt takes the answer that a stream cannot be resumed, with what had arrived of it if
 // the other side still knows (XEP-0198 §5).
-func (r *route) failedAt(id string, st *xmpp.Stanza) {
-	text, _ := st.Attr("h")
-	if h, err := strconv.ParseUint(text, 10, 32); err == nil {
-		r.resumed(id, uint32(h))
+func (r *route) failedAt(back *resumption, st *xmpp.Stanza) {
+	if h, err := countOf(st); err == nil {
+		r.resumed(back.is, h)
 	}
-	r.notResumed(func(x *resumption) bool { return x.id == id })
+	r.notResumed(back.is)
 }
 
 // notResumed forgets lost streams: what was not acknowledged is sent once more.
@@ -161,60 +168,51 @@ func (l *link) beginSM(ctx context.Context, p pair) error {
 		}
 		l.smStart = back.link.settledCount()
 		var b xmpp.Builder
-		st, err := l.askSM(ctx, b.Open(nsSM, "resume", "previd", back.id, "h", strconv.FormatUint(uint64(l.smStart), 10)).Payload())
+		st, err := l.askSM(ctx, back, b.Open(nsSM, "resume", "previd", back.id, "h", strconv.FormatUint(uint64(l.smStart), 10)).Payload())
 		if err != nil {
 			return err
 		}
 		if st.Name.Local == "resumed" {
 			return l.resumedBy(r, back, st)
 		}
-		r.failedAt(back.id, st)
+		r.failedAt(back, st)
 		l.smStart = 0
 	}
 	var b xmpp.Builder
-	st, err := l.askSM(ctx, b.Open(nsSM, "enable", "resume", "true").Payload())
-	if err != nil {
-		return err
-	}
-	if st.Name.Local != "enabled" {
-		return nil
-	}
-	out := &outbound{}
-	if v, _ := st.Attr("resume"); v == "true" || v == "1" {
-		out.id, _ = st.Attr("id")
-	}
-	l.mu.Lock()
-	l.smOut = out
-	l.mu.Unlock()
-	return nil
+	_, err := l.askSM(ctx, nil, b.Open(nsSM, "enable", "resume", "true").Payload())
+	return err
 }
 
 func (l *link) resumedBy(r *route, back *resumption, st *xmpp.Stanza) error {
-	text, _ := st.Attr("h")
-	h, err := strconv.ParseUint(text, 10, 32)
-	if err != nil || !r.resumed(back.id, uint32(h)) {
-		return countTooHigh(uint32(h), back.acked+uint32(back.n))
+	h, err := countOf(st)
+	if err != nil || !r.resumed(back.is, h) {
+		return countTooHigh(h, back.acked+uint32(back.n))
 	}
 	l.s.stats.Resumed.Add(1)
-	l.mu.Lock()
-	l.smOut = &outbound{id: back.id, acked: uint32(h)}
-	l.mu.Unlock()
 	return nil
 }
 
-// askSM sends a request of stream management and waits for the answer.
-func (l *link) askSM(ctx context.Context, request xmpp.Payload) (*xmpp.Stanza, error) {
+// askSM sends a request of stream management, to go on with a lost stream if there is one, and
+// waits for the answer.
+func (l *link) askSM(ctx context.Context, back *resumption, request xmpp.Payload) (*xmpp.Stanza, error) {
 	ch := make(chan *xmpp.Stanza, 1)
 	l.mu.Lock()
-	l.smReply = ch
+	l.smReply, l.smAsks = ch, back
 	l.mu.Unlock()
 	l.write(request)
 	select {
 	case st := <-ch:
 		return st, nil
 	case <-l.done:
-		return nil, errLinkEnded
 	case <-ctx.Done():
-		return nil, ctx.Err()
+	}
+	l.mu.Lock()
+	l.smReply = nil // what comes now comes too late
+	l.mu.Unlock()
+	select {
+	case st := <-ch:
+		return st, nil
+	default:
+		return nil, cmp.Or(ctx.Err(), errLinkEnded)
 	}
 }

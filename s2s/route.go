@@ -48,7 +48,8 @@ type route struct {
 	bytes   int         // of queue
 	link    *link       // set while joined
 	seq     uint64      // of the last item
-	parted  *link       // a stream that has ended while it was being joined
+	joining *link       // the stream that is being joined; nil when it has ended meanwhile
+	abort   func()      // gives up opening a stream; nil: none is being opened
 	barren  int         // streams in a row by which nothing has arrived
 	moved   atomic.Bool // something has arrived since there is a stream
 	fails   int         // attempts that failed in a row
@@ -257,14 +258,28 @@ func (r *route) hurry() {
 	r.mu.Unlock()
 }
 
+// carried is hurry where there is a stream now that may carry it: opening another one is given
+// up, unless a lost one is to be resumed by it.
+func (r *route) carried() {
+	r.mu.Lock()
+	if r.abort != nil && r.mine(time.Now()) == nil {
+		r.abort()
+	}
+	r.mu.Unlock()
+	r.hurry()
+}
+
 // join hands what waits to a stream and attaches the route to it. Nothing overtakes: what is
 // sent meanwhile stands in the queue until that is empty. It returns false where the stream
 // is over.
 func (r *route) join(l *link) bool {
 	r.mu.Lock()
-	r.parted = nil
+	r.joining = l
 	r.mu.Unlock()
 	if !l.attach(r) {
+		if l.ended() {
+			<-l.parted // what is left of it is known by then
+		}
 		return false
 	}
 	r.moved.Store(false)
@@ -296,11 +311,7 @@ func (r *route) join(l *link) bool {
 func (r *route) takeAll(l *link) ([]item, state) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.parted == l {
-		r.parted = nil
-		return nil, resting
-	}
-	if r.waited(time.Now()) { // one that had this was lost just now
+	if r.joining != l || r.waited(time.Now()) { // it, or one that had what is here, was lost just now
 		return nil, resting
 	}
 	r.resume = nil // what is handed to this stream is no part of another one's count
@@ -310,7 +321,7 @@ func (r *route) takeAll(l *link) ([]item, state) {
 		list = r.remembered()
 	}
 	if len(list) == 0 {
-		r.link, r.state, r.fails, r.failure, r.retryAt = l, joined, 0, nil, time.Time{}
+		r.link, r.joining, r.state, r.fails, r.failure, r.retryAt = l, nil, joined, 0, nil, time.Time{}
 		return nil, joined
 	}
 	for i := range list {
@@ -368,8 +379,8 @@ func (r *route) lost(l *link, left []item, back *resumption, broken bool) {
 	case r.link != nil && len(left) == 0: // it never had to do with it
 		r.mu.Unlock()
 		return
-	case r.state == connecting:
-		r.parted = l
+	case r.joining == l:
+		r.joining = nil
 	}
 	r.slow(len(left) > 0)
 	if back != nil && (len(left) > 0 || back.bidi) {

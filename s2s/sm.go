@@ -81,22 +81,35 @@ func (l *link) manage(rd *router.Round, st *xmpp.Stanza) error {
 	return nil
 }
 
-// replied takes the answer to askSM.
+// replied takes the answer to askSM. Where it begins stream management, both directions do at once:
+// the stream may be lost before who has asked goes on.
 func (l *link) replied(st *xmpp.Stanza) bool {
 	l.mu.Lock()
-	ch := l.smReply
-	l.smReply = nil
+	ch, back := l.smReply, l.smAsks
+	l.smReply, l.smAsks = nil, nil
+	var out *outbound
+	switch st.Name.Local {
+	case "enabled":
+		if back == nil {
+			out = &outbound{}
+			if v, _ := st.Attr("resume"); v == "true" || v == "1" {
+				out.id, _ = st.Attr("id")
+			}
+		}
+	case "resumed":
+		if back != nil {
+			h, _ := countOf(st) // see resumedBy
+			out = &outbound{id: back.id, acked: h}
+		}
+	}
+	if ch != nil && out != nil { // also where it is over: what comes behind is not acknowledged any more, see count
+		l.sm, l.smOut, l.acked = &inbound{base: l.taken, start: l.smStart}, out, l.smStart
+	}
 	l.mu.Unlock()
-	if ch == nil {
-		return false
+	if ch != nil {
+		ch <- st
 	}
-	if st.Name.Local != "failed" {
-		l.mu.Lock()
-		l.sm, l.acked = &inbound{base: l.taken, start: l.smStart}, l.smStart
-		l.mu.Unlock()
-	}
-	ch <- st
-	return true
+	return ch != nil
 }
 
 // settledCount is handled where stream management was on, else 0.
@@ -127,8 +140,8 @@ func (l *link) enable(rd *router.Round, st *xmpp.Stanza) error {
 		l.s.mayResume(in.id, l)
 	}
 	l.manages(b.Payload(), in, &outbound{})
+	l.pay(time.Now()) // before a stream of ours is thought of
 	l.fresh()
-	l.pay(time.Now())
 	return nil
 }
 
@@ -211,10 +224,16 @@ func (l *link) lastWord() {
 	}
 }
 
-// acknowledged takes an <a/>.
-func (l *link) acknowledged(st *xmpp.Stanza) error {
+// countOf returns the count of stanzas that an element tells.
+func countOf(st *xmpp.Stanza) (uint32, error) {
 	text, _ := st.Attr("h")
 	h, err := strconv.ParseUint(text, 10, 32)
+	return uint32(h), err
+}
+
+// acknowledged takes an <a/>.
+func (l *link) acknowledged(st *xmpp.Stanza) error {
+	h, err := countOf(st)
 	if err != nil {
 		return xmpp.EndStream("bad-format", "an acknowledgement is a number of 32 bits")
 	}
@@ -224,18 +243,18 @@ func (l *link) acknowledged(st *xmpp.Stanza) error {
 		return nil
 	}
 	o := l.smOut
-	n := int(int32(uint32(h) - o.acked))
+	n := int(int32(h - o.acked))
 	if n > len(l.sent)-o.before {
 		sent := o.acked + uint32(len(l.sent)-o.before)
 		l.mu.Unlock()
-		return countTooHigh(uint32(h), sent)
+		return countTooHigh(h, sent)
 	}
 	o.waiting = false
 	if n+o.before <= 0 || n < 0 { // an answer without news, or one that goes back: ignored
 		l.mu.Unlock()
 		return nil
 	}
-	o.acked = uint32(h)
+	o.acked = h
 	gone := l.arrived(n + o.before) // who counts has what came before counting began
 	o.before = 0
 	more := len(l.sent) > 0
@@ -260,8 +279,7 @@ func countTooHigh(h, sent uint32) error {
 func (l *link) resume(rd *router.Round, st *xmpp.Stanza) error {
 	l.said = true
 	previd, _ := st.Attr("previd")
-	text, _ := st.Attr("h")
-	h, err := strconv.ParseUint(text, 10, 32)
+	h, err := countOf(st)
 	old := l.s.resumable(previd, l.head)
 	l.from.Settle(rd)
 	switch {
@@ -291,11 +309,11 @@ func (l *link) resume(rd *router.Round, st *xmpp.Stanza) error {
 	count := old.handled()
 	var b xmpp.Builder
 	b.Open(nsSM, "resumed", "previd", previd, "h", strconv.FormatUint(uint64(count), 10))
-	l.manages(b.Payload(), &inbound{id: previd, base: l.taken, start: count}, &outbound{acked: uint32(h)})
+	l.manages(b.Payload(), &inbound{id: previd, base: l.taken, start: count}, &outbound{acked: h})
 	if l.bidi {
 		r := l.s.route(l.head)
-		if !r.resumed(previd, uint32(h)) {
-			return countTooHigh(uint32(h), 0)
+		if !r.resumed(func(x *resumption) bool { return x.id == previd }, h) {
+			return countTooHigh(h, 0)
 		}
 		l.pay(time.Now())
 		r.hurry() // the answer to resume stands before what it will send

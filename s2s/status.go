@@ -176,6 +176,7 @@ func (s *Server) Check(ctx context.Context, local, remote string, only bool) Che
 		close(l.done)
 		s.forget(l)
 	} else {
+		l.tries = true
 		if err := l.authenticate(ctx, p, rule); err != nil {
 			c.Error = asFailure(err).text
 			l.trail.Fail(StageProof, "%s", c.Error)

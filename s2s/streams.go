@@ -120,8 +120,10 @@ func (l *link) isLost() bool {
 	var wrong *xmpp.StreamError
 	var said *theirs
 	switch {
-	case l.cause == nil || errors.As(l.cause, &said):
+	case l.cause == nil:
 		return false
+	case errors.As(l.cause, &said): // a server may go on with one that was silent for it
+		return said.condition == "connection-timeout"
 	case errors.As(l.cause, &wrong):
 		return wrong.Condition == "conflict" || wrong.Condition == "connection-timeout"
 	}

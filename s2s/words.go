@@ -40,6 +40,8 @@ func inWords(err error) error {
 		text = fmt.Sprintf("%s cannot be connected to: %s", unreached.Target, plainDialError(unreached.Err))
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed): // we close what takes too long
 		text = "it does not answer in time"
+	case errors.Is(err, context.Canceled): // for another stream, see carried
+		text = "the attempt was given up"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		text = "it has closed the connection and said nothing"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
