@@ -32,30 +32,38 @@ type question struct {
 // and does not wait.
 func (r *Router) Ask(from, to xmpp.JID, typ string, p xmpp.Payload, patience time.Duration, then func(*xmpp.Stanza)) {
 	st := xmpp.NewStanza(xmpp.IQ, p)
-	st.Type, st.ID, st.From, st.To = typ, "ask-"+strings.ToLower(rand.Text()), from, to
-	fail := func(condition string) { then(xmpp.Bounce(st, xmpp.Refuse(condition, ""))) }
-	q := &question{to: to, then: then}
-	r.questions.mu.Lock()
-	if len(r.questions.m) >= maxQuestions {
-		r.questions.mu.Unlock()
-		fail("resource-constraint")
+	st.Type, st.From, st.To = typ, from, to
+	if !r.Question(st, patience, then) {
+		then(xmpp.Bounce(st, xmpp.Refuse("resource-constraint", "")))
 		return
 	}
-	if r.questions.m == nil {
-		r.questions.m = map[string]*question{}
-	}
-	r.questions.m[st.ID] = q
-	q.timer = time.AfterFunc(patience, func() {
-		if r.questions.take(st.ID, to) != nil {
-			fail("remote-server-timeout")
-		}
-	})
-	r.questions.mu.Unlock()
 	var rd Round
 	defer rd.Flush()
 	if err := r.send(&rd, st); err != nil && r.questions.take(st.ID, to) != nil {
 		then(xmpp.Bounce(st, err))
 	}
+}
+
+// Question gives a request of the house an id, by which its answer is known, for whoever sends it
+// himself. then is called as Ask says. False: too many are open; nothing is called.
+func (r *Router) Question(st *xmpp.Stanza, patience time.Duration, then func(*xmpp.Stanza)) bool {
+	q := &question{to: st.To, then: then}
+	r.questions.mu.Lock()
+	defer r.questions.mu.Unlock()
+	if len(r.questions.m) >= maxQuestions {
+		return false
+	}
+	if r.questions.m == nil {
+		r.questions.m = map[string]*question{}
+	}
+	st.ID = "ask-" + strings.ToLower(rand.Text())
+	r.questions.m[st.ID] = q
+	q.timer = time.AfterFunc(patience, func() {
+		if r.questions.take(st.ID, st.To) != nil {
+			then(xmpp.Bounce(st, xmpp.Refuse("remote-server-timeout", "")))
+		}
+	})
+	return true
 }
 
 // send sends a request of the house on its way; an error says that nobody will answer.

@@ -93,7 +93,7 @@ func (r *route) failed(err error) bool {
 	r.fails++
 	d := backoff(r.fails)
 	if back := r.mine(time.Now()); back != nil && time.Now().Before(back.comes) {
-		d = min(d, backoff(1)) // there is not much time
+		r.fails, d = 1, backoff(1) // there is not much time
 	}
 	r.failure, r.retryAt = f, time.Now().Add(d)
 	var keep, drop []item

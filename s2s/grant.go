@@ -31,7 +31,7 @@ func (l *link) grants(p pair, proof string) {
 func (l *link) pay(before time.Time) {
 	l.mu.Lock()
 	owed := l.owed
-	if len(owed) == 0 || owed[0].at.After(before) {
+	if len(owed) == 0 || l.over || owed[0].at.After(before) {
 		l.mu.Unlock()
 		return
 	}

@@ -214,14 +214,14 @@ func (l *link) carries(p pair) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, ok := l.sends[p]
-	return ok && !l.over && !l.leaving
+	return ok && !l.over && !l.leaving && !l.draining
 }
 
 // attach notes a route that sends by the stream; false: it is over.
 func (l *link) attach(r *route) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.over || l.leaving {
+	if l.over || l.leaving || l.draining {
 		return false
 	}
 	l.routes[r.pair] = r
@@ -240,6 +240,14 @@ func (l *link) full(size int) bool {
 func (l *link) push(r *route, it item) *xmpp.Error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.draining { // what is new waits
+		return errOver
+	}
+	return l.put(r, it)
+}
+
+// put is push. The lock is held.
+func (l *link) put(r *route, it item) *xmpp.Error {
 	if l.over || l.leaving {
 		return errOver
 	}

@@ -102,6 +102,9 @@ func (s *Server) openFor(ctx context.Context, r *route) (*link, error) {
 	r.mu.Lock()
 	r.abort = stop
 	r.mu.Unlock()
+	if r.resumes() == nil && s.carrier(r.pair) != nil { // it was there a moment too early to be noticed
+		stop()
+	}
 	defer func() {
 		r.mu.Lock()
 		r.abort = nil

@@ -52,6 +52,7 @@ type route struct {
 	abort   func()      // gives up opening a stream; nil: none is being opened
 	barren  int         // streams in a row by which nothing has arrived
 	moved   atomic.Bool // something has arrived since there is a stream
+	answers atomic.Bool // the domain has answered a ping
 	fails   int         // attempts that failed in a row
 	retryAt time.Time
 	wake    chan struct{} // closed to try at once; nil unless somebody waits

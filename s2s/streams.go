@@ -123,11 +123,20 @@ func (l *link) isLost() bool {
 	case l.cause == nil:
 		return false
 	case errors.As(l.cause, &said): // a server may go on with one that was silent for it
-		return said.condition == "connection-timeout"
+		return said.condition == "connection-timeout" && l.resumable()
 	case errors.As(l.cause, &wrong):
 		return wrong.Condition == "conflict" || wrong.Condition == "connection-timeout"
 	}
 	return true
+}
+
+// resumable reports whether who has opened the stream may go on with it when it is lost. The lock
+// is held.
+func (l *link) resumable() bool {
+	if l.out {
+		return l.smOut.resumes() != ""
+	}
+	return l.sm != nil && l.sm.id != ""
 }
 
 // shares reports whether the stream may carry another domain of ours.
