@@ -155,33 +155,51 @@ func TestIdleThere(t *testing.T) {
 	}
 }
 
-// TestCloseWhileTalking closes a stream in order while more is said all the time: each message comes once.
+// TestCloseWhileTalking closes a stream in order while more is said all the time: each message comes once, if the
+// answer comes in the time that there is for it.
 func TestCloseWhileTalking(t *testing.T) {
+	for range 5 {
+		if closesWhileTalking(t) < lastAcksWithin {
+			return
+		}
+	}
+	t.Fatal("this machine is too busy to answer in time")
+}
+
+// closesWhileTalking returns how long closing took. If that was in time it wants all.
+func closesWhileTalking(t *testing.T) (took time.Duration) {
 	var f *forgetful
+	second := make(chan time.Time, 1)
 	f = newForgetful(t, func(r *raw) {
 		r.believes("<bidi xmlns='urn:xmpp:features:bidi'/>")
 		for got := r.hears(">"); got != "" && !strings.Contains(got, "</stream:stream>"); got = r.hears(">") {
 			f.notes(got)
 			time.AfterFunc(50*time.Millisecond, func() { r.pong(got) }) // the way takes its time
 		}
+		second <- time.Now()
 		r.say("</stream:stream>")
 	})
 	a := open(t, nil, "a.example")
 	a.routes.Store("b.example", []string{f.addr})
 	ann := a.Online("ann@a.example/1")
 	var ids []string
+	var began time.Time
 	for i := range 150 {
 		ids = append(ids, fmt.Sprint(i))
 		saysMany(ann, ids[i])
 		time.Sleep(10 * time.Millisecond)
 		if i == 50 {
+			began = time.Now()
 			a.CloseDomain("b.example")
 		}
 	}
-	f.wants(t, ids...)
-	if n := f.conns.Load(); n != 2 {
-		t.Errorf("%d connections", n)
+	if took = (<-second).Sub(began); took < lastAcksWithin {
+		f.wants(t, ids...)
+		if n := f.conns.Load(); n != 2 {
+			t.Errorf("%d connections", n)
+		}
 	}
+	return took
 }
 
 // TestGrantedWhenOver has a stream be granted that is over: an attempt is not given up for it.

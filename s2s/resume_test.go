@@ -150,7 +150,7 @@ func TestRefusedForAWhile(t *testing.T) {
 	wants(t, bob, helloHeard)
 	toB.refuse(true)
 	toB.cut()
-	time.Sleep(comesBack * 2 / 3)
+	time.Sleep(comesBack * 3 / 5)
 	toB.refuse(false)
 	ann.Says("<message to='bob@b.example' type='chat' id='2'><body>Hello</body></message>")
 	wants(t, bob, "<message from='ann@a.example/1' to='bob@b.example' type='chat' id='2'><body>Hello</body></message>")
